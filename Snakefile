@@ -1,0 +1,40 @@
+# Every figure and claim of "Luck Matters" (arXiv 1905.13405): snakemake --cores N [--config scale=ci|laptop|paper]
+import os
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from luckmatters.config import Project
+from luckmatters.errors import UserError
+from luckmatters.plan import Plan
+from luckmatters.sources import closure
+
+# Defaults stand in config/config.yaml; `config` holds what the command line overrides.
+try:
+    PROJECT = Project(Path(workflow.basedir), **config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+PLAN = Plan(PROJECT)
+RESULTS, FIGURES = PROJECT.results, PROJECT.figures
+# How every rule calls the package: with this checkout's configuration (whatever the working folder), at this scale.
+OPTIONS = f"--project {os.path.relpath(workflow.basedir)} --scale {PROJECT.scale_name}"
+
+
+wildcard_constraints:
+    experiment=PLAN.names(),
+    variant="[a-z0-9-]+",
+    teacher="[a-z0-9-]+",
+    seeds="[0-9+-]+",
+
+
+include: "workflow/rules/teachers.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        PLAN.everything(),

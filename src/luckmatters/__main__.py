@@ -1,0 +1,3 @@
+from luckmatters.cli import main
+
+raise SystemExit(main())

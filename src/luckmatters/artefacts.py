@@ -1,0 +1,137 @@
+"""Where every artefact lies, and how it is written and read: whole or not at all, and never unchecked.
+
+A bundle is a set of files with a manifest (JSON) that holds their sha256 and their provenance. Each file is written to
+a temporary name and renamed, the manifest last; a file that does not match its manifest is refused.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from luckmatters.errors import UserError
+
+TABLE, TENSORS, MANIFEST = "table.parquet", "tensors.safetensors", "run.json"
+
+
+# --- the path vocabulary: one function an artefact -------------------------------------------------------------------
+
+
+def teacher_folder(results: Path, teacher: str) -> Path:
+    """The bundle of a teacher's networks."""
+    return results / "teachers" / teacher
+
+
+def run_folder(results: Path, experiment: str, variant: str, seeds: str) -> Path:
+    """The bundle of one job: a variant of an experiment for a few seeds, as written by :func:`seed_label`."""
+    return results / experiment / variant / f"seeds-{seeds}"
+
+
+def summary_file(figures: Path, experiment: str) -> Path:
+    """Mean, spread and number of seeds of every quantity that an experiment measured (the figure's numbers)."""
+    return figures / f"{experiment}.csv"
+
+
+def figure_files(figures: Path, experiment: str) -> dict[str, Path]:
+    """The rendered figure, by format, and its provenance."""
+    return {kind: figures / f"{experiment}.{kind}" for kind in ("pdf", "png", "json")}
+
+
+def claims_files(figures: Path) -> dict[str, Path]:
+    """The ledger of verdicts, by format."""
+    return {kind: figures / f"claims.{kind}" for kind in ("md", "csv")}
+
+
+def reference_file(scale: str, experiment: str) -> Path:
+    """The committed summary that later ones are compared with."""
+    return Path("data") / "reference" / scale / f"{experiment}.csv"
+
+
+def seed_label(seeds: Sequence[int]) -> str:
+    """How a list of seeds is written in paths and on the command line: ``0-3`` for a run of them, else ``0+3+7``."""
+    if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]}-{seeds[-1]}"
+    return "+".join(map(str, seeds))
+
+
+def parse_seeds(label: str) -> list[int]:
+    """The inverse of :func:`seed_label`. Raises UserError for anything else."""
+    if match := re.fullmatch(r"(\d+)-(\d+)", label):
+        first, last = map(int, match.groups())
+        if first <= last:
+            return list(range(first, last + 1))
+    elif re.fullmatch(r"\d+(\+\d+)*", label):
+        return [int(seed) for seed in label.split("+")]
+    raise UserError(f"--seeds {label}: must be a range like 0-3, or seeds joined by +, like 0+3+7")
+
+
+# --- writing and reading ---------------------------------------------------------------------------------------------
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Raises UserError if the place cannot be written."""
+    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); make the folder writable, free some space, or set another "
+            "one under `results` or `figures` in config/config.yaml"
+        ) from None
+
+
+def sha256(content: bytes) -> str:
+    """Hexadecimal digest."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Files in a folder with one manifest; ``rule`` is the Snakemake rule that makes them, named in errors."""
+
+    folder: Path
+    rule: str
+    manifest_name: str = MANIFEST
+
+    def save(self, files: Mapping[str, bytes], manifest: Mapping) -> None:
+        """Write the files, then the manifest with their checksums. Raises UserError if that cannot be done."""
+        for name, content in files.items():
+            write(self.folder / name, content)
+        sums = {name: sha256(content) for name, content in files.items()}
+        text = json.dumps({**manifest, "files": sums}, indent=2, sort_keys=True, ensure_ascii=False)
+        write(self.folder / self.manifest_name, text.encode())
+
+    def manifest(self) -> dict:
+        """The manifest. Raises UserError if it is missing or damaged."""
+        path = self.folder / self.manifest_name
+        try:
+            content = json.loads(path.read_bytes())
+            content["files"]
+        except FileNotFoundError:
+            raise UserError(f"{path}: is missing; {self._remedy()}") from None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{path}: is damaged; {self._remedy()}") from None
+        return content
+
+    def read(self, name: str) -> bytes:
+        """A file's content. Raises UserError if it is missing, truncated or altered."""
+        path, expected = self.folder / name, self.manifest()["files"].get(name)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); {self._remedy()}") from None
+        if sha256(content) != expected:
+            raise UserError(f"{path}: is truncated or altered (its checksum is not the recorded one); {self._remedy()}")
+        return content
+
+    def _remedy(self) -> str:
+        return f"delete {self.folder} and let snakemake rerun rule {self.rule}"

@@ -1,0 +1,84 @@
+"""The command line: one verb under every rule, so that each step also runs without Snakemake."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from luckmatters import __version__
+from luckmatters.errors import UserError
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs and their options."""
+    top = argparse.ArgumentParser(prog="luckmatters", description=__doc__)
+    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument("--project", type=Path, default=Path(), help="folder that holds config/ and data/ (default: here)")
+    top.add_argument("--scale", help="overrides `scale` of config/config.yaml")
+    top.add_argument("--device", help="overrides `device` of config/config.yaml (cpu or cuda)")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, about: str, *arguments: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=about, description=about)
+        for argument in arguments:
+            sub.add_argument(argument)
+        return sub
+
+    verb("check", "read and check all configuration; print experiments, variants and seeds")
+    verb("generate-teacher", "draw the networks of a teacher in config/teachers.yaml", "teacher")
+    for name, about in (("train", "train one variant of an experiment"), ("measure", "measure finished runs")):
+        sub = verb(name, f"{about}, for some seeds", "experiment", "variant")
+        sub.add_argument("--seeds", help="0-3, or 0+2+7 (default: all seeds of the variant at this scale)")
+    verb("summary", "write an experiment's summary table", "experiment")
+    verb("figure", "render an experiment's figure", "experiment")
+    verb("claims", "judge every claim; write the ledger and print it")
+    sub = verb("reference", "write an experiment's summary table to data/reference, where regression tests read it")
+    sub.add_argument("experiment")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb. Returns the exit status: 2, after one line on standard error, for what the user can mend."""
+    options = parser().parse_args(arguments)
+    try:
+        dispatch(options)
+    except UserError as error:
+        print(f"luckmatters: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def dispatch(options: argparse.Namespace) -> None:
+    """Load the configuration and call the verb's function; what it needs is imported only here."""
+    from luckmatters.config import Project
+
+    project = Project(options.project, scale=options.scale, device=options.device)
+    if options.verb == "check":
+        print(describe(project))
+    elif options.verb == "generate-teacher":
+        from luckmatters import jobs
+
+        jobs.generate_teacher(project, options.teacher)
+    elif options.verb in ("train", "measure"):
+        from luckmatters import artefacts, jobs
+
+        run = project.run(options.experiment, options.variant)
+        seeds = artefacts.parse_seeds(options.seeds) if options.seeds else run.seeds
+        getattr(jobs, options.verb)(project, options.experiment, options.variant, seeds)
+    else:
+        from luckmatters import reports
+
+        if options.verb == "claims":
+            print(reports.claims(project))
+        else:
+            getattr(reports, options.verb)(project, options.experiment)
+
+
+def describe(project) -> str:
+    """Every experiment with its variants and seeds, one line each."""
+    lines = [f"scale {project.scale_name}: {project.scale.purpose}"]
+    for name, experiment in project.experiments.items():
+        lines.append(f"{name}: {experiment.question}")
+        for variant, (run, _) in project.variants(name).items():
+            origin = "" if run.experiment == name else f" (from {run.experiment}/{run.variant})"
+            lines.append(f"  {variant}: {len(run.seeds)} seeds{origin}")
+    return "\n".join(lines)

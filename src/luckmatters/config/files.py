@@ -1,0 +1,96 @@
+"""Reading one YAML file: every failure is one line that names the file, the key and what is allowed."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from luckmatters.errors import UserError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys without a word; this one refuses them."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict:
+    """The mapping in a YAML file. Raises UserError if it is missing, unreadable, not YAML, or no mapping."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not UTF-8 text") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise UserError(f"{path}: line {line}: not valid YAML ({error.problem})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold keys and values, got {type(content).__name__}")
+    return content
+
+
+def validate(model: type[M], content: object, where: str) -> M:
+    """Check content against a model. Raises UserError for the first fault, and says how many more there are."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        # An unknown key is often the cause of the missing one: it goes first.
+        faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        raise UserError(f"{where}: {_describe(model, faults[0])}{_more(len(faults) - 1)}") from None
+
+
+def choose(name: str, allowed: Iterable[str], where: str) -> str:
+    """The name itself if it is allowed. Raises UserError with the allowed names otherwise."""
+    allowed = list(allowed)
+    if name not in allowed:
+        raise UserError(f"{where}: unknown name {name!r}{_closest(name, allowed)}; allowed: {', '.join(allowed)}")
+    return name
+
+
+def _describe(model: type[BaseModel], fault: dict) -> str:
+    location = fault["loc"]
+    key = ".".join(map(str, location)) or "(whole)"
+    if fault["type"] == "extra_forbidden":
+        allowed = list(_model_at(model, location[:-1]).model_fields)
+        return f"{key}: unknown key{_closest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
+    if fault["type"] == "missing":
+        return f"{key}: missing; add it"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    got = "" if isinstance(fault["input"], dict | BaseModel) else f", got {fault['input']!r}"
+    return f"{key}: {'must be ' if 'Input should be' in fault['msg'] else ''}{message}{got}"
+
+
+def _model_at(model: type[BaseModel], location: tuple) -> type[BaseModel]:
+    """The model that a place in the file was checked against."""
+    for step in location:
+        if isinstance(step, str) and step in model.model_fields:
+            for part in _parts(model.model_fields[step].annotation):
+                if isinstance(part, type) and issubclass(part, BaseModel):
+                    model = part
+    return model
+
+
+def _parts(annotation: object) -> Iterable[object]:
+    yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _parts(argument)
+
+
+def _closest(name: str, allowed: list[str]) -> str:
+    match = difflib.get_close_matches(name, allowed, n=1)
+    return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def _more(count: int) -> str:
+    return f" (and {count} more)" if count else ""

@@ -1,0 +1,206 @@
+"""From the files under config/ to resolved runs."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from luckmatters.config.files import choose, read_yaml, validate
+from luckmatters.config.schema import KINDS, Claim, Experiment, Run, Scale, Settings, Teacher
+from luckmatters.errors import UserError
+
+LAYOUTS = Path(__file__).parents[1] / "figures" / "layouts"
+
+
+class Project:
+    """A checkout's configuration at one scale.
+
+    root: the folder that holds config/ and data/ (results and figures go below the current folder); overrides: keys of
+    config/config.yaml given on the command line. Everything is read and checked at once: raises UserError at the
+    first fault in any file.
+    """
+
+    def __init__(self, root: Path, **overrides: str | None) -> None:
+        self.root = root
+        config = root / "config"
+        given = {key: value for key, value in overrides.items() if value is not None}
+        self.settings = validate(Settings, read_yaml(config / "config.yaml") | given, self._at("config.yaml"))
+        self.scales = {
+            path.stem: validate(Scale, read_yaml(path), self._at(f"scales/{path.name}"))
+            for path in sorted((config / "scales").glob("*.yaml"))
+        }
+        self.scale_name = choose(self.settings.scale, self.scales, self._at("config.yaml: scale"))
+        self.teachers = self._entries(Teacher, "teachers.yaml")
+        self.claims = self._entries(Claim, "claims.yaml")
+        self._raw = {path.stem: read_yaml(path) for path in sorted((config / "experiments").glob("*.yaml"))}
+        self.experiments = {name: self._experiment(name) for name in self._raw}
+        self._own_runs = {name: self._resolve(name) for name in self._raw}
+        for name in self._raw:
+            self._check_figure(name)
+        self._check_claims()
+
+    @property
+    def scale(self) -> Scale:
+        """The scale in force."""
+        return self.scales[self.scale_name]
+
+    @cached_property
+    def results(self) -> Path:
+        """Where intermediate artefacts of this scale lie, relative to the current folder."""
+        return Path(self.settings.results) / self.scale_name
+
+    @cached_property
+    def figures(self) -> Path:
+        """Where rendered figures of this scale lie, relative to the current folder."""
+        return Path(self.settings.figures) / self.scale_name
+
+    def experiment(self, name: str) -> Experiment:
+        """An experiment by name. Raises UserError if there is none."""
+        return self.experiments[choose(name, self.experiments, "experiment")]
+
+    def own_runs(self, experiment: str) -> dict[str, Run]:
+        """The variants that this experiment computes itself, by name."""
+        self.experiment(experiment)
+        return self._own_runs[experiment]
+
+    def variants(self, experiment: str) -> dict[str, tuple[Run, dict[str, str]]]:
+        """All that this experiment draws and judges: own and included runs with their labels, by variant name."""
+        found = {name: (run, run.labels) for name, run in self.own_runs(experiment).items()}
+        for include in self.experiments[experiment].includes:
+            source, variant = include.run.split("/")
+            where = self._at(f"experiments/{experiment}.yaml: includes")
+            choose(source, self._raw, where)
+            run = self._own_runs[source][choose(variant, self._own_runs[source], where)]
+            found["-".join(include.labels.values())] = (run, include.labels)
+        return found
+
+    def run(self, experiment: str, variant: str) -> Run:
+        """One of an experiment's own variants. Raises UserError if there is none of that name."""
+        runs = self.own_runs(experiment)
+        return runs[choose(variant, runs, f"experiment {experiment}: variant")]
+
+    def chunks(self, run: Run) -> list[list[int]]:
+        """The seeds of a run, cut into jobs."""
+        size = self.scale.seeds_per_job
+        return [run.seeds[start : start + size] for start in range(0, len(run.seeds), size)]
+
+    def _at(self, file: str) -> str:
+        return f"config/{file}"
+
+    def _entries(self, model: type, file: str) -> dict:
+        where = self._at(file)
+        return {
+            name: validate(model, entry, f"{where}: {name}")
+            for name, entry in read_yaml(self.root / "config" / file).items()
+        }
+
+    def _experiment(self, name: str) -> Experiment:
+        common = {key: value for key, value in self._merged(name).items() if key in Experiment.model_fields}
+        return validate(Experiment, common, self._at(f"experiments/{name}.yaml"))
+
+    def _merged(self, name: str) -> dict:
+        """An experiment's file with the overrides of the scale in force."""
+        where, raw = self._at(f"experiments/{name}.yaml"), self._raw[name]
+        for scale, block in (raw.get("scales") or {}).items():
+            choose(scale, self.scales, f"{where}: scales")
+            if not isinstance(block, dict) or not isinstance(block.get("reduced"), str):
+                raise UserError(f"{where}: scales.{scale}.reduced: missing; say what this scale changes and why")
+        overrides = dict((raw.get("scales") or {}).get(self.scale_name, {}))
+        overrides.pop("reduced", None)
+        return merge(raw, overrides)
+
+    def _resolve(self, name: str) -> dict[str, Run]:
+        experiment, where = self.experiments[name], self._at(f"experiments/{name}.yaml")
+        base = {key: value for key, value in self._merged(name).items() if key not in Experiment.model_fields}
+        if experiment.kind == "rank-profile":
+            return self._resolve_measurement(name, base, where)
+        runs = {}
+        for labels in itertools.product(*experiment.grid.values()):
+            content = base
+            for axis, label in zip(experiment.grid.values(), labels, strict=True):
+                content = merge(content, axis[label])
+            variant = "-".join(labels) or "base"
+            if variant in experiment.skip:
+                continue
+            settings = validate(KINDS[experiment.kind], content, f"{where} (scale {self.scale_name}, {variant})")
+            at = f"{where} (scale {self.scale_name}, {variant}): "
+            teacher = self.teachers[choose(settings.teacher.name, self.teachers, f"{at}teacher.name")]
+            seeds = settings.seeds if isinstance(settings.seeds, list) else list(range(settings.seeds))
+            needed = max(seeds) if settings.teacher.seed == "own" else settings.teacher.seed
+            if needed >= teacher.count:
+                raise UserError(
+                    f"{at}seeds: teacher seed {needed} is needed, but config/teachers.yaml: {settings.teacher.name}"
+                    f".count is {teacher.count}; raise it or use fewer seeds"
+                )
+            runs[variant] = Run(
+                experiment=name, variant=variant, scale=self.scale_name, kind=experiment.kind, settings=settings,
+                labels=dict(zip(experiment.grid, labels, strict=True)), teacher=teacher, seeds=seeds,
+            )  # fmt: skip
+        return runs
+
+    def _resolve_measurement(self, name: str, base: dict, where: str) -> dict[str, Run]:
+        settings = validate(KINDS["rank-profile"], base, where)
+        trained = [n for n, raw in self._raw.items() if raw.get("kind") == "student-training"]
+        source = choose(settings.measures, trained, f"{where}: measures")
+        return {
+            variant: run.model_copy(
+                update={"experiment": name, "kind": "rank-profile", "settings": settings, "source": source}
+            )
+            for variant, run in self._resolve(source).items()
+        }
+
+    def _check_figure(self, name: str) -> None:
+        experiment, where = self.experiments[name], self._at(f"experiments/{name}.yaml: figure")
+        layouts = [
+            path.stem.replace("_", "-") for path in sorted(LAYOUTS.glob("*.py")) if not path.stem.startswith("_")
+        ]
+        choose(experiment.figure.layout, layouts, f"{where}.layout")
+        variants = self.variants(name)
+        if not variants:
+            raise UserError(f"config/experiments/{name}.yaml (scale {self.scale_name}): no variant is left to run")
+        axes = next(iter(variants.values()))[1]
+        for axis in filter(None, (experiment.figure.rows, experiment.figure.columns)):
+            choose(axis, axes, f"{where}: axis")
+        for variant, file in experiment.figure.published.items():
+            choose(variant, variants, f"{where}.published")
+            files = (path.name for path in sorted((self.root / "data" / "published").glob("*.csv")))
+            choose(file, files, f"{where}.published.{variant}")
+
+    def _check_claims(self) -> None:
+        for name, experiment in self.experiments.items():
+            for claim in experiment.claims:
+                choose(claim, self.claims, self._at(f"experiments/{name}.yaml: claims"))
+        for name, claim in self.claims.items():
+            for scale in claim.scales:
+                choose(scale, self.scales, self._at(f"claims.yaml: {name}.scales"))
+            for experiment in claim.experiments:
+                choose(experiment, self.experiments, self._at(f"claims.yaml: {name}.experiments"))
+
+
+def merge(base: Mapping, overrides: Mapping) -> dict:
+    """Base with overrides laid over it, mapping by mapping; a null removes the key."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def config_hash(run: Run) -> str:
+    """A digest of all settings that a run's numbers depend on; names, labels and the list of seeds are not among them.
+
+    Keys without a value do not count, so that a new optional key leaves the results of old files valid.
+    """
+    content = run.model_dump(
+        mode="json", exclude_none=True, include={"kind": True, "settings": True, "teacher": True, "source": True}
+    )
+    content["settings"].pop("seeds", None)
+    if "teacher" in content:
+        content["teacher"].pop("count")
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

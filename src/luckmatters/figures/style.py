@@ -1,0 +1,94 @@
+"""What all figures share: colours, panels of curves over epochs, the line that says where the numbers come from."""
+
+import textwrap
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from luckmatters.results import Results
+
+# Colour-blind-safe (seaborn's "colorblind" palette); layer 0, the lowest, has the same colour in every figure.
+LAYER_COLORS = [sns.color_palette("colorblind")[index] for index in (0, 1, 2, 4, 5, 7, 8, 9)]
+QUANTITIES = {
+    "correlation": "mean best correlation $\\bar\\rho$",
+    "mean_rank": "mean rank $\\bar r$ of the final winner",
+}
+BANDS = {"range": (("pi", 100), "band: range over seeds"), "std": ("sd", "band: ±1 standard deviation over seeds")}
+
+sns.set_theme(
+    context="paper",
+    style="ticks",
+    rc={"axes.grid": True, "grid.alpha": 0.3, "font.size": 9, "legend.frameon": False, "svg.hashsalt": "luckmatters"},
+)
+
+
+def layer_name(layer: int) -> str:
+    """The lowest layer is layer 0, as published."""
+    return f"layer {layer}" + (" (lowest)" if layer == 0 else "")
+
+
+def curves(axes: Axes, rows: pd.DataFrame, *, band: str, published: pd.DataFrame | None = None) -> None:
+    """Draw one line a layer over epochs: mean over seeds, a band, and published values as thin dashed lines."""
+    layers = sorted(rows["layer"].dropna().unique())
+    palette = {layer: LAYER_COLORS[int(layer)] for layer in layers}
+    known = rows.dropna(subset="value")
+    if known.empty:
+        axes.text(0.5, 0.5, "all seeds diverged", transform=axes.transAxes, ha="center")
+        return
+    few = known["epoch"].nunique() <= 12
+    sns.lineplot(
+        known.astype({"layer": int}), x="epoch", y="value", hue="layer", palette=palette, errorbar=BANDS[band][0],
+        marker="o" if few else None, markersize=4, ax=axes, legend=False,
+    )  # fmt: skip
+    if published is not None:
+        shown = published[published["epoch"] <= rows["epoch"].max()].dropna(subset="value")
+        for layer, line in shown.groupby("layer"):
+            axes.plot(line["epoch"], line["value"], color=palette[layer], lw=0.9, ls=(0, (4, 2)), zorder=3)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=6))
+    axes.set(xlabel="", ylabel="")
+
+
+def layer_legend(figure: Figure, layers: list[int], *, published: bool) -> None:
+    """One legend for the whole figure, above the panels."""
+    handles = [plt.Line2D([], [], color=LAYER_COLORS[layer], lw=2, label=layer_name(layer)) for layer in layers]
+    if published:
+        handles.append(plt.Line2D([], [], color="0.3", lw=0.9, ls=(0, (4, 2)), label="published (digitized)"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
+
+
+def footer(figure: Figure, results: Results, *sentences: str) -> None:
+    """Scale, seeds, data source, diverged seeds and dead teacher nodes, under the panels."""
+    text = "  ".join([origin(results), *sentences, *incidents(results), results.experiment.figure.published_note])
+    width = int(figure.get_figwidth() * 19)
+    lines = textwrap.fill(" ".join(text.split()), width)
+    figure.supxlabel(lines, fontsize=6.5, color="0.25", x=0.01, ha="left")
+
+
+def origin(results: Results) -> str:
+    """Where the numbers come from, in a line."""
+    counts = sorted({len(run.seeds) for run in results.runs.values()})
+    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds a variant"
+    data = "; ".join(sorted({manifest["data"] for manifest in results.manifests}))
+    return f"Scale {results.scale}, {seeds}. {data}."
+
+
+def incidents(results: Results) -> list[str]:
+    """Sentences on diverged seeds and on dead teacher nodes; none where there were none."""
+    found = [
+        f"Diverged: {count} of {len(results.runs[v].seeds)} seeds in {v}." for v, count in results.diverged.items()
+    ]
+    dead = results.select("dead_teachers")
+    dead = dead[(dead["epoch"] == dead["epoch"].min()) & (dead["value"] > 0)]
+    for (variant, layer), value in dead.groupby(["variant", "layer"])["value"].mean().items():
+        run = results.runs[variant]
+        found.append(
+            f"Dead teacher nodes in {variant}, layer {layer}: {value:.3g} of {run.teacher.widths[layer]} (ρ = 0)."
+        )
+    return found

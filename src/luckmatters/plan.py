@@ -1,0 +1,119 @@
+"""What is made from what: the files behind each rule of the workflow. Knows paths and settings, and no Snakemake."""
+
+from pathlib import Path
+from typing import Protocol
+
+from luckmatters import artefacts
+from luckmatters.artefacts import MANIFEST, TABLE, TENSORS, seed_label
+from luckmatters.config import Project, Run
+from luckmatters.config.files import choose
+from luckmatters.config.load import config_hash
+from luckmatters.sources import closure
+
+
+class Wildcards(Protocol):
+    """The parts of a file's name, as a rule's functions receive them."""
+
+    experiment: str
+    variant: str
+    seeds: str
+    teacher: str
+
+
+class Plan:
+    """The workflow's files at the scale in force; what takes wildcards serves as a rule's function."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def everything(self) -> list[Path]:
+        """What `snakemake` makes by default: each experiment's figure and summary, and the ledger of claims."""
+        figures = [
+            path
+            for name in self.project.experiments
+            for path in artefacts.figure_files(self.project.figures, name).values()
+        ]
+        tables = [artefacts.summary_file(self.project.figures, name) for name in self.project.experiments]
+        return [*figures, *tables, *artefacts.claims_files(self.project.figures).values()]
+
+    def teacher(self, name: str) -> dict[str, Path]:
+        """A teacher's files."""
+        folder = artefacts.teacher_folder(self.project.results, name)
+        return {"tensors": folder / TENSORS, "manifest": folder / MANIFEST}
+
+    def job(self, run: Run, seeds: str) -> dict[str, Path]:
+        """The files of one job."""
+        folder = artefacts.run_folder(self.project.results, run.experiment, run.variant, seeds)
+        files = {"table": folder / TABLE, "manifest": folder / MANIFEST}
+        return files | ({"tensors": folder / TENSORS} if run.kind == "student-training" else {})
+
+    def names(self, *kinds: str) -> str:
+        """The experiments of some kinds (of all, if none is given), as a regular expression for a wildcard."""
+        experiments = self.project.experiments.items()
+        return "|".join(name for name, one in experiments if not kinds or one.kind in kinds) or "none"
+
+    def training_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
+        """What a training job reads: its teacher, and the code that trains."""
+        run = self.project.run(wildcards.experiment, wildcards.variant)
+        return {
+            "teacher": list(self.teacher(run.settings.teacher.name).values()),
+            "code": closure("experiments.student_training"),
+        }
+
+    def measuring_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
+        """What a measuring job reads: the finished training job, its teacher, and the code that measures."""
+        run = self.project.run(wildcards.experiment, wildcards.variant)
+        source = self.project.run(run.source, wildcards.variant)
+        return {
+            "trained": list(self.job(source, wildcards.seeds).values()),
+            "teacher": list(self.teacher(source.settings.teacher.name).values()),
+            "code": closure("experiments.rank_profile"),
+        }
+
+    def tables(self, experiment: str) -> list[Path]:
+        """Every table that an experiment's variants, own and included, consist of, with its manifest."""
+        return [
+            path
+            for run, _ in self.project.variants(experiment).values()
+            for seeds in self.project.chunks(run)
+            for name, path in self.job(run, seed_label(seeds)).items()
+            if name != "tensors"
+        ]
+
+    def experiment_tables(self, wildcards: Wildcards) -> list[Path]:
+        """The same for the experiment in a file's name."""
+        return self.tables(wildcards.experiment)
+
+    def figure_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
+        """What a figure is drawn from: tables, published curves, and the code of its layout."""
+        options = self.project.experiment(wildcards.experiment).figure
+        published = self.project.root / "data" / "published"
+        return {
+            "tables": self.tables(wildcards.experiment),
+            "published": [published / name for name in sorted(set(options.published.values()))],
+            "code": closure(f"figures.layouts.{options.layout.replace('-', '_')}"),
+        }
+
+    def claims_inputs(self) -> dict[str, list[Path]]:
+        """What the ledger is judged from: the tables of every experiment that a claim names, and the claims' code."""
+        names = sorted({name for claim in self.project.claims.values() for name in claim.experiments})
+        return {
+            "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
+            "claims": [self.project.root / "config" / "claims.yaml"],
+            "code": closure("claims.ledger"),
+        }
+
+    def teacher_hash(self, wildcards: Wildcards) -> str:
+        """Changes with a teacher's settings."""
+        name = choose(wildcards.teacher, self.project.teachers, "teacher")
+        return artefacts.sha256(self.project.teachers[name].model_dump_json().encode())
+
+    def config_hash(self, wildcards: Wildcards) -> str:
+        """Changes with any setting that a run's numbers depend on, and with nothing else."""
+        return config_hash(self.project.run(wildcards.experiment, wildcards.variant))
+
+    def display_hash(self, wildcards: Wildcards) -> str:
+        """Changes with what an experiment's outputs show besides numbers: variants, labels, options, texts."""
+        variants = {name: labels for name, (_, labels) in self.project.variants(wildcards.experiment).items()}
+        shown = self.project.experiment(wildcards.experiment).model_dump_json(exclude={"claims", "scales", "grid"})
+        return artefacts.sha256(repr((variants, shown)).encode())

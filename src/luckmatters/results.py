@@ -1,0 +1,77 @@
+"""Finished runs of an experiment, read back (and checked) for figures, summaries and claims. Imports no torch."""
+
+import io
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from luckmatters.artefacts import TABLE, sha256
+from luckmatters.config import Project, Run
+from luckmatters.config.schema import Experiment
+from luckmatters.jobs import run_bundle
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that an experiment draws and judges.
+
+    table: columns variant, one a grid axis, seed, epoch, layer, quantity, value (and what the kind adds);
+    runs: the run behind each variant; manifests: of every job read; inputs: the checksums of all files read.
+    """
+
+    name: str
+    experiment: Experiment
+    scale: str
+    table: pd.DataFrame
+    runs: dict[str, Run]
+    labels: dict[str, dict[str, str]]
+    manifests: list[dict]
+    inputs: dict[str, str]
+
+    def select(self, quantity: str, **labels: str) -> pd.DataFrame:
+        """Rows of a quantity where every named axis has the given label (``batch_norm="bn"`` for axis batch-norm)."""
+        rows = self.table[self.table["quantity"] == quantity]
+        for axis, label in labels.items():
+            rows = rows[rows[axis.replace("_", "-")] == label]
+        return rows
+
+    def title(self, variant: str) -> str:
+        """A variant's labels, for a panel's title."""
+        return ", ".join(self.labels[variant].values()) or variant
+
+    @cached_property
+    def diverged(self) -> dict[str, int]:
+        """How many seeds diverged, by variant."""
+        rows = self.table[(self.table["quantity"] == "diverged") & (self.table["value"] == 1)]
+        return rows.groupby("variant")["seed"].nunique().to_dict()
+
+
+def load(project: Project, name: str) -> Results:
+    """Read every job of an experiment's variants. Raises UserError if one is missing or damaged."""
+    frames, runs, labels, manifests, inputs = [], {}, {}, [], {}
+    for variant, (run, its_labels) in project.variants(name).items():
+        runs[variant], labels[variant] = run, its_labels
+        for seeds in project.chunks(run):
+            bundle = run_bundle(project, run, seeds)
+            content = bundle.read(TABLE)
+            frame = (
+                pd.read_parquet(io.BytesIO(content)).drop(columns="experiment").assign(variant=variant, **its_labels)
+            )
+            frames.append(frame)
+            manifests.append(bundle.manifest())
+            inputs[str(bundle.folder / TABLE)] = sha256(content)
+    table = pd.concat(frames, ignore_index=True)
+    return Results(name, project.experiment(name), project.scale_name, table, runs, labels, manifests, inputs)
+
+
+def summarize(results: Results) -> pd.DataFrame:
+    """Mean, standard deviation and number of seeds, by variant, epoch, layer (and node rank) and quantity.
+
+    Teacher nodes are averaged before seeds are. NaN values (diverged seeds) are left out and not counted.
+    """
+    keys = [k for k in ("variant", "epoch", "layer", "rank", "quantity") if k in results.table]
+    per_seed = results.table.groupby([*keys, "seed"], dropna=False, sort=False)["value"].mean()
+    grouped = per_seed.groupby(keys, dropna=False, sort=False)
+    summary = grouped.agg(["mean", "std", "count"]).rename(columns={"count": "seeds"})
+    return summary.reset_index().sort_values(keys, kind="stable", ignore_index=True)

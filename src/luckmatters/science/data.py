@@ -1,0 +1,58 @@
+"""GAUS inputs: x ~ N(0, std² I), drawn for every seed from its own streams (paper, Section 5)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from luckmatters.science.random import generator
+
+BLOCK = 16  # batches drawn at a time: large enough to hide the cost of a call, small enough to stay in cache
+
+
+@dataclass(frozen=True)
+class Gaus:
+    """A source of Gaussian inputs.
+
+    dimension: inputs of a sample; std: their standard deviation; samples: samples an epoch; infinite: new samples
+    every epoch, or else one set of that size, shuffled anew every epoch; batch: samples a step.
+    """
+
+    dimension: int
+    std: float
+    samples: int
+    infinite: bool
+    batch: int
+    device: str = "cpu"
+
+    def blocks(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
+        """The samples of one epoch, a few batches at a time; shape (S, dimension, at most BLOCK * batch)."""
+        draw = self._new if self.infinite else self._reused
+        yield from draw(seeds, epoch)
+
+    def evaluation_set(self, seeds: Sequence[int], samples: int) -> Tensor:
+        """Each seed's own fresh samples, shape (S, dimension, samples), the same at every call."""
+        return self._draw([generator("gaus-evaluation", seed, device=self.device) for seed in seeds], samples)
+
+    def _draw(self, generators: list[torch.Generator], samples: int) -> Tensor:
+        x = torch.empty(len(generators), self.dimension, samples, device=self.device)
+        for one, stream in zip(x, generators, strict=True):
+            one.normal_(std=self.std, generator=stream)
+        return x
+
+    def _sizes(self) -> Iterator[int]:
+        whole, rest = divmod(self.samples, BLOCK * self.batch)
+        yield from [BLOCK * self.batch] * whole + [rest] * (rest > 0)
+
+    def _new(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
+        streams = [generator("gaus", seed, epoch, device=self.device) for seed in seeds]
+        for size in self._sizes():
+            yield self._draw(streams, size)
+
+    def _reused(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
+        data = self._draw([generator("gaus-finite", seed, device=self.device) for seed in seeds], self.samples)
+        shuffles = [generator("gaus-shuffle", seed, epoch, device=self.device) for seed in seeds]
+        order = torch.stack([torch.randperm(self.samples, generator=g, device=self.device) for g in shuffles])
+        for chosen in order.split(BLOCK * self.batch, dim=1):
+            yield torch.stack([one[:, columns] for one, columns in zip(data, chosen, strict=True)])

@@ -1,0 +1,17 @@
+# The ledger of claims: an effect with its interval and a verdict for each.
+
+
+rule judge_claims:
+    input:
+        **PLAN.claims_inputs(),
+    output:
+        ledger=report(FIGURES / "claims.md", category="Claims"),
+        table=FIGURES / "claims.csv",
+    log:
+        RESULTS / "logs/claims.log",
+    params:
+        options=OPTIONS,
+    conda:
+        "../../environment.yml"
+    shell:
+        "luckmatters {params.options} claims 2> >(tee {log} >&2)"
