@@ -14,7 +14,6 @@ from luckmatters.errors import UserError
 from luckmatters.progress import progress
 from luckmatters.provenance import provenance
 
-CHECKPOINT_EVERY_S = 30.0  # a killed job loses at most this much, and an epoch
 TRAIN_RULE, MEASURE_RULE, TEACHER_RULE = "train_students", "measure_students", "generate_teacher"
 
 
@@ -65,7 +64,7 @@ def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> 
     if done <= epochs:
         states = student_training.train(run, teachers, seeds, device=device, resume=state)
         for state in progress(states, total=epochs + 1, label=label, done=done):
-            if time.monotonic() - saved >= CHECKPOINT_EVERY_S and state.epoch < epochs:
+            if time.monotonic() - saved >= project.scale.checkpoint_seconds and state.epoch < epochs:
                 _save_checkpoint(checkpoint, state, identity)
                 saved = time.monotonic()
     result = student_training.finish(run, seeds, state)
@@ -103,9 +102,7 @@ def _own(project: Project, experiment: str, variant: str, seeds: list[int], kind
     """The run that a command names, if its kind and its seeds fit."""
     run = project.run(experiment, variant)
     if run.kind != kind:
-        raise UserError(
-            f"experiment {experiment} is of kind {run.kind}, this verb makes {kind}; see config/experiments"
-        )
+        raise UserError(f"experiment {experiment} is of kind {run.kind}, this verb is for {kind}")
     if missing := set(seeds) - set(run.seeds):
         raise UserError(
             f"--seeds: {experiment}/{variant} at scale {project.scale_name} has seeds "

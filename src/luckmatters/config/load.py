@@ -83,7 +83,7 @@ class Project:
 
     def chunks(self, run: Run) -> list[list[int]]:
         """The seeds of a run, cut into jobs."""
-        size = self.scale.seeds_per_job
+        size = self.experiments[run.source or run.experiment].seeds_per_job or self.scale.seeds_per_job
         return [run.seeds[start : start + size] for start in range(0, len(run.seeds), size)]
 
     def _at(self, file: str) -> str:
@@ -97,8 +97,12 @@ class Project:
         }
 
     def _experiment(self, name: str) -> Experiment:
-        common = {key: value for key, value in self._merged(name).items() if key in Experiment.model_fields}
-        return validate(Experiment, common, self._at(f"experiments/{name}.yaml"))
+        where, content = self._at(f"experiments/{name}.yaml"), self._merged(name)
+        kind = KINDS[choose(str(content.get("kind")), KINDS, f"{where}: kind")]
+        for key in content:
+            choose(str(key), [*Experiment.model_fields, *kind.model_fields], f"{where}: key")
+        common = {key: value for key, value in content.items() if key in Experiment.model_fields}
+        return validate(Experiment, common, where)
 
     def _merged(self, name: str) -> dict:
         """An experiment's file with the overrides of the scale in force."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]  # safe as a folder name, a wildcard and a key
 Positive = Annotated[int, Field(gt=0)]
@@ -96,13 +96,16 @@ class Training(Model):
         return self
 
 
-def _distinct(seeds: list[int]) -> list[int]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("seeds must all differ")
-    return seeds
+def _seeds(value: object) -> object:
+    """Said in one sentence, since a union of types would give one fault for each of its members."""
+    whole = [one for one in (value if isinstance(value, list) else [value]) if type(one) is int]
+    listed = isinstance(value, list) and 0 < len(value) == len(set(whole)) and min(whole) >= 0
+    if not listed and not (type(value) is int and value > 0):
+        raise ValueError("must be a number of seeds, 1 or more, or a list of different seeds, each 0 or more")
+    return value
 
 
-Seeds = Positive | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
+Seeds = Annotated[int | list[int], BeforeValidator(_seeds)]
 
 
 class StudentTraining(Model):
@@ -160,6 +163,7 @@ class Experiment(Model):
     chosen: list[str] = []
     grid: dict[Name, dict[Name, dict]] = {}
     skip: list[Name] = []
+    seeds_per_job: Positive | None = None
     includes: list[Include] = []
     scales: dict[Name, dict] = {}
 
@@ -171,6 +175,7 @@ class Scale(Model):
     judges: bool
     seeds_per_job: Positive
     threads_per_job: Positive
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
 
 
 class Check(Model):

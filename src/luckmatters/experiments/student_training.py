@@ -82,15 +82,21 @@ def train(
 
     trainer, schedule = Trainer(students), [(step.epoch, step.rate) for step in settings.training.learning_rate]
     for epoch in range(state.epoch, settings.training.epochs):
-        rate = learning_rate(schedule, epoch)
-        for block in data.blocks(seeds, epoch):
-            xs, ys = (samples.split(settings.training.batch, dim=2) for samples in (block, teachers(block)))
-            for x, y in zip(xs, ys, strict=True):
-                trainer.step(x, y, rate)
+        train_epoch(trainer, teachers, data, seeds, epoch, learning_rate(schedule, epoch))
         finished = epoch + 1
         keep = finished in settings.training.snapshots or finished == settings.training.epochs
         state = _record(state, students, teacher_eval, x_eval, snapshot=keep)
         yield state
+
+
+def train_epoch(
+    trainer: Trainer, teachers: FullyConnected, data: Gaus, seeds: Sequence[int], epoch: int, rate: float
+) -> None:
+    """Take a step on every batch of an epoch; the teachers' outputs are the labels."""
+    for block in data.blocks(seeds, epoch):
+        xs, ys = (samples.split(data.batch, dim=2) for samples in (block, teachers(block)))
+        for x, y in zip(xs, ys, strict=True):
+            trainer.step(x, y, rate)
 
 
 def _record(

@@ -81,14 +81,11 @@ def origin(results: Results) -> str:
 
 def incidents(results: Results) -> list[str]:
     """Sentences on diverged seeds and on dead teacher nodes; none where there were none."""
-    found = [
-        f"Diverged: {count} of {len(results.runs[v].seeds)} seeds in {v}." for v, count in results.diverged.items()
-    ]
-    dead = results.select("dead_teachers")
-    dead = dead[(dead["epoch"] == dead["epoch"].min()) & (dead["value"] > 0)]
-    for (variant, layer), value in dead.groupby(["variant", "layer"])["value"].mean().items():
-        run = results.runs[variant]
-        found.append(
-            f"Dead teacher nodes in {variant}, layer {layer}: {value:.3g} of {run.teacher.widths[layer]} (ρ = 0)."
-        )
-    return found
+    found = [f"Diverged: {n} of {len(results.runs[v].seeds)} seeds in {v}." for v, n in results.diverged.items()]
+    counts: dict[str, dict[int, float]] = {}  # of each layer of a teacher, by seed
+    for row in results.select("dead_teachers").query("epoch == 0").itertuples():
+        run = results.runs[row.variant]
+        key = f"of {run.teacher.widths[row.layer]} in {run.settings.teacher.name} layer {row.layer}"
+        counts.setdefault(key, {})[row.seed] = row.value
+    dead = [f"{sum(n.values()) / len(n):.2g} {where}" for where, n in counts.items() if any(n.values())]
+    return found + ([f"Dead teacher nodes (ρ = 0; mean over seeds): {', '.join(dead)}."] if dead else [])

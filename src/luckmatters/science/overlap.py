@@ -47,9 +47,9 @@ def rank(rho: Tensor) -> Tensor:
 class LayerOverlap:
     """What is kept of one layer's ρ at one moment.
 
-    best, second: greatest and second greatest ρ of each teacher node, (S, n°) (second is NaN if there is one student
-    only); winner: index of the best student, (S, n°); rank: see :func:`rank`, (S, n°, n); dead_teachers,
-    dead_students: nodes with zero variance, (S,).
+    best, second: greatest and second greatest ρ of each teacher node, (S, n°); second is NaN if there is but one
+    student; winner: index of the best student (the first of equals), (S, n°); rank: see :func:`rank`, (S, n°, n);
+    dead_teachers, dead_students: nodes with zero variance, (S,).
     """
 
     best: Tensor
@@ -65,11 +65,11 @@ def measure(teacher: Tensor, student: Tensor) -> LayerOverlap:
     teacher, dead_teachers = standardize(teacher)
     student, dead_students = standardize(student)
     rho = _correlate(teacher, student)
-    top, index = rho.topk(min(2, rho.shape[2]), dim=2)
+    top = rho.topk(min(2, rho.shape[2]), dim=2).values
     return LayerOverlap(
         best=top[..., 0],
         second=top[..., 1] if rho.shape[2] > 1 else torch.full_like(top[..., 0], torch.nan),
-        winner=index[..., 0],
+        winner=rho.argmax(2),
         rank=rank(rho),
         dead_teachers=dead_teachers.sum(1).expand(len(rho)),
         dead_students=dead_students.sum(1),

@@ -1,0 +1,45 @@
+# make figures: set up and rebuild all figures.  make test: set up and run all checks.  See README.md.
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+SCALE ?= laptop
+
+VENV := .venv
+INSTALLED := $(VENV)/installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: figures test lint format reference benchmark clean
+.DEFAULT_GOAL := figures
+
+$(INSTALLED): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --requirement requirements.txt
+	python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+figures: $(INSTALLED)
+	snakemake --cores $(CORES) --config scale=$(SCALE)
+
+test: lint
+	pytest
+
+lint: $(INSTALLED)
+	ruff check .
+	ruff format --check .
+	snakefmt --no-sort --check Snakefile workflow
+	snakemake --lint
+
+format: $(INSTALLED)
+	ruff check --fix .
+	ruff format .
+	snakefmt --no-sort Snakefile workflow
+
+# Rewrites data/reference/ci and the tolerances of the regression test; say in the commit why the numbers changed.
+reference: $(INSTALLED)
+	python benchmarks/reference.py
+
+benchmark: $(INSTALLED)
+	python benchmarks/speed.py
+
+clean:
+	rm -rf $(VENV) results figures/ci figures/laptop figures/paper .snakemake

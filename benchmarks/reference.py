@@ -1,0 +1,73 @@
+"""Rewrite the reference tables of the ci scale, and the tolerances within which later runs must stay.
+
+    python benchmarks/reference.py        (make reference)
+
+The tolerances are measured, not chosen: the whole ci workflow runs as it is, and again under every condition that may
+change float32 rounding but must not change a result. The greatest difference of each quantity between a condition
+and the plain run is written to data/reference/ci/spread.csv; the regression test allows a multiple of it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from luckmatters.artefacts import reference_file, summary_file
+from luckmatters.config import Project
+from luckmatters.regression import differences
+
+ROOT = Path(__file__).parents[1]
+CI = ("--config", "scale=ci")
+# What a condition changes: keys of config/scales/ci.yaml, or variables of the environment.
+CONDITIONS = {
+    "two threads": ({"threads_per_job: 1": "threads_per_job: 2"}, {}),
+    "one seed a job": ({"seeds_per_job: 8": "seeds_per_job: 1"}, {}),
+    "no vector instructions": ({}, {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}),
+}
+
+
+def run(folder: Path, edits: dict[str, str], environment: dict[str, str]) -> Project:
+    """Run the ci workflow in a copy of the configuration, with its results in a folder of their own."""
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "results", "figures", "__pycache__"))
+    scale = folder / "config" / "scales" / "ci.yaml"
+    for old, new in edits.items():
+        assert old in scale.read_text()
+        scale.write_text(scale.read_text().replace(old, new))
+    command = ["snakemake", "--cores", "2", "--quiet", "all", *CI]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path, **environment}, check=True)
+    return Project(folder, scale="ci")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        plain = Path(scratch) / "plain"
+        project = run(plain, {}, {})
+        spread = []
+        for number, (condition, (edits, environment)) in enumerate(CONDITIONS.items()):
+            folder = Path(scratch) / str(number)
+            run(folder, edits, environment)
+            for name in project.experiments:
+                one, other = (pd.read_csv(place / summary_file(project.figures, name)) for place in (plain, folder))
+                for quantity, rows in differences(one, other).groupby("quantity"):
+                    spread.append((name, quantity, condition, rows["difference"].max()))
+        table = pd.DataFrame(spread, columns=["experiment", "quantity", "condition", "difference"])
+        print(table.groupby(["quantity", "condition"])["difference"].max().unstack().to_string())
+        subprocess_environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        for name in project.experiments:
+            command = [sys.executable, "-m", "luckmatters", "--project", str(ROOT), "--scale", "ci", "reference", name]
+            subprocess.run(command, cwd=plain, env=subprocess_environment, check=True)
+            made = plain / reference_file("ci", name)
+            for file in (made, made.with_suffix(".json")):
+                (ROOT / reference_file("ci", name)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, ROOT / reference_file("ci", name).parent / file.name)
+        greatest = table.groupby(["experiment", "quantity"], as_index=False)["difference"].max()
+        greatest.to_csv(ROOT / "data/reference/ci/spread.csv", index=False, float_format="%.3g", lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""How fast the training loop is, against the usual loops and the machine's own matrix-product rate.
+
+    python benchmarks/speed.py [--threads N] [--seconds S]
+
+Prints one table. Everything is measured in this one process, in turn, several rounds; a cell is the median of the
+rounds and ratios are medians of ratios within a round, since machines are noisy. The loops do the same work: GAUS
+samples, labels from a random teacher, plain SGD with batch 64.
+
+ours: the package's training loop, all seeds at once, data and labels included.
+(a): one network after another; torch modules, autograd, torch.optim.SGD; data and labels as tensors.
+(b): the same fed by a DataLoader with per-sample items and 4 workers, as the authors' script does.
+SGEMM: 2 · 2048³ operations over the time of a 2048 × 2048 matrix product. Of ours, only the students' products count.
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from luckmatters.experiments.student_training import train_epoch
+from luckmatters.science.data import Gaus
+from luckmatters.science.networks import initialize_students
+from luckmatters.science.overlap import measure
+from luckmatters.science.teachers import draw_teachers
+from luckmatters.science.training import Trainer
+
+BATCH, INPUTS, OUTPUTS, RATE = 64, 20, 100, 0.01
+
+
+@dataclass(frozen=True)
+class Case:
+    """Students of a teacher: its hidden widths, the multiplier, seeds, BatchNorm."""
+
+    name: str
+    widths: tuple[int, ...]
+    multiplier: int
+    seeds: int
+    batch_norm: bool = False
+
+    @property
+    def shape(self) -> list[int]:
+        """Nodes of the student's layers, the output layer last."""
+        return [self.multiplier * width for width in self.widths] + [OUTPUTS]
+
+    def operations(self) -> float:
+        """Floating-point operations of one step of one seed: forward, gradients of weights and of activations."""
+        sizes = [INPUTS, *self.shape]
+        products = [a * b for a, b in itertools.pairwise(sizes)]
+        return 2 * BATCH * (3 * sum(products) - products[0])
+
+
+SMALL, LARGE = (10, 15, 20, 25), (50, 75, 100, 125)
+CASES = [
+    Case("small teacher, x10, 8 seeds", SMALL, 10, 8),
+    Case("small teacher, x1, 32 seeds", SMALL, 1, 32),
+    Case("large teacher, x10, 4 seeds", LARGE, 10, 4),
+    Case("large teacher, x10, 4 seeds, BatchNorm", LARGE, 10, 4, batch_norm=True),
+]
+
+
+class Samples(Dataset):
+    """Items one by one, as a DataLoader asks for them."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        self.x = x
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.x[index]
+
+
+def modules(case: Case) -> nn.Sequential:
+    """One student of ordinary modules."""
+    layers, sizes = [], [INPUTS, *case.shape]
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+        if case.batch_norm:
+            layers.append(nn.BatchNorm1d(b))
+    return nn.Sequential(*layers[: -2 if case.batch_norm else -1])
+
+
+def usual_steps(student: nn.Module, teacher: nn.Module, batches, count: int) -> float:
+    """Seconds a step of the usual loop."""
+    optimizer = torch.optim.SGD(student.parameters(), lr=RATE)
+    start = time.perf_counter()
+    for _, x in zip(range(count), batches, strict=False):
+        with torch.no_grad():
+            y = teacher(x)
+        optimizer.zero_grad()
+        nn.functional.mse_loss(student(x), y).backward()
+        optimizer.step()
+    return (time.perf_counter() - start) / count
+
+
+def our_steps(case: Case, steps: int, seeds: int | None = None) -> Callable[[], float]:
+    """A function that gives the seconds a step of one seed in the package's loop."""
+    numbers = range(seeds or case.seeds)
+    teachers = draw_teachers(INPUTS, [*case.widths, OUTPUTS], init="separated", seeds=numbers)
+    students = initialize_students(INPUTS, case.shape, seeds=numbers, batch_norm=case.batch_norm)
+    trainer, data = Trainer(students), Gaus(INPUTS, 10.0, BATCH * steps, True, BATCH)
+
+    def once() -> float:
+        start = time.perf_counter()
+        train_epoch(trainer, teachers, data, numbers, 0, RATE)
+        return (time.perf_counter() - start) / steps / len(numbers)
+
+    return once
+
+
+def evaluation(case: Case) -> Callable[[], float]:
+    """A function that gives the seconds of one evaluation of one seed: 1,024 samples, all statistics."""
+    numbers = range(case.seeds)
+    teachers = draw_teachers(INPUTS, [*case.widths, OUTPUTS], init="separated", seeds=numbers)
+    students = initialize_students(INPUTS, case.shape, seeds=numbers, batch_norm=case.batch_norm)
+    x = Gaus(INPUTS, 10.0, BATCH, True, BATCH).evaluation_set(numbers, 1024)
+    known = teachers.activations(x)
+
+    def once() -> float:
+        start = time.perf_counter()
+        for teacher, student in zip(known[:-1], students.activations(x)[:-1], strict=True):
+            measure(teacher, student)
+        return (time.perf_counter() - start) / case.seeds
+
+    return once
+
+
+def sgemm() -> float:
+    """Operations a second of a 2048 × 2048 single-precision product."""
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    start = time.perf_counter()
+    for _ in range(3):
+        a @ b
+    return 3 * 2 * 2048**3 / (time.perf_counter() - start)
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options.add_argument("--rounds", type=int, default=7)
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    samples = torch.randn(40_000, INPUTS) * 10
+    sgemm()
+
+    print(f"{chosen.threads} threads, {chosen.rounds} rounds, torch {torch.__version__}\n")
+    print("| case | ours, ms a step and seed | (a) / ours | (b) / ours | of SGEMM | evaluation / epoch |")
+    print("| --- " * 6 + "|")
+    times: dict[str, list[float]] = {}
+    for case in CASES:
+        steps = max(16, int(0.4 / (case.operations() * case.seeds / 6e10 + 3e-4)))
+        ours, evaluate = our_steps(case, steps), evaluation(case)
+        teacher, student = modules(Case("", case.widths, 1, 1)), modules(case)
+        ours(), evaluate()
+        rows = []
+        for _ in range(chosen.rounds):
+            rate = sgemm()
+            own = ours()
+            batches = samples[torch.randperm(len(samples))].split(BATCH)
+            tight = usual_steps(student, teacher, batches, min(len(batches), max(20, steps)))
+            rows.append((own, tight / own, case.operations() / own / rate, evaluate() / (own * 100_000 / BATCH)))
+        loader = iter(DataLoader(Samples(samples), batch_size=BATCH, shuffle=True, num_workers=4))
+        usual_steps(student, teacher, loader, 20)  # the workers' start does not count
+        fed = usual_steps(student, teacher, loader, 300)
+        own, tight, share, evaluated = (median(list(column)) for column in zip(*rows, strict=True))
+        times[case.name] = [row[0] for row in rows]
+        print(
+            f"| {case.name} | {own * 1e3:.3f} | {tight:.1f} | {fed / own:.1f} | {share:.0%} | {evaluated:.1%} |",
+            flush=True,
+        )
+    ratios = [b / a for a, b in zip(times[CASES[2].name], times[CASES[3].name], strict=True)]
+    print(f"\nBatchNorm, time with / without (large teacher): {median(ratios):.2f}")
+
+    case = CASES[0]
+    print("\nCost against steps and seeds (small teacher, x10), relative to the first:")
+    by_steps = {steps: our_steps(case, steps) for steps in (32, 64, 128, 256)}
+    by_seeds = {seeds: our_steps(case, 64, seeds) for seeds in (2, 4, 8, 16)}
+    for name, functions, size in (
+        ("steps", by_steps, lambda steps: steps * case.seeds),
+        ("seeds", by_seeds, lambda seeds: 64 * seeds),
+    ):
+        rounds = [{key: one() * size(key) for key, one in functions.items()} for _ in range(chosen.rounds + 1)][1:]
+        first = next(iter(functions))
+        shown = ", ".join(f"{key}: {median([r[key] / r[first] for r in rounds]):.1f}" for key in functions)
+        print(f"  {name} {shown}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Shared fixtures: a private copy of the checkout, and a way to run its commands."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "workflow", "profiles", "config", "data", "src", "environment.yml")
+
+torch.set_num_threads(1)
+
+
+class Checkout:
+    """A copy of the project in a folder of its own, whose package is the copy's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            else:
+                shutil.copy(source, folder / part)
+
+    def run(self, *command: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess:
+        """Run a command in the copy; fails unless it exits with the status (None: any)."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        variables = {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder / "src"), **environment}
+        done = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=1200)
+        if status is not None:
+            assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def snakemake(self, *arguments: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess:
+        return self.run("snakemake", "--cores", "2", *arguments, status=status, **environment)
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """How many jobs of each rule a dry run plans."""
+        text = self.snakemake("--dry-run", *arguments).stdout
+        if "Nothing to be done" in text:
+            return {}
+        lines = text.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:]
+        return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[0] not in ("all", "total")}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} does not contain {old!r}"
+        path.write_text(text.replace(old, new))
+
+    def append(self, file: str, text: str) -> None:
+        with (self.folder / file).open("a") as opened:
+            opened.write(text)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A fresh copy of the project."""
+    return Checkout(tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy in which the whole workflow has run at ci scale. Tests that change it work on `finished_copy`."""
+    copy = Checkout(tmp_path_factory.mktemp("finished") / "checkout")
+    copy.snakemake("--config", "scale=ci")
+    return copy
+
+
+@pytest.fixture
+def finished_copy(finished: Checkout, tmp_path: Path) -> Checkout:
+    """A private copy of the finished checkout."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    copy = object.__new__(Checkout)
+    copy.folder = folder
+    return copy

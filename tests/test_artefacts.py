@@ -1,0 +1,86 @@
+"""Files are written whole or not at all, and never read unchecked."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from luckmatters.artefacts import Bundle, parse_seeds, seed_label, write
+from luckmatters.errors import UserError
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    made = Bundle(tmp_path / "runs" / "one", "train_students")
+    made.save({"table.parquet": b"0123456789", "tensors.safetensors": b"abc"}, {"seeds": [0]})
+    return made
+
+
+def test_a_bundle_returns_what_was_saved(bundle: Bundle) -> None:
+    assert bundle.read("table.parquet") == b"0123456789"
+    assert bundle.manifest()["seeds"] == [0]
+    assert sorted(path.name for path in bundle.folder.iterdir()) == ["run.json", "table.parquet", "tensors.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path: path.write_bytes(b"01234"), "truncated or altered"),
+        (lambda path: path.write_bytes(b"0123456780"), "truncated or altered"),
+        (lambda path: path.write_bytes(b""), "truncated or altered"),
+        (lambda path: path.unlink(), "cannot be read"),
+    ],
+)
+def test_damage_is_noticed_and_the_rule_is_named(bundle: Bundle, damage, words: str) -> None:
+    damage(bundle.folder / "table.parquet")
+    with pytest.raises(UserError, match=rf"table.parquet: .*{words}.*rule train_students") as error:
+        bundle.read("table.parquet")
+    assert "\n" not in str(error.value)
+    assert bundle.read("tensors.safetensors") == b"abc"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])
+def test_a_damaged_manifest_is_noticed(bundle: Bundle, content: bytes) -> None:
+    (bundle.folder / "run.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"run.json: is damaged.*rule train_students"):
+        bundle.read("table.parquet")
+
+
+def test_a_manifest_that_lists_no_such_file_refuses_it(bundle: Bundle) -> None:
+    manifest = json.loads((bundle.folder / "run.json").read_text())
+    del manifest["files"]["table.parquet"]
+    (bundle.folder / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"truncated or altered"):
+        bundle.read("table.parquet")
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match=r"cannot be written.*config/config.yaml") as error:
+        write(tmp_path / "file" / "table.csv", b"1")
+    assert "\n" not in str(error.value)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.csv"
+    write(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match=r"No space left on device"):
+        write(path, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2], [3, 4], [0, 2], [5, 3, 9]])
+def test_seed_labels_return_the_seeds(seeds: list[int]) -> None:
+    assert parse_seeds(seed_label(seeds)) == seeds
+
+
+@pytest.mark.parametrize("label", ["", "3-1", "1,2", "a", "1+", "-1", "1-2-3"])
+def test_other_seed_labels_are_refused(label: str) -> None:
+    with pytest.raises(UserError, match=r"--seeds"):
+        parse_seeds(label)

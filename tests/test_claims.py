@@ -1,0 +1,221 @@
+"""Claims on constructed tables with known answers, and the statistics behind them."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from scipy import stats
+
+from luckmatters.claims.ledger import FAILS, HOLDS, OPEN, judge, judge_all, outcome, to_frame, to_markdown
+from luckmatters.claims.overlap import CLAIMS, gap_closed
+from luckmatters.claims.statistics import Effect, log_spread_ratio, mean_effect
+from luckmatters.config import Project
+from luckmatters.results import Results
+
+PROJECT = Project(ROOT, scale="paper")
+SEEDS, EPOCHS, LAYERS = range(4), range(7), range(4)
+
+
+def make(name: str, correlation, rank=None, loss=None, skip: tuple[tuple[str, int], ...] = ()) -> Results:
+    """Results of an experiment whose values are functions of (labels, layer, epoch, seed); skip: diverged seeds."""
+    labels = {variant: its for variant, (_, its) in PROJECT.variants(name).items()}
+    rows = []
+    for (variant, its), seed, epoch in itertools.product(labels.items(), SEEDS, EPOCHS):
+        gone = (variant, seed) in skip and epoch > 2
+        values = [("loss", pd.NA, loss(its, epoch, seed) if loss else 1.0)]
+        for layer in LAYERS:
+            values += [("correlation", layer, correlation(its, layer, epoch, seed))]
+            values += [("mean_rank", layer, rank(its, layer, epoch, seed) if rank else 0.1)]
+        rows += [(variant, seed, epoch, layer, q, np.nan if gone else v, *its.values()) for q, layer, v in values]
+    columns = ["variant", "seed", "epoch", "layer", "quantity", "value", *next(iter(labels.values()))]
+    table = pd.DataFrame(rows, columns=columns).astype({"layer": "Int64"})
+    runs = {variant: run for variant, (run, _) in PROJECT.variants(name).items()}
+    return Results(name, PROJECT.experiment(name), "paper", table, runs, labels, [], {})
+
+
+def rising(start: float, end: float, epoch: int, seed: int) -> float:
+    return start + (end - start) * epoch / 6 + 0.001 * seed
+
+
+def published_like(labels: dict[str, str], layer: int, epoch: int, seed: int) -> float:
+    """As the paper says: lower layers, small teachers and (for large ones) BatchNorm are ahead."""
+    if labels["teacher"] == "small":
+        end = [0.9999, 0.97, 0.9, 0.85][layer] - (0.02 if labels["batch-norm"] == "bn" and layer > 1 else 0)
+        return min(rising(0.4, end, min(epoch * 3, 6), 0) + 0.00001 * seed, 1)
+    end = [0.8, 0.6, 0.55, 0.5][layer] + (0.05 if labels["batch-norm"] == "bn" else 0)
+    return rising(0.4 - 0.03 * layer, end, epoch, seed)
+
+
+def falling_rank(labels: dict[str, str], layer: int, epoch: int, seed: int) -> float:
+    return 0.2 / (1 + epoch) + 0.01 * layer + 0.001 * seed
+
+
+def outcomes(name: str, experiment: str, results: Results) -> dict[str, str]:
+    judgement = judge(name, PROJECT.claims[name], {experiment: results}, "paper")
+    return {key: result for key, (_, result) in judgement.effects.items()}
+
+
+@pytest.mark.parametrize("name", ["recovery", "low-first", "luck-keeps", "bn-helps-large", "small-teacher-faster"])
+def test_results_as_published_support_the_claim(name: str) -> None:
+    results = make("teacher-size", published_like, falling_rank)
+    assert set(outcomes(name, "teacher-size", results).values()) == {HOLDS}
+    assert judge(name, PROJECT.claims[name], {"teacher-size": results}, "paper").verdict == "supported"
+
+
+def test_recovery_fails_where_one_layer_of_one_variant_shrinks() -> None:
+    def shrinks(labels, layer, epoch, seed):
+        value = published_like(labels, layer, epoch, seed)
+        return 0.9 - value if labels == {"teacher": "large", "batch-norm": "bn"} and layer == 3 else value
+
+    found = outcomes("recovery", "teacher-size", make("teacher-size", shrinks, falling_rank))
+    assert found == {"grows": FAILS, "lowest-layer": HOLDS, "second-layer": HOLDS}
+
+
+def test_low_first_notices_a_higher_layer_that_is_better_or_sooner() -> None:
+    def upside_down(labels, layer, epoch, seed):
+        return published_like(labels, 3 - layer, epoch, seed)
+
+    assert set(outcomes("low-first", "teacher-size", make("teacher-size", upside_down)).values()) == {FAILS}
+
+    def two_and_three_swapped(labels, layer, epoch, seed):
+        return published_like(labels, {2: 3, 3: 2}.get(layer, layer), epoch, seed)
+
+    found = outcomes("low-first", "teacher-size", make("teacher-size", two_and_three_swapped))
+    assert found == {"lowest-best": HOLDS, "lowest-first": HOLDS, "ordered": FAILS}
+
+
+def test_luck_keeps_fails_at_chance_level() -> None:
+    def chance(labels, layer, epoch, seed):
+        return 0.5 + (0.01 if (seed + layer) % 2 else -0.01)
+
+    found = outcomes("luck-keeps", "teacher-size", make("teacher-size", published_like, chance))
+    assert HOLDS not in found.values()
+
+
+def test_batch_norm_claims_turn_with_the_sign() -> None:
+    def swapped(labels, layer, epoch, seed):
+        other = {"bn": "no-bn", "no-bn": "bn"}[labels["batch-norm"]]
+        return published_like({**labels, "batch-norm": other}, layer, epoch, seed)
+
+    found = outcomes("bn-helps-large", "teacher-size", make("teacher-size", swapped))
+    assert found == {"large-with-bn": FAILS, "small-without-bn": FAILS}
+
+
+def test_a_small_teacher_that_is_only_a_little_faster_is_not_much_faster() -> None:
+    def similar(labels, layer, epoch, seed):
+        return rising(0.4, 0.8 if labels["teacher"] == "small" else 0.75, epoch, seed)
+
+    assert set(outcomes("small-teacher-faster", "teacher-size", make("teacher-size", similar)).values()) == {FAILS}
+
+
+def best_at_ten(labels, layer, epoch, seed):
+    m = int(labels["multiplier"].removeprefix("m"))
+    spread = 0.1 / m * (seed - 1.5)
+    end = {1: 0.6, 2: 0.65, 5: 0.7, 10: 0.9, 20: 0.85, 50: 0.8}[m]
+    return 0.2 + 0.01 * np.log(m) + (end - 0.4) * epoch / 6 + spread * (epoch > 0)
+
+
+def test_over_parameterization_claims() -> None:
+    def falls(labels, epoch, seed):
+        return (1 + 0.1 * seed) / int(labels["multiplier"].removeprefix("m"))
+
+    found = outcomes("over-param-helps", "over-param", make("over-param", best_at_ten, loss=falls))
+    assert set(found.values()) == {HOLDS}
+
+    def flat(labels, layer, epoch, seed):
+        return 0.5 + 0.01 * epoch + 0.01 * (seed - 1.5)
+
+    found = outcomes("over-param-helps", "over-param", make("over-param", flat, loss=lambda *_: 1.0))
+    assert HOLDS not in found.values()
+
+
+def test_finite_data_that_keep_growing_do_not_stall() -> None:
+    def stalls(labels, layer, epoch, seed):
+        return rising(0.4, 0.8, min(epoch, 2) if labels["data"] == "finite" else epoch, seed)
+
+    assert set(outcomes("finite-stalls", "finite-data", make("finite-data", stalls)).values()) == {HOLDS}
+
+    def behind_but_growing(labels, layer, epoch, seed):
+        return rising(0.4, 0.8, epoch, seed) - (0.1 if labels["data"] == "finite" else 0)
+
+    found = outcomes("finite-stalls", "finite-data", make("finite-data", behind_but_growing))
+    assert found["behind"] == HOLDS
+    assert found["grows-less"] != HOLDS
+
+
+def test_a_diverged_seed_drops_out_and_is_missed_in_the_count() -> None:
+    results = make("teacher-size", published_like, falling_rank, skip=(("small-no-bn", 1),))
+    effects = CLAIMS["recovery"]({"teacher-size": results})
+    assert {key: effect.seeds for key, effect in effects.items()} == {"grows": 3, "lowest-layer": 3, "second-layer": 3}
+    assert effects["lowest-layer"].estimate == pytest.approx(0.9999, abs=1e-4)
+
+
+def test_gap_closed_is_the_share_of_the_way_to_one() -> None:
+    index = pd.MultiIndex.from_product([[0, 1], [0, 1]], names=["seed", "epoch"])
+    table = pd.DataFrame({0: [0.2, 0.6, 0.5, 1.0]}, index=index)
+    assert gap_closed(table)[0].tolist() == pytest.approx([0, 0.5, 0, 1])
+
+
+def test_mean_effect_is_students_interval() -> None:
+    values = pd.Series([0.1, 0.4, 0.2, np.nan, 0.5])
+    effect = mean_effect(values)
+    expected = stats.ttest_1samp(values.dropna(), 0).confidence_interval(0.95)
+    assert (effect.low, effect.high, effect.seeds) == (pytest.approx(expected.low), pytest.approx(expected.high), 4)
+    assert effect.estimate == pytest.approx(0.3)
+
+
+def test_too_few_seeds_have_no_interval() -> None:
+    assert mean_effect(pd.Series([np.nan])).seeds == 0
+    assert np.isnan(mean_effect(pd.Series([1.0])).low)
+    assert np.isnan(log_spread_ratio(pd.Series([1.0, 2.0]), pd.Series([1.0])).low)
+
+
+def test_spread_interval_covers_the_true_ratio_95_times_in_100() -> None:
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(1000):
+        effect = log_spread_ratio(pd.Series(generator.normal(0, 3, 6)), pd.Series(generator.normal(0, 1, 9)))
+        covered += effect.low <= np.log(3) <= effect.high
+    assert covered == pytest.approx(950, abs=21)  # three standard errors of a binomial count
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seeds", "expected"),
+    [(0.1, 0.2, 3, HOLDS), (-0.1, 0.2, 3, OPEN), (-0.2, -0.1, 3, FAILS), (0.1, 0.2, 2, OPEN), (0.0, 0.2, 3, OPEN)],
+)
+def test_a_check_holds_only_if_its_whole_interval_does(low: float, high: float, seeds: int, expected: str) -> None:
+    check = next(iter(PROJECT.claims["recovery"].checks.values()))
+    assert outcome(Effect((low + high) / 2, low, high, seeds), check, min_seeds=3) == expected
+
+
+def test_verdicts_follow_the_checks_the_scale_and_the_data() -> None:
+    results = {"teacher-size": make("teacher-size", published_like, falling_rank)}
+    claim = PROJECT.claims["recovery"]
+    assert judge("recovery", claim, results, "paper").verdict == "supported"
+    assert judge("recovery", claim, results, "ci").verdict == "not judged at this scale"
+    assert judge("recovery", claim, None, "paper").verdict == "not run"
+
+    def half(labels, layer, epoch, seed):
+        return published_like(labels, layer, epoch, seed) * 0.9
+
+    partly = make("teacher-size", half)
+    assert judge("recovery", claim, {"teacher-size": partly}, "paper").verdict == "partly"
+    never = make("teacher-size", lambda *_: 0.5)
+    assert judge("recovery", claim, {"teacher-size": never}, "paper").verdict == "not supported"
+
+
+def test_the_ledger_lists_every_claim_even_without_results() -> None:
+    judgements = judge_all(PROJECT, {"teacher-size": make("teacher-size", published_like, falling_rank)})
+    assert [judgement.name for judgement in judgements] == list(PROJECT.claims)
+    text = to_markdown(PROJECT, judgements)
+    frame = to_frame(judgements)
+    for name in PROJECT.claims:
+        assert f"## {name}:" in text
+        assert (frame["claim"] == name).any()
+    assert frame.set_index("claim").loc["finite-stalls", "verdict"] == "not run"
+
+
+def test_every_claim_of_the_file_has_a_function_and_the_other_way_round() -> None:
+    assert set(PROJECT.claims) == set(CLAIMS)

@@ -1,0 +1,156 @@
+"""Every fault in a configuration file is one line that names the file, the key and what is allowed."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from luckmatters.config import Project
+from luckmatters.config.load import config_hash, merge
+from luckmatters.errors import UserError
+
+SCALES = ("ci", "laptop", "paper")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A private copy of config/ and data/."""
+    for part in ("config", "data"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    return tmp_path
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_committed_configuration_is_valid_at_every_scale(scale: str) -> None:
+    project = Project(ROOT, scale=scale)
+    assert project.scale_name == scale
+    assert all(project.variants(name) for name in project.experiments)
+
+
+def test_every_claim_and_experiment_is_linked_both_ways() -> None:
+    project = Project(ROOT)
+    for name, claim in project.claims.items():
+        for experiment in claim.experiments:
+            assert name in project.experiments[experiment].claims, f"{experiment}.yaml does not list claim {name}"
+
+
+def test_every_experiment_says_what_each_smaller_scale_reduces() -> None:
+    for path in (ROOT / "config" / "experiments").glob("*.yaml"):
+        content = yaml.safe_load(path.read_text())
+        assert content["kind"] == "rank-profile" or {"ci", "laptop"} <= set(content["scales"]), path.name
+
+
+def edit(root: Path, file: str, old: str, new: str) -> None:
+    text = (root / file).read_text()
+    assert old in text
+    (root / file).write_text(text.replace(old, new, 1))
+
+
+GAUS, SCALE = "config/experiments/gaus-fc.yaml", "config/scales/laptop.yaml"
+FAULTS = [
+    (GAUS, "  epochs: 40", "  epoch: 40", r"training.epoch: unknown key \(did you mean 'epochs'"),
+    (GAUS, "question:", "qestion:", r"gaus-fc.yaml: key: unknown name 'qestion' \(did you mean 'question'"),
+    (GAUS, "kind: student-training", "kind: student", r"kind: unknown name 'student' .*allowed: student-training"),
+    (GAUS, "multiplier: 10", "multiplier: 0", r"student.multiplier: must be greater than 0, got 0"),
+    (GAUS, "multiplier: 10", "multiplier: ten", r"student.multiplier: must be a valid integer, got 'ten'"),
+    (GAUS, "std: 10.0", "std: -1.0", r"data.std: must be greater than 0, got -1.0"),
+    (GAUS, "rate: 0.1}]", "rate: 0.1}, {epoch: 0, rate: 0.2}]", r"learning_rate: a schedule starts at epoch 0"),
+    (GAUS, "{epoch: 0, rate: 0.1}", "{epoch: 1, rate: 0.1}", r"learning_rate: a schedule starts at epoch 0"),
+    (GAUS, "rate: 0.1}]", "rate: 0.1}, {epoch: 99, rate: 0.2}]", r"epoch 99 lies after the last one, 3"),
+    (GAUS, "snapshots: []", "snapshots: [4]", r"training: epoch 4 lies after the last one, 3"),
+    (GAUS, "    seeds: 3", "    seeds: []", r"seeds: must be a number of seeds"),
+    (GAUS, "    seeds: 3", "    seeds: 0", r"seeds: must be a number of seeds"),
+    (GAUS, "    seeds: 3", "    seeds: [1, 1]", r"seeds: must be a number of seeds, 1 or more, or a list of different"),
+    (GAUS, "    seeds: 3", "    seeds: [-1]", r"seeds: must be a number of seeds"),
+    (GAUS, "name: gaus-fc-large", "name: gaus-fc-lrage", r"teacher.name: unknown name 'gaus-fc-lrage'"),
+    (GAUS, "seed: 0}", "seed: 32}", r"teacher seed 32 is needed.*count is 32"),
+    (GAUS, "layout: overlap-curves", "layout: overlap", r"figure.layout: unknown name 'overlap'.*allowed"),
+    (GAUS, "{bn: gaus-fc-bn.csv}", "{bn: nothing.csv}", r"figure.published.bn: unknown name 'nothing.csv'"),
+    (GAUS, "{bn: gaus-fc-bn.csv}", "{bnn: gaus-fc-bn.csv}", r"figure.published: unknown name 'bnn'"),
+    (GAUS, "low-first,", "low-frist,", r"claims: unknown name 'low-frist'"),
+    (GAUS, "  laptop:", "  labtop:", r"gaus-fc.yaml: scales: unknown name 'labtop' \(did you mean 'laptop'"),
+    (GAUS, "reduced: 3 epochs", "reduce: 3 epochs", r"scales.laptop.reduced: missing"),
+    (GAUS, "published_as:", "question:", r"gaus-fc.yaml: line 1: not valid YAML \(key 'question' stands twice\)"),
+    (GAUS, "grid:", "grid: [", r"gaus-fc.yaml: line \d+: not valid YAML"),
+    ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus-fc/nb", r"includes: unknown name 'nb'"),
+    ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus/bn", r"includes: unknown name 'gaus'"),
+    ("config/experiments/rank-profile.yaml", "measures: gaus-fc", "measures: nothing", r"measures: unknown name"),
+    ("config/experiments/over-param.yaml", "rows: batch-norm", "rows: norm", r"figure: axis: unknown name 'norm'"),
+    ("config/teachers.yaml", "widths: [50, 75, 100, 125]", "widths: [50, -75]", r"large: widths.1: must be greater"),
+    ("config/teachers.yaml", "inputs: 20", "inputs: 1", r"50 separated nodes cannot all differ with 1 inputs"),
+    ("config/teachers.yaml", "  init: separated", "  init: seperated", r"init: must be 'separated' or 'no_sep'"),
+    ("config/claims.yaml", "experiments: [teacher-size]", "experiments: [teachersize]", r"experiments: unknown"),
+    ("config/claims.yaml", "      reason:", "      reson:", r"claims.yaml: recovery: checks.grows.reson: unknown key"),
+    ("config/config.yaml", "scale: laptop", "scale: desktop", r"scale: unknown name 'desktop'; allowed: ci"),
+    ("config/config.yaml", "device: cpu", "device: gpu", r"config.yaml: device: must be 'cpu' or 'cuda', got 'gpu'"),
+    (SCALE, "seeds_per_job: 8", "seeds_per_job: 0", r"laptop.yaml: seeds_per_job: must be greater than 0, got 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "old", "new", "message"), FAULTS)
+def test_a_fault_is_one_clear_line(root: Path, file: str, old: str, new: str, message: str) -> None:
+    edit(root, file, old, new)
+    with pytest.raises(UserError) as error:
+        Project(root)
+    text = str(error.value)
+    assert re.search(message, text), text
+    assert Path(file).name in text
+    assert "\n" not in text
+
+
+def test_missing_and_unreadable_files_are_named(root: Path) -> None:
+    (root / "config" / "teachers.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"teachers.yaml: is not UTF-8"):
+        Project(root)
+    (root / "config" / "teachers.yaml").unlink()
+    with pytest.raises(UserError, match=r"teachers.yaml: cannot be read"):
+        Project(root)
+    with pytest.raises(UserError, match=r"config.yaml: cannot be read"):
+        Project(root / "config")
+
+
+def test_an_experiment_left_without_variants_is_refused(root: Path) -> None:
+    (root / GAUS).write_text((root / GAUS).read_text() + "skip: [no-bn, bn]\n")
+    with pytest.raises(UserError, match=r"unknown name|no variant is left"):
+        Project(root)
+
+
+def test_merge_goes_into_mappings_and_null_removes() -> None:
+    assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": None}) == {"a": {"b": 9, "c": 2}}
+
+
+def test_the_hash_follows_what_numbers_depend_on(root: Path) -> None:
+    before = config_hash(Project(root).run("gaus-fc", "bn"))
+    for old, new in (("question: Do", "question: Did"), ("    seeds: 3", "    seeds: 2"), ("[recovery, ", "[")):
+        edit(root, GAUS, old, new)
+        assert config_hash(Project(root).run("gaus-fc", "bn")) == before
+    edit(root, GAUS, "rate: 0.1", "rate: 0.2")
+    assert config_hash(Project(root).run("gaus-fc", "bn")) != before
+
+
+def test_reading_the_configuration_imports_no_torch() -> None:
+    code = "import sys; from luckmatters.plan import Plan; import luckmatters.cli; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_conda_installs_the_same_pinned_list_as_make() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    assert packages["pip"] == ["-r requirements.txt", "--editable ."]
+    assert "--requirement requirements.txt" in (ROOT / "Makefile").read_text()
+    pinned = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line) for line in pinned)
+    assert (python, pip) == ("python>=3.11,<3.14", "pip")
+
+
+def test_everything_the_package_needs_is_pinned() -> None:
+    import tomllib
+
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    pinned = {line.split("==")[0].lower() for line in (ROOT / "requirements.txt").read_text().splitlines()}
+    assert {name.lower() for name in needed} <= pinned

@@ -1,0 +1,93 @@
+"""Teachers' exact properties, and the independence of data streams."""
+
+import pytest
+import torch
+
+from luckmatters.science.data import Gaus
+from luckmatters.science.random import generator
+from luckmatters.science.teachers import GRID, NORM_EPS, draw_teachers, separated_rows
+
+
+def test_separated_rows_lie_on_the_grid_and_all_differ() -> None:
+    rows = separated_rows(24, 2, generator=generator("test"))  # every row that there is
+    assert len({tuple(row) for row in rows.tolist()}) == 24
+    assert torch.isin(rows, GRID).all()
+    assert rows.any(1).all()
+
+
+def test_more_rows_than_the_grid_has_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"25 nodes with 2 inputs"):
+        separated_rows(25, 2, generator=generator("test"))
+
+
+@pytest.mark.parametrize("init", ["separated", "no_sep"])
+def test_rows_of_every_layer_are_normalized(init: str) -> None:
+    teachers = draw_teachers(20, [10, 15, 100], init=init, seeds=range(4))
+    for weight in teachers.weights:
+        # A row of norm r is divided by r + 1e-5; the smallest nonzero grid row has norm 0.25.
+        torch.testing.assert_close(
+            weight.norm(dim=2), torch.ones(weight.shape[:2]), rtol=0, atol=NORM_EPS / 0.25 + 1e-6
+        )
+
+
+def test_separated_teachers_come_from_the_grid_and_biases_share_the_row_norm() -> None:
+    teacher = draw_teachers(20, [10, 5], init="separated", seeds=[0])
+    weight, bias = teacher.weights[0][0], teacher.biases[0][0]
+    steps = weight / weight.abs().where(weight != 0, torch.inf).amin(1, keepdim=True)
+    assert set(steps.round(decimals=3).abs().flatten().tolist()) <= {0.0, 1.0, 2.0}
+    # Before the division biases were within ±0.5 and the norm of a grid row of 20 weights is at most 0.5 · sqrt(20).
+    norm = 0.25 / weight.abs().where(weight != 0, torch.inf).amin(1, keepdim=True)
+    candidates = torch.cat([bias * norm, bias * norm * 2], 1)  # the smallest nonzero weight is 0.25 or 0.5
+    assert (candidates.abs().amin(1) <= 0.5).all()
+
+
+def test_a_teacher_belongs_to_its_seed() -> None:
+    many, one = (draw_teachers(6, [5, 4], init="separated", seeds=seeds) for seeds in (range(5), [3]))
+    assert all(torch.equal(a[3:4], b) for a, b in zip(many.weights, one.weights, strict=True))
+    assert not torch.equal(many.weights[0][0], many.weights[0][1])
+
+
+def gaus(infinite: bool, samples: int = 1500) -> Gaus:
+    return Gaus(dimension=3, std=10.0, samples=samples, infinite=infinite, batch=64)
+
+
+def epoch(data: Gaus, seeds: list[int], number: int) -> torch.Tensor:
+    return torch.cat(list(data.blocks(seeds, number)), dim=2)
+
+
+@pytest.mark.parametrize("infinite", [False, True])
+def test_an_epoch_has_all_samples_with_the_right_spread(infinite: bool) -> None:
+    x = epoch(gaus(infinite, 20_000), [0, 1], 0)
+    assert x.shape == (2, 3, 20_000)
+    # The standard deviation of an estimate from 60,000 numbers is 10 / sqrt(120,000) = 0.03; five of them.
+    assert x.std((1, 2)).tolist() == pytest.approx([10, 10], abs=0.15)
+
+
+def test_infinite_data_is_new_every_epoch() -> None:
+    first, second = (epoch(gaus(True), [0], number) for number in (0, 1))
+    assert not torch.isin(first, second).any()
+
+
+def test_finite_data_is_one_set_in_a_new_order() -> None:
+    first, second = (epoch(gaus(False), [0], number)[0].T.tolist() for number in (0, 1))
+    assert first != second
+    assert sorted(first) == sorted(second)
+
+
+@pytest.mark.parametrize("infinite", [False, True])
+def test_a_seeds_samples_do_not_depend_on_the_batch_of_seeds(infinite: bool) -> None:
+    together, alone = (epoch(gaus(infinite), seeds, 4) for seeds in ([0, 1, 2], [1]))
+    assert torch.equal(together[1:2], alone)
+    assert not torch.isin(together[0], together[1]).any()
+
+
+def test_evaluation_samples_are_fresh_and_fixed() -> None:
+    data = gaus(True)
+    assert torch.equal(data.evaluation_set([0, 1], 100), data.evaluation_set([0, 1], 100))
+    assert not torch.isin(data.evaluation_set([0], 100), epoch(data, [0], 0)).any()
+
+
+def test_generators_of_different_purposes_and_keys_are_unrelated() -> None:
+    keys = [("a",), ("b",), ("a", 0), ("a", 1), ("a", 0, 1), ("a", 1, 0), ("a", 11)]
+    draws = {tuple(torch.rand(4, generator=generator(purpose, *key)).tolist()) for purpose, *key in keys}
+    assert len(draws) == len(keys)
