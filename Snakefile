@@ -17,8 +17,11 @@ except UserError as error:
 
 PLAN = Plan(PROJECT)
 RESULTS, FIGURES = PROJECT.results, PROJECT.figures
-# How every rule calls the package: with this checkout's configuration (whatever the working folder), at this scale.
-OPTIONS = f"--project {os.path.relpath(workflow.basedir)} --scale {PROJECT.scale_name}"
+# How every rule calls the package: with this checkout's configuration, whatever the working folder, and these overrides.
+OPTIONS = (
+    f"--project '{os.path.relpath(workflow.basedir)}' --scale {PROJECT.scale_name}"
+    f" --results '{PROJECT.settings.results}' --figures '{PROJECT.settings.figures}'"
+)
 
 
 wildcard_constraints:

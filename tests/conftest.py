@@ -10,7 +10,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "workflow", "profiles", "config", "data", "src", "environment.yml")
+PARTS = ("Snakefile", "Makefile", "workflow", "profiles", "config", "data", "src", "environment.yml")
 
 torch.set_num_threads(1)
 
@@ -69,7 +69,9 @@ def checkout(tmp_path: Path) -> Checkout:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy in which the whole workflow has run at ci scale. Tests that change it work on `finished_copy`."""
     copy = Checkout(tmp_path_factory.mktemp("finished") / "checkout")
-    copy.snakemake("--config", "scale=ci")
+    # The README's first command, at ci scale, with the environment that the tests run in.
+    (copy.folder / ".venv").symlink_to(sys.prefix)
+    copy.run("make", "--old-file=.venv/installed", "figures", "SCALE=ci", "CORES=2")
     return copy
 
 

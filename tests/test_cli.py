@@ -44,7 +44,6 @@ def test_a_wrong_argument_is_one_clear_line(arguments: list[str], message: str, 
         (["figure", "rank-profile"], r"rank-profile/no-bn/seeds-0-2/run.json: is missing.*rule measure_students"),
         (["summary", "over-param"], r"run.json: is missing.*rule train_students"),
         (["train", "gaus-fc", "bn"], r"teachers/gaus-fc-large/run.json: is missing.*rule generate_teacher"),
-        (["claims"], r"run.json: is missing"),
     ],
 )
 def test_missing_data_names_the_file_and_the_rule(
@@ -70,6 +69,12 @@ def test_a_place_that_cannot_be_written_is_refused(capsys, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").write_text("a file where the folder should be")
     assert "cannot be written" in refused(capsys, "generate-teacher", "gaus-fc-small")
+
+
+def test_claims_without_results_are_not_run(capsys, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--project", str(ROOT), "claims"]) == 0
+    assert "| recovery | **not run** |" in capsys.readouterr().out
 
 
 def test_check_lists_experiments_and_variants(capsys) -> None:

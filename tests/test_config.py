@@ -72,6 +72,7 @@ FAULTS = [
     (GAUS, "layout: overlap-curves", "layout: overlap", r"figure.layout: unknown name 'overlap'.*allowed"),
     (GAUS, "{bn: gaus-fc-bn.csv}", "{bn: nothing.csv}", r"figure.published.bn: unknown name 'nothing.csv'"),
     (GAUS, "{bn: gaus-fc-bn.csv}", "{bnn: gaus-fc-bn.csv}", r"figure.published: unknown name 'bnn'"),
+    (GAUS, "  batch-norm:\n", "  seed:\n", r"grid.seed: is a column of the tables"),
     (GAUS, "low-first,", "low-frist,", r"claims: unknown name 'low-frist'"),
     (GAUS, "  laptop:", "  labtop:", r"gaus-fc.yaml: scales: unknown name 'labtop' \(did you mean 'laptop'"),
     (GAUS, "reduced: 3 epochs", "reduce: 3 epochs", r"scales.laptop.reduced: missing"),

@@ -7,14 +7,16 @@ from pathlib import Path
 from luckmatters import __version__
 from luckmatters.errors import UserError
 
+OVERRIDES = ("scale", "device", "results", "figures")
+
 
 def parser() -> argparse.ArgumentParser:
     """All verbs and their options."""
     top = argparse.ArgumentParser(prog="luckmatters", description=__doc__)
     top.add_argument("--version", action="version", version=__version__)
     top.add_argument("--project", type=Path, default=Path(), help="folder that holds config/ and data/ (default: here)")
-    top.add_argument("--scale", help="overrides `scale` of config/config.yaml")
-    top.add_argument("--device", help="overrides `device` of config/config.yaml (cpu or cuda)")
+    for key in OVERRIDES:
+        top.add_argument(f"--{key}", help=f"overrides `{key}` of config/config.yaml")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, about: str, *arguments: str) -> argparse.ArgumentParser:
@@ -51,7 +53,7 @@ def dispatch(options: argparse.Namespace) -> None:
     """Load the configuration and call the verb's function; what it needs is imported only here."""
     from luckmatters.config import Project
 
-    project = Project(options.project, scale=options.scale, device=options.device)
+    project = Project(options.project, **{key: getattr(options, key) for key in OVERRIDES})
     if options.verb == "check":
         print(describe(project))
     elif options.verb == "generate-teacher":

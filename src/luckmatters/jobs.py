@@ -49,7 +49,7 @@ def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> 
     from luckmatters.experiments import student_training
 
     torch.backends.cuda.matmul.allow_tf32 = False
-    began, teachers, teacher_sums = time.monotonic(), *_teachers(project, run)
+    began, teachers, teacher_sums = time.monotonic(), *_teachers(project, run, device)
     bundle = run_bundle(project, run, seeds)
     identity = {
         "config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": teacher_sums,
@@ -86,7 +86,7 @@ def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -
     from luckmatters.experiments.rank_profile import profile
 
     trained = run_bundle(project, source, seeds)
-    tensors, (teachers, sums) = _unpack(trained.read(TENSORS)), _teachers(project, source)
+    tensors, (teachers, sums) = _unpack(trained.read(TENSORS)), _teachers(project, source, "cpu")
     table = profile(source, run.settings.students, teachers, tensors, seeds)
     manifest = {
         **_description(run), "config_hash": config_hash(run), "seeds": seeds, "data": _gaus_description(source),
@@ -111,16 +111,14 @@ def _own(project: Project, experiment: str, variant: str, seeds: list[int], kind
     return run
 
 
-def _teachers(project: Project, run: Run) -> tuple:
-    """The networks of a run's teacher file, and the file's checksum."""
+def _teachers(project: Project, run: Run, device: str) -> tuple:
+    """The networks of a run's teacher file, on a device, and the file's checksum."""
     from luckmatters.science.networks import FullyConnected
 
     name = run.settings.teacher.name
     bundle = teacher_bundle(project, name)
     content = bundle.read(TENSORS)
-    return FullyConnected.from_state(_unpack(content), device=project.settings.device), {
-        f"teachers/{name}": artefacts.sha256(content)
-    }
+    return FullyConnected.from_state(_unpack(content), device=device), {f"teachers/{name}": artefacts.sha256(content)}
 
 
 def _resume(checkpoint: Bundle, identity: dict):

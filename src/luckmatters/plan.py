@@ -112,6 +112,14 @@ class Plan:
         """Changes with any setting that a run's numbers depend on, and with nothing else."""
         return config_hash(self.project.run(wildcards.experiment, wildcards.variant))
 
+    def question(self, wildcards: Wildcards) -> str:
+        """What an experiment asks, for captions."""
+        return self.project.experiment(wildcards.experiment).question
+
+    def published_as(self, wildcards: Wildcards) -> str:
+        """Where the authors show it, for captions."""
+        return self.project.experiment(wildcards.experiment).published_as
+
     def display_hash(self, wildcards: Wildcards) -> str:
         """Changes with what an experiment's outputs show besides numbers: variants, labels, options, texts."""
         variants = {name: labels for name, (_, labels) in self.project.variants(wildcards.experiment).items()}

@@ -9,7 +9,7 @@ import pandas as pd
 from luckmatters import artefacts
 from luckmatters.config import Project
 from luckmatters.provenance import provenance
-from luckmatters.results import Results, load, summarize
+from luckmatters.results import Results, is_complete, load, summarize
 
 
 def summary_csv(results: Results) -> bytes:
@@ -54,11 +54,11 @@ def figure(project: Project, experiment: str) -> None:
 
 
 def claims(project: Project) -> str:
-    """Judge every claim, write the ledger, and return it as text."""
+    """Judge every claim, write the ledger, and return it as text; what lacks an experiment's results is not run."""
     from luckmatters.claims.ledger import judge_all, to_csv, to_markdown
 
     needed = sorted({name for claim in project.claims.values() for name in claim.experiments})
-    verdicts = judge_all(project, {name: load(project, name) for name in needed})
+    verdicts = judge_all(project, {name: load(project, name) for name in needed if is_complete(project, name)})
     text = to_markdown(project, verdicts)
     files = artefacts.claims_files(project.figures)
     artefacts.write(files["md"], text.encode())

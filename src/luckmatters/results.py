@@ -47,6 +47,15 @@ class Results:
         return rows.groupby("variant")["seed"].nunique().to_dict()
 
 
+def is_complete(project: Project, name: str) -> bool:
+    """Whether every job of an experiment's variants has left its results."""
+    return all(
+        (bundle.folder / bundle.manifest_name).exists()
+        for run, _ in project.variants(name).values()
+        for bundle in (run_bundle(project, run, seeds) for seeds in project.chunks(run))
+    )
+
+
 def load(project: Project, name: str) -> Results:
     """Read every job of an experiment's variants. Raises UserError if one is missing or damaged."""
     frames, runs, labels, manifests, inputs = [], {}, {}, [], {}

@@ -5,7 +5,9 @@ rule judge_claims:
     input:
         **PLAN.claims_inputs(),
     output:
-        ledger=report(FIGURES / "claims.md", category="Claims"),
+        ledger=report(
+            FIGURES / "claims.md", category="Claims", caption="../report/claims.rst"
+        ),
         table=FIGURES / "claims.csv",
     log:
         RESULTS / "logs/claims.log",

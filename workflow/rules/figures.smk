@@ -17,6 +17,8 @@ rule draw_figure:
     params:
         options=OPTIONS,
         display=PLAN.display_hash,
+        question=PLAN.question,
+        published_as=PLAN.published_as,
     conda:
         "../../environment.yml"
     shell:

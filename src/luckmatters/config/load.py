@@ -14,6 +14,9 @@ from luckmatters.errors import UserError
 LAYOUTS = Path(__file__).parents[1] / "figures" / "layouts"
 
 
+COLUMNS = ("variant", "seed", "epoch", "layer", "node", "rank", "quantity", "value")
+
+
 class Project:
     """A checkout's configuration at one scale.
 
@@ -157,6 +160,11 @@ class Project:
 
     def _check_figure(self, name: str) -> None:
         experiment, where = self.experiments[name], self._at(f"experiments/{name}.yaml: figure")
+        for axis in experiment.grid:
+            if axis in COLUMNS:
+                raise UserError(
+                    f"config/experiments/{name}.yaml: grid.{axis}: is a column of the tables; rename the axis"
+                )
         layouts = [
             path.stem.replace("_", "-") for path in sorted(LAYOUTS.glob("*.py")) if not path.stem.startswith("_")
         ]

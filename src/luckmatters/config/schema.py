@@ -172,7 +172,6 @@ class Scale(Model):
     """config/scales/*.yaml."""
 
     purpose: str
-    judges: bool
     seeds_per_job: Positive
     threads_per_job: Positive
     checkpoint_seconds: Annotated[float, Field(ge=0)]

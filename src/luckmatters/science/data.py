@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,26 +34,26 @@ class Gaus:
 
     def evaluation_set(self, seeds: Sequence[int], samples: int) -> Tensor:
         """Each seed's own fresh samples, shape (S, dimension, samples), the same at every call."""
-        return self._draw([generator("gaus-evaluation", seed, device=self.device) for seed in seeds], samples)
+        return self._draw([generator("gaus-evaluation", seed) for seed in seeds], samples)
 
-    def _draw(self, generators: list[torch.Generator], samples: int) -> Tensor:
-        x = torch.empty(len(generators), self.dimension, samples, device=self.device)
+    def _draw(self, generators: list[np.random.Generator], samples: int) -> Tensor:
+        x = np.empty((len(generators), self.dimension, samples), dtype=np.float32)
         for one, stream in zip(x, generators, strict=True):
-            one.normal_(std=self.std, generator=stream)
-        return x
+            stream.standard_normal(dtype=np.float32, out=one)
+        return torch.from_numpy(x).mul_(self.std).to(self.device)
 
     def _sizes(self) -> Iterator[int]:
         whole, rest = divmod(self.samples, BLOCK * self.batch)
         yield from [BLOCK * self.batch] * whole + [rest] * (rest > 0)
 
     def _new(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
-        streams = [generator("gaus", seed, epoch, device=self.device) for seed in seeds]
+        streams = [generator("gaus", seed, epoch) for seed in seeds]
         for size in self._sizes():
             yield self._draw(streams, size)
 
     def _reused(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
-        data = self._draw([generator("gaus-finite", seed, device=self.device) for seed in seeds], self.samples)
-        shuffles = [generator("gaus-shuffle", seed, epoch, device=self.device) for seed in seeds]
-        order = torch.stack([torch.randperm(self.samples, generator=g, device=self.device) for g in shuffles])
+        data = self._draw([generator("gaus-finite", seed) for seed in seeds], self.samples)
+        shuffles = [generator("gaus-shuffle", seed, epoch) for seed in seeds]
+        order = torch.stack([torch.from_numpy(g.permutation(self.samples)) for g in shuffles]).to(self.device)
         for chosen in order.split(BLOCK * self.batch, dim=1):
             yield torch.stack([one[:, columns] for one, columns in zip(data, chosen, strict=True)])

@@ -7,6 +7,7 @@ Shapes: S seeds, n nodes of a layer, N samples. Activations are (S, n, N): with 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -117,13 +118,13 @@ def initialize_students(
 ) -> FullyConnected:
     """Students with torch's default Linear initialization, uniform in ±1/sqrt(fan_in) (paper, Section 5).
 
-    widths: nodes of each layer, the output layer last. Each seed draws from its own generator, on the CPU, so that a
+    widths: nodes of each layer, the output layer last. Each seed draws from its own generator, so that a
     student is the same in any batch of seeds and on any device.
     """
     generators = [generator("student-init", seed) for seed in seeds]
 
     def uniform(*shape: int, bound: float) -> Tensor:
-        draws = torch.stack([torch.rand(shape, generator=g) for g in generators])
+        draws = torch.stack([torch.from_numpy(g.random(shape, dtype=np.float32)) for g in generators])
         return (draws * 2 - 1).mul(bound).to(device, dtype)
 
     weights, biases = [], []

@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from luckmatters.science.networks import FullyConnected, initialize_students
 from luckmatters.science.random import generator
 
-GRID = torch.tensor([-0.5, -0.25, 0.0, 0.25, 0.5])
+GRID = np.array([-0.5, -0.25, 0.0, 0.25, 0.5], dtype=np.float32)
 NORM_EPS = 1e-5  # added to each row's norm before dividing, as published
 
 
-def separated_rows(nodes: int, fan_in: int, *, generator: torch.Generator) -> Tensor:
+def separated_rows(nodes: int, fan_in: int, *, generator: np.random.Generator) -> Tensor:
     """Rows (nodes, fan_in) of grid weights: no row all zero, no two rows alike.
 
     Raises ValueError if the grid has fewer such rows than there are nodes.
@@ -21,7 +22,7 @@ def separated_rows(nodes: int, fan_in: int, *, generator: torch.Generator) -> Te
         raise ValueError(f"{nodes} nodes with {fan_in} inputs cannot all differ on a grid of {len(GRID)} values")
     rows: dict[tuple[float, ...], None] = {}  # a dict keeps the first of equal rows, in order
     while len(rows) < nodes:
-        draw = GRID[torch.randint(len(GRID), (nodes - len(rows), fan_in), generator=generator)]
+        draw = generator.choice(GRID, (nodes - len(rows), fan_in))
         rows |= dict.fromkeys(map(tuple, draw[draw.any(1)].tolist()))
     return torch.tensor(list(rows))
 
@@ -46,7 +47,9 @@ def draw_teachers(inputs: int, widths: Sequence[int], *, init: str, seeds: Seque
         weights, biases = [], []
         for fan_in, width in zip([inputs, *widths], widths, strict=False):
             weights.append(torch.stack([separated_rows(width, fan_in, generator=g) for g in generators]))
-            biases.append(torch.stack([torch.rand(width, 1, generator=g) - 0.5 for g in generators]))
+            biases.append(
+                torch.stack([torch.from_numpy(g.random((width, 1), dtype=np.float32)) - 0.5 for g in generators])
+            )
         teachers = FullyConnected(weights, biases, [])
     else:
         raise ValueError(f"unknown teacher init {init!r}")

@@ -32,11 +32,16 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
             axes.set_ylim(-0.02, 1.02)
         row[0].set_ylabel("correlation ρ")
     for axes in grid[-1]:
-        axes.set_xlabel("rank of the student (1 = best)")
+        axes.set_xlabel("student, by rank")
         axes.set_xticks([1, 5, 10, 15, 20])
     handles = [plt.Line2D([], [], color=BEFORE, lw=2, ls="--", label="before training")]
     handles.append(plt.Line2D([], [], color="0.1", lw=2, label="after (colour of the layer)"))
     figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8)
-    epochs = sorted({run.settings.students for run in results.runs.values()})
-    footer(figure, results, f"The {epochs[0]} best students of each teacher node, after {table['epoch'].max()} epochs.")
+    kept = next(iter(results.runs.values())).settings.students
+    footer(
+        figure,
+        results,
+        f"The {kept} best students of each teacher node, before training and after {table['epoch'].max()} epochs.",
+        "Thin: teacher nodes of the first seed; thick: mean over nodes and seeds.",
+    )
     return figure
