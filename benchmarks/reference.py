@@ -3,8 +3,8 @@
     python benchmarks/reference.py        (make reference)
 
 The tolerances are measured, not chosen: the whole ci workflow runs as it is, and again under every condition that may
-change float32 rounding but must not change a result. The greatest difference of each quantity between a condition
-and the plain run is written to data/reference/ci/spread.csv; the regression test allows a multiple of it.
+change float32 rounding but must not change a result. The greatest difference of each variant's quantities between a
+condition and the plain run is written to data/reference/ci/spread.csv; the regression test allows a multiple of it.
 """
 
 import os
@@ -18,7 +18,7 @@ import pandas as pd
 
 from luckmatters.artefacts import summary_file
 from luckmatters.config import Project
-from luckmatters.regression import differences
+from luckmatters.regression import differences, greatest
 
 ROOT = Path(__file__).parents[1]
 CI = ("--config", "scale=ci")
@@ -34,7 +34,10 @@ CONDITIONS = {
 
 def run(folder: Path, edits: dict[str, str], environment: dict[str, str]) -> Project:
     """Run the ci workflow in a copy of the configuration, with its results in a folder of their own."""
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "results", "figures", "__pycache__"))
+    folder.mkdir()
+    shutil.copy(ROOT / "Snakefile", folder)
+    for part in ("workflow", "profiles", "config", "data"):
+        shutil.copytree(ROOT / part, folder / part)
     scale = folder / "config" / "scales" / "ci.yaml"
     for old, new in edits.items():
         assert old in scale.read_text()
@@ -57,16 +60,16 @@ def main() -> None:
             run(folder, edits, environment)
             for name in project.experiments:
                 one, other = (pd.read_csv(place / summary_file(project.figures, name)) for place in (plain, folder))
-                for quantity, rows in differences(one, other).groupby("quantity"):
-                    spread.append((name, quantity, condition, rows["difference"].max()))
-        table = pd.DataFrame(spread, columns=["experiment", "quantity", "condition", "difference"])
-        print(table.groupby(["quantity", "condition"])["difference"].max().unstack().to_string())
+                moved = greatest(differences(one, other)).reset_index()
+                spread.append(moved.assign(experiment=name, condition=condition))
+        table = pd.concat(spread)
+        print(table.groupby(["experiment", "quantity", "condition"])["difference"].max().unstack([0, 2]).T.to_string())
         subprocess_environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         for name in project.experiments:
             command = [sys.executable, "-m", "luckmatters", "--project", str(ROOT), "--scale", "ci", "reference", name]
             subprocess.run(command, cwd=plain, env=subprocess_environment, check=True)
-        greatest = table.groupby(["experiment", "quantity"], as_index=False)["difference"].max()
-        greatest.to_csv(ROOT / "data/reference/ci/spread.csv", index=False, float_format="%.3g", lineterminator="\n")
+        most = table.groupby(["experiment", "variant", "quantity"], as_index=False)["difference"].max()
+        most.to_csv(ROOT / "data/reference/ci/spread.csv", index=False, float_format="%.3g", lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """How fast the training loop is, against the usual loops and the machine's own matrix-product rate.
 
-    python benchmarks/speed.py [--threads N] [--seconds S]
+    python benchmarks/speed.py [--threads N] [--rounds R]
 
-Prints one table. Everything is measured in this one process, in turn, several rounds; a cell is the median of the
-rounds and ratios are medians of ratios within a round, since machines are noisy. The loops do the same work: GAUS
+Prints one table. Everything is measured in this one process, in turn, several rounds ((b), whose workers must not
+disturb the rest, after it and beside ours again); a cell is the median of the rounds and ratios are medians of ratios
+within a round, since machines are noisy. The loops do the same work: GAUS
 samples, labels from a random teacher, plain SGD with batch 64.
 
 ours: the package's training loop, all seeds at once, data and labels included.
@@ -170,13 +171,13 @@ def main() -> None:
             batches = samples[torch.randperm(len(samples))].split(BATCH)
             tight = usual_steps(student, teacher, batches, min(len(batches), max(20, steps)))
             rows.append((own, tight / own, case.operations() / own / rate, evaluate() / (own * 100_000 / BATCH)))
+        own, tight, share, evaluated = (median(list(column)) for column in zip(*rows, strict=True))
         loader = iter(DataLoader(Samples(samples), batch_size=BATCH, shuffle=True, num_workers=4))
         usual_steps(student, teacher, loader, 20)  # the workers' start does not count
-        fed = usual_steps(student, teacher, loader, 300)
-        own, tight, share, evaluated = (median(list(column)) for column in zip(*rows, strict=True))
+        fed = median([usual_steps(student, teacher, loader, 100) / ours() for _ in range(5)])
         times[case.name] = [row[0] for row in rows]
         print(
-            f"| {case.name} | {own * 1e3:.3f} | {tight:.1f} | {fed / own:.1f} | {share:.0%} | {evaluated:.1%} |",
+            f"| {case.name} | {own * 1e3:.3f} | {tight:.1f} | {fed:.1f} | {share:.0%} | {evaluated:.1%} |",
             flush=True,
         )
     ratios = [b / a for a, b in zip(times[CASES[2].name], times[CASES[3].name], strict=True)]

@@ -39,7 +39,7 @@ def test_damage_is_noticed_and_the_rule_is_named(bundle: Bundle, damage, words: 
     assert bundle.read("tensors.safetensors") == b"abc"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"\xff"])
 def test_a_damaged_manifest_is_noticed(bundle: Bundle, content: bytes) -> None:
     (bundle.folder / "run.json").write_bytes(content)
     with pytest.raises(UserError, match=r"run.json: is damaged.*rule train_students"):
@@ -80,7 +80,7 @@ def test_seed_labels_return_the_seeds(seeds: list[int]) -> None:
     assert parse_seeds(seed_label(seeds)) == seeds
 
 
-@pytest.mark.parametrize("label", ["", "3-1", "1,2", "a", "1+", "-1", "1-2-3"])
+@pytest.mark.parametrize("label", ["", "3-1", "1,2", "a", "1+", "-1", "1-2-3", "0+0"])
 def test_other_seed_labels_are_refused(label: str) -> None:
     with pytest.raises(UserError, match=r"--seeds"):
         parse_seeds(label)

@@ -1,6 +1,7 @@
 """Claims on constructed tables with known answers, and the statistics behind them."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from luckmatters.config import Project
 from luckmatters.results import Results
 
 PROJECT = Project(ROOT, scale="paper")
-SEEDS, EPOCHS, LAYERS = range(4), range(7), range(4)
+SEEDS, EPOCHS, LAYERS = range(4), range(0, 13, 2), range(4)
 
 
 def make(name: str, correlation, rank=None, loss=None, skip: tuple[tuple[str, int], ...] = ()) -> Results:
@@ -36,14 +37,14 @@ def make(name: str, correlation, rank=None, loss=None, skip: tuple[tuple[str, in
 
 
 def rising(start: float, end: float, epoch: int, seed: int) -> float:
-    return start + (end - start) * epoch / 6 + 0.001 * seed
+    return start + (end - start) * epoch / 12 + 0.001 * seed
 
 
 def published_like(labels: dict[str, str], layer: int, epoch: int, seed: int) -> float:
     """As the paper says: lower layers, small teachers and (for large ones) BatchNorm are ahead."""
     if labels["teacher"] == "small":
         end = [0.9999, 0.97, 0.9, 0.85][layer] - (0.02 if labels["batch-norm"] == "bn" and layer > 1 else 0)
-        return min(rising(0.4, end, min(epoch * 3, 6), 0) + 0.00001 * seed, 1)
+        return min(rising(0.4, end, min(epoch * 3, 12), 0) + 0.00001 * seed, 1)
     end = [0.8, 0.6, 0.55, 0.5][layer] + (0.05 if labels["batch-norm"] == "bn" else 0)
     return rising(0.4 - 0.03 * layer, end, epoch, seed)
 
@@ -114,7 +115,7 @@ def best_at_ten(labels, layer, epoch, seed):
     m = int(labels["multiplier"].removeprefix("m"))
     spread = 0.1 / m * (seed - 1.5)
     end = {1: 0.6, 2: 0.65, 5: 0.7, 10: 0.9, 20: 0.85, 50: 0.8}[m]
-    return 0.2 + 0.01 * np.log(m) + (end - 0.4) * epoch / 6 + spread * (epoch > 0)
+    return 0.2 + 0.01 * np.log(m) + (end - 0.4) * epoch / 12 + spread * (epoch > 0)
 
 
 def test_over_parameterization_claims() -> None:
@@ -133,7 +134,7 @@ def test_over_parameterization_claims() -> None:
 
 def test_finite_data_that_keep_growing_do_not_stall() -> None:
     def stalls(labels, layer, epoch, seed):
-        return rising(0.4, 0.8, min(epoch, 2) if labels["data"] == "finite" else epoch, seed)
+        return rising(0.4, 0.8, min(epoch, 4) if labels["data"] == "finite" else epoch, seed)
 
     assert set(outcomes("finite-stalls", "finite-data", make("finite-data", stalls)).values()) == {HOLDS}
 
@@ -169,14 +170,15 @@ def test_mean_effect_is_students_interval() -> None:
 def test_too_few_seeds_have_no_interval() -> None:
     assert mean_effect(pd.Series([np.nan])).seeds == 0
     assert np.isnan(mean_effect(pd.Series([1.0])).low)
-    assert np.isnan(log_spread_ratio(pd.Series([1.0, 2.0]), pd.Series([1.0])).low)
+    assert np.isnan(log_spread_ratio(pd.Series([1.0, 2.0]), pd.Series([1.0, 3.0])).low)
 
 
 def test_spread_interval_covers_the_true_ratio_95_times_in_100() -> None:
     generator = np.random.default_rng(0)
     covered = 0
     for _ in range(1000):
-        effect = log_spread_ratio(pd.Series(generator.normal(0, 3, 6)), pd.Series(generator.normal(0, 1, 9)))
+        common, own = generator.normal(size=(2, 8))
+        effect = log_spread_ratio(pd.Series(3 * (0.8 * common + 0.6 * own)), pd.Series(common))
         covered += effect.low <= np.log(3) <= effect.high
     assert covered == pytest.approx(950, abs=21)  # three standard errors of a binomial count
 
@@ -204,6 +206,23 @@ def test_verdicts_follow_the_checks_the_scale_and_the_data() -> None:
     assert judge("recovery", claim, {"teacher-size": partly}, "paper").verdict == "partly"
     never = make("teacher-size", lambda *_: 0.5)
     assert judge("recovery", claim, {"teacher-size": never}, "paper").verdict == "not supported"
+
+
+def test_too_few_seeds_or_missing_variants_and_epochs_give_no_verdict() -> None:
+    claim = PROJECT.claims["recovery"]
+    gone = make("teacher-size", published_like, skip=(("small-no-bn", 1), ("small-no-bn", 2)))
+    judgement = judge("recovery", claim, {"teacher-size": gone}, "paper")
+    assert (judgement.verdict, judgement.note) == (
+        "not judged at this scale", "an effect has 2 seeds, 3 are needed",
+    )  # fmt: skip
+    multipliers = make("over-param", best_at_ten)
+    fewer = replace(multipliers, table=multipliers.table[multipliers.table["multiplier"] != "m50"])
+    judgement = judge("over-param-helps", PROJECT.claims["over-param-helps"], {"over-param": fewer}, "paper")
+    assert (judgement.verdict, "m50" in judgement.note) == ("not run", True)
+    sizes = make("teacher-size", published_like, falling_rank)
+    short = replace(sizes, table=sizes.table[sizes.table["epoch"] <= 8])
+    judgement = judge("luck-keeps", PROJECT.claims["luck-keeps"], {"teacher-size": short}, "paper")
+    assert (judgement.verdict, judgement.note) == ("not run", "no variant ran for 10 epochs")
 
 
 def test_the_ledger_lists_every_claim_even_without_results() -> None:

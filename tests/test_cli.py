@@ -40,8 +40,8 @@ def test_a_wrong_argument_is_one_clear_line(arguments: list[str], message: str, 
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [
-        (["figure", "gaus-fc"], r"gaus-fc/no-bn/seeds-0-2/run.json: is missing.*rule train_students"),
-        (["figure", "rank-profile"], r"rank-profile/no-bn/seeds-0-2/run.json: is missing.*rule measure_students"),
+        (["figure", "gaus-fc"], r"gaus-fc/no-bn/seeds-0-0/run.json: is missing.*rule train_students"),
+        (["figure", "rank-profile"], r"rank-profile/no-bn/seeds-0-0/run.json: is missing.*rule measure_students"),
         (["summary", "over-param"], r"run.json: is missing.*rule train_students"),
         (["train", "gaus-fc", "bn"], r"teachers/gaus-fc-large/run.json: is missing.*rule generate_teacher"),
     ],

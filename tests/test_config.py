@@ -12,6 +12,7 @@ from conftest import ROOT
 
 from luckmatters.config import Project
 from luckmatters.config.load import config_hash, merge
+from luckmatters.config.schema import LAYOUTS
 from luckmatters.errors import UserError
 
 SCALES = ("ci", "laptop", "paper")
@@ -37,6 +38,9 @@ def test_every_claim_and_experiment_is_linked_both_ways() -> None:
     for name, claim in project.claims.items():
         for experiment in claim.experiments:
             assert name in project.experiments[experiment].claims, f"{experiment}.yaml does not list claim {name}"
+    for name, experiment in project.experiments.items():
+        for claim in experiment.claims:
+            assert name in project.claims[claim].experiments, f"claims.yaml: {claim} does not name {name}"
 
 
 def test_every_experiment_says_what_each_smaller_scale_reduces() -> None:
@@ -73,7 +77,7 @@ FAULTS = [
     (GAUS, "{bn: gaus-fc-bn.csv}", "{bn: nothing.csv}", r"figure.published.bn: unknown name 'nothing.csv'"),
     (GAUS, "{bn: gaus-fc-bn.csv}", "{bnn: gaus-fc-bn.csv}", r"figure.published: unknown name 'bnn'"),
     (GAUS, "  batch-norm:\n", "  seed:\n", r"grid.seed: is a column of the tables"),
-    (GAUS, "low-first,", "low-frist,", r"claims: unknown name 'low-frist'"),
+    ("config/experiments/teacher-size.yaml", "low-first,", "low-frist,", r"claims: unknown name 'low-frist'"),
     (GAUS, "  laptop:", "  labtop:", r"gaus-fc.yaml: scales: unknown name 'labtop' \(did you mean 'laptop'"),
     (GAUS, "reduced: 3 epochs", "reduce: 3 epochs", r"scales.laptop.reduced: missing"),
     (GAUS, "published_as:", "question:", r"gaus-fc.yaml: line 1: not valid YAML \(key 'question' stands twice\)"),
@@ -83,6 +87,14 @@ FAULTS = [
     ("config/experiments/rank-profile.yaml", "measures: gaus-fc", "measures: nothing", r"measures: unknown name"),
     ("config/experiments/over-param.yaml", "rows: batch-norm", "rows: norm", r"figure: axis: unknown name 'norm'"),
     ("config/teachers.yaml", "widths: [50, 75, 100, 125]", "widths: [50, -75]", r"large: widths.1: must be greater"),
+    (GAUS, "layout: overlap-curves", "layout: rank-profile", r"layout: rank-profile draws the kind rank-profile"),
+    (GAUS, "layout: overlap-curves", "layout: overlap-grid", r"figure.rows: missing; layout overlap-grid needs it"),
+    (GAUS, "std: 10.0", "std: .inf", r"data.std: must be a finite number, got inf"),
+    (GAUS, "samples_per_epoch: 100000", "samples_per_epoch: 65", r"one sample, which BatchNorm cannot normalize"),
+    (GAUS, "question: Do", "question: \x07Do", r"gaus-fc.yaml: not valid YAML"),
+    ("config/experiments/teacher-size.yaml", "teacher: large, batch-norm: bn", "teacher: small, batch-norm: bn",
+     r"variant small-bn is there already"),
+    ("config/claims.yaml", "threshold: 0.999", "threshold: .nan", r"threshold: must be a finite number"),
     ("config/teachers.yaml", "inputs: 20", "inputs: 1", r"50 separated nodes cannot all differ with 1 inputs"),
     ("config/teachers.yaml", "  init: separated", "  init: seperated", r"init: must be 'separated' or 'no_sep'"),
     ("config/claims.yaml", "experiments: [teacher-size]", "experiments: [teachersize]", r"experiments: unknown"),
@@ -121,13 +133,36 @@ def test_an_experiment_left_without_variants_is_refused(root: Path) -> None:
         Project(root)
 
 
+@pytest.mark.parametrize("name", ["Gaus_FC", "claims"])
+def test_a_file_whose_name_cannot_be_an_experiments_is_refused(root: Path, name: str) -> None:
+    shutil.copy(root / GAUS, root / "config" / "experiments" / f"{name}.yaml")
+    with pytest.raises(UserError, match=rf"{name}.yaml: the file's name is the experiment's.*rename the file"):
+        Project(root)
+
+
+def test_scales_must_be_a_mapping(root: Path) -> None:
+    text = (root / "config/experiments/rank-profile.yaml").read_text()
+    (root / "config/experiments/rank-profile.yaml").write_text(text + "\nscales: [ci]\n")
+    with pytest.raises(UserError, match=r"rank-profile.yaml: scales: must hold keys and values"):
+        Project(root)
+
+
+def test_every_layout_is_known_to_the_configuration() -> None:
+    layouts = ROOT / "src" / "luckmatters" / "figures" / "layouts"
+    assert {path.stem.replace("_", "-") for path in layouts.glob("[!_]*.py")} == set(LAYOUTS)
+
+
 def test_merge_goes_into_mappings_and_null_removes() -> None:
     assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": None}) == {"a": {"b": 9, "c": 2}}
 
 
 def test_the_hash_follows_what_numbers_depend_on(root: Path) -> None:
     before = config_hash(Project(root).run("gaus-fc", "bn"))
-    for old, new in (("question: Do", "question: Did"), ("    seeds: 3", "    seeds: 2"), ("[recovery, ", "[")):
+    for old, new in (
+        ("question: Do", "question: Did"),
+        ("    seeds: 3", "    seeds: 2"),
+        ("lr 0.1, batch 64", "lr 0.1"),
+    ):
         edit(root, GAUS, old, new)
         assert config_hash(Project(root).run("gaus-fc", "bn")) == before
     edit(root, GAUS, "rate: 0.1", "rate: 0.2")

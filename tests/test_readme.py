@@ -15,8 +15,6 @@ COMMANDS = [
     if line.split("#")[0].strip()
 ]
 ELSEWHERE = {
-    "git clone": "a clone is what runs these tests",
-    "cd luckmatters": "the same",
     "make test": "runs these tests",
     "make figures": "the fixture `finished` runs it at ci scale",
     "source .venv/bin/activate": "sets the PATH that the tests set",

@@ -7,7 +7,7 @@ import torch
 
 from luckmatters.config.schema import Run
 from luckmatters.experiments.rank_profile import profile
-from luckmatters.experiments.student_training import data_source, finish, select_teachers, snapshot, train
+from luckmatters.experiments.student_training import Progress, data_source, finish, select_teachers, snapshot, train
 from luckmatters.science.overlap import correlation
 from luckmatters.science.teachers import draw_teachers
 
@@ -138,6 +138,17 @@ def test_a_diverged_seed_is_recorded_and_the_other_is_as_if_alone() -> None:
     expected = run_to_end(run)[1].table
     same = table["seed"] == 0
     pd.testing.assert_frame_equal(table[same], expected[same])
+
+
+def test_parameters_that_overflow_count_as_diverged_even_if_the_loss_does_not() -> None:
+    run = make_run()
+    state = next(train(run, TEACHERS, SEEDS))
+    first = dict(state.tensors)
+    first["network/layer.0.bias"] = first["network/layer.0.bias"].clone()
+    first["network/layer.0.bias"][0, 0] = -torch.inf  # that node is dead, the output finite
+    resumed = list(train(run, TEACHERS, SEEDS, resume=Progress(0, first)))
+    diverged = finish(run, SEEDS, resumed[-1]).table.query("quantity == 'diverged' and seed == 0")
+    assert diverged["value"].tolist() == [0, 1, 1, 1]
 
 
 def test_a_lower_rate_from_an_epoch_on_changes_the_run_only_from_there() -> None:

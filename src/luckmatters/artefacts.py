@@ -4,6 +4,7 @@ A bundle is a set of files with a manifest (JSON) that holds their sha256 and th
 a temporary name and renamed, the manifest last; a file that does not match its manifest is refused.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -41,8 +42,8 @@ def figure_files(figures: Path, experiment: str) -> dict[str, Path]:
 
 
 def claims_files(figures: Path) -> dict[str, Path]:
-    """The ledger of verdicts, by format."""
-    return {kind: figures / f"claims.{kind}" for kind in ("md", "csv")}
+    """The ledger of verdicts, by format, and its provenance."""
+    return {kind: figures / f"claims.{kind}" for kind in ("md", "csv", "json")}
 
 
 def reference_file(scale: str, experiment: str) -> Path:
@@ -64,8 +65,10 @@ def parse_seeds(label: str) -> list[int]:
         if first <= last:
             return list(range(first, last + 1))
     elif re.fullmatch(r"\d+(\+\d+)*", label):
-        return [int(seed) for seed in label.split("+")]
-    raise UserError(f"--seeds {label}: must be a range like 0-3, or seeds joined by +, like 0+3+7")
+        seeds = [int(seed) for seed in label.split("+")]
+        if len(set(seeds)) == len(seeds):
+            return seeds
+    raise UserError(f"--seeds {label}: must be a range like 0-3, or seeds joined by +, like 0+3+7, all different")
 
 
 # --- writing and reading ---------------------------------------------------------------------------------------------
@@ -82,7 +85,8 @@ def write(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise UserError(
             f"{path}: cannot be written ({error.strerror}); make the folder writable, free some space, or set another "
             "one under `results` or `figures` in config/config.yaml"
@@ -115,7 +119,7 @@ class Bundle:
         path = self.folder / self.manifest_name
         try:
             content = json.loads(path.read_bytes())
-            content["files"]
+            dict(content["files"])
         except FileNotFoundError:
             raise UserError(f"{path}: is missing; {self._remedy()}") from None
         except (OSError, ValueError, KeyError, TypeError):

@@ -64,8 +64,9 @@ def dispatch(options: argparse.Namespace) -> None:
         from luckmatters import artefacts, jobs
 
         run = project.run(options.experiment, options.variant)
-        seeds = artefacts.parse_seeds(options.seeds) if options.seeds else run.seeds
-        getattr(jobs, options.verb)(project, options.experiment, options.variant, seeds)
+        chunks = [artefacts.parse_seeds(options.seeds)] if options.seeds else project.chunks(run)
+        for seeds in chunks:
+            getattr(jobs, options.verb)(project, options.experiment, options.variant, seeds)
     else:
         from luckmatters import reports
 

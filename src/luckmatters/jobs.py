@@ -28,6 +28,16 @@ def run_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
     return Bundle(folder, TRAIN_RULE if run.kind == "student-training" else MEASURE_RULE)
 
 
+def finished_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
+    """The same for a finished job. Raises UserError if it is missing or was made with other settings."""
+    bundle = run_bundle(project, run, seeds)
+    if bundle.manifest().get("config_hash") != config_hash(run):
+        raise UserError(
+            f"{bundle.folder}: was made with other settings than config/ has; let snakemake rerun rule {bundle.rule}"
+        )
+    return bundle
+
+
 def generate_teacher(project: Project, name: str) -> None:
     """Draw all teachers of an entry of config/teachers.yaml."""
     spec = project.teachers[choose(name, project.teachers, "teacher")]
@@ -85,12 +95,12 @@ def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -
     source = project.run(run.source, variant)
     from luckmatters.experiments.rank_profile import profile
 
-    trained = run_bundle(project, source, seeds)
+    trained = finished_bundle(project, source, seeds)
     tensors, (teachers, sums) = _unpack(trained.read(TENSORS)), _teachers(project, source, "cpu")
     table = profile(source, run.settings.students, teachers, tensors, seeds)
     manifest = {
-        **_description(run), "config_hash": config_hash(run), "seeds": seeds, "data": _gaus_description(source),
-        "diverged": trained.manifest()["diverged"], "inputs": {**sums, **trained.manifest()["files"]}, **provenance(),
+        **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu",
+        "data": _gaus_description(source), "diverged": trained.manifest()["diverged"], "inputs": {**sums, **trained.manifest()["files"]}, **provenance(),
     }  # fmt: skip
     run_bundle(project, run, seeds).save({TABLE: _to_parquet(run, table)}, manifest)
 
@@ -129,7 +139,7 @@ def _resume(checkpoint: Bundle, identity: dict):
         return None
     try:
         manifest = checkpoint.manifest()
-        content = checkpoint.read(manifest["file"])
+        content = checkpoint.read(str(manifest.get("file")))
     except UserError as error:
         print(f"checkpoint not used: {error}", file=sys.stderr, flush=True)
         return None

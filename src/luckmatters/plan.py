@@ -56,7 +56,7 @@ class Plan:
         """What a training job reads: its teacher, and the code that trains."""
         run = self.project.run(wildcards.experiment, wildcards.variant)
         return {
-            "teacher": list(self.teacher(run.settings.teacher.name).values()),
+            "teacher": [self.teacher(run.settings.teacher.name)["tensors"]],
             "code": closure("experiments.student_training"),
         }
 
@@ -66,7 +66,7 @@ class Plan:
         source = self.project.run(run.source, wildcards.variant)
         return {
             "trained": list(self.job(source, wildcards.seeds).values()),
-            "teacher": list(self.teacher(source.settings.teacher.name).values()),
+            "teacher": [self.teacher(source.settings.teacher.name)["tensors"]],
             "code": closure("experiments.rank_profile"),
         }
 
@@ -102,6 +102,12 @@ class Plan:
             "claims": [self.project.root / "config" / "claims.yaml"],
             "code": closure("claims.ledger"),
         }
+
+    def claims_hash(self) -> str:
+        """Changes with what the ledger shows and selects by, besides tables and config/claims.yaml."""
+        names = sorted({name for claim in self.project.claims.values() for name in claim.experiments})
+        labels = {name: {v: its for v, (_, its) in self.project.variants(name).items()} for name in names}
+        return artefacts.sha256(repr((labels, self.project.scale.purpose)).encode())
 
     def teacher_hash(self, wildcards: Wildcards) -> str:
         """Changes with a teacher's settings."""

@@ -12,12 +12,12 @@ LIBRARIES = ("torch", "numpy", "pandas", "scipy", "matplotlib", "seaborn", "snak
 
 
 def provenance() -> dict:
-    """Code version and commit, Python and library versions, the number of threads."""
+    """Code version and commit, Python and library versions, the number of threads that was set for torch."""
     return {
         "code": {"version": __version__, "commit": commit()},
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
+        "threads": os.environ.get("OMP_NUM_THREADS") or "not set",
     }
 
 

@@ -3,6 +3,8 @@
 import importlib
 import io
 import json
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -37,20 +39,19 @@ def figure(project: Project, experiment: str) -> None:
     """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them."""
     results = load(project, experiment)
     options = results.experiment.figure
-    published = {
-        variant: pd.read_csv(project.root / "data" / "published" / file) for variant, file in options.published.items()
-    }
+    files = {name: (project.root / "data" / "published" / name).read_bytes() for name in options.published.values()}
+    published = {variant: pd.read_csv(io.BytesIO(files[name])) for variant, name in options.published.items()}
     layout = importlib.import_module(f"luckmatters.figures.layouts.{options.layout.replace('-', '_')}")
     drawn = layout.draw(results, published)
-    title, origin = f"{experiment}: {results.experiment.question}", _sidecar(results).decode()
-    files = artefacts.figure_files(project.figures, experiment)
+    title, origin = f"{experiment}: {results.experiment.question}", _sidecar(results, files)
+    paths = artefacts.figure_files(project.figures, experiment)
     dates = {"CreationDate": None, "ModDate": None}  # the same input gives the same bytes
-    for kind, metadata in {"pdf": {"Title": title, "Subject": origin, **dates},
-                           "png": {"Title": title, "Description": origin}}.items():  # fmt: skip
+    for kind, metadata in {"pdf": {"Title": title, "Subject": origin.decode(), **dates},
+                           "png": {"Title": title, "Description": origin.decode()}}.items():  # fmt: skip
         buffer = io.BytesIO()
         drawn.savefig(buffer, format=kind, dpi=160, metadata=metadata)
-        artefacts.write(files[kind], buffer.getvalue())
-    artefacts.write(files["json"], _sidecar(results))
+        artefacts.write(paths[kind], buffer.getvalue())
+    artefacts.write(paths["json"], origin)
 
 
 def claims(project: Project) -> str:
@@ -58,17 +59,30 @@ def claims(project: Project) -> str:
     from luckmatters.claims.ledger import judge_all, to_csv, to_markdown
 
     needed = sorted({name for claim in project.claims.values() for name in claim.experiments})
-    verdicts = judge_all(project, {name: load(project, name) for name in needed if is_complete(project, name)})
+    results = {name: load(project, name) for name in needed if is_complete(project, name)}
+    verdicts = judge_all(project, results)
     text = to_markdown(project, verdicts)
     files = artefacts.claims_files(project.figures)
     artefacts.write(files["md"], text.encode())
     artefacts.write(files["csv"], to_csv(verdicts))
+    origin = {
+        "scale": project.scale_name,
+        "inputs": {path: checksum for one in results.values() for path, checksum in one.inputs.items()},
+        "made_with": distinct(manifest for one in results.values() for _, manifest in one.manifests),
+        "judged_with": provenance(),
+    }
+    artefacts.write(files["json"], _json(origin))
     return text
 
 
-def _sidecar(results: Results) -> bytes:
-    """Provenance of a figure or table as JSON."""
-    first = results.manifests[0]
+def distinct(manifests: Iterable[dict]) -> list[dict]:
+    """The different combinations of code, libraries, device and threads that jobs were run with."""
+    keys = ("code", "python", "libraries", "device", "threads")
+    return list({repr(one): one for one in ({key: m.get(key) for key in keys} for m in manifests)}.values())
+
+
+def _sidecar(results: Results, published: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """Provenance of a figure or table as JSON; published: the files of published curves that are drawn."""
     content = {
         "experiment": results.name,
         "question": results.experiment.question,
@@ -77,12 +91,16 @@ def _sidecar(results: Results) -> bytes:
             variant: {"run": f"{run.experiment}/{run.variant}", "seeds": run.seeds}
             for variant, run in results.runs.items()
         },
-        "config_hashes": sorted({manifest["config_hash"] for manifest in results.manifests}),
-        "data": sorted({manifest["data"] for manifest in results.manifests}),
-        "inputs": results.inputs,
-        "trained_with": {key: first[key] for key in ("code", "python", "libraries", "threads")},
+        "config_hashes": sorted({manifest["config_hash"] for _, manifest in results.manifests}),
+        "data": sorted({manifest["data"] for _, manifest in results.manifests}),
+        "inputs": results.inputs | {f"data/published/{name}": artefacts.sha256(c) for name, c in published.items()},
+        "made_with": distinct(manifest for _, manifest in results.manifests),
         "drawn_with": provenance(),
         "known": results.experiment.known,
         "chosen": results.experiment.chosen,
     }
+    return _json(content)
+
+
+def _json(content: dict) -> bytes:
     return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -9,7 +9,7 @@ import pandas as pd
 from luckmatters.artefacts import TABLE, sha256
 from luckmatters.config import Project, Run
 from luckmatters.config.schema import Experiment
-from luckmatters.jobs import run_bundle
+from luckmatters.jobs import finished_bundle, run_bundle
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Results:
     """All that an experiment draws and judges.
 
     table: columns variant, one a grid axis, seed, epoch, layer, quantity, value (and what the kind adds);
-    runs: the run behind each variant; manifests: of every job read; inputs: the checksums of all files read.
+    runs: the run behind each variant; manifests: of every job read, with its variant; inputs: checksums of
+    all files read.
     """
 
     name: str
@@ -26,7 +27,7 @@ class Results:
     table: pd.DataFrame
     runs: dict[str, Run]
     labels: dict[str, dict[str, str]]
-    manifests: list[dict]
+    manifests: list[tuple[str, dict]]
     inputs: dict[str, str]
 
     def select(self, quantity: str, **labels: str) -> pd.DataFrame:
@@ -42,9 +43,11 @@ class Results:
 
     @cached_property
     def diverged(self) -> dict[str, int]:
-        """How many seeds diverged, by variant."""
-        rows = self.table[(self.table["quantity"] == "diverged") & (self.table["value"] == 1)]
-        return rows.groupby("variant")["seed"].nunique().to_dict()
+        """How many seeds diverged, by variant; variants without any are left out."""
+        counts: dict[str, int] = {}
+        for variant, manifest in self.manifests:
+            counts[variant] = counts.get(variant, 0) + len(manifest["diverged"])
+        return {variant: count for variant, count in counts.items() if count}
 
 
 def is_complete(project: Project, name: str) -> bool:
@@ -62,13 +65,13 @@ def load(project: Project, name: str) -> Results:
     for variant, (run, its_labels) in project.variants(name).items():
         runs[variant], labels[variant] = run, its_labels
         for seeds in project.chunks(run):
-            bundle = run_bundle(project, run, seeds)
+            bundle = finished_bundle(project, run, seeds)
             content = bundle.read(TABLE)
             frame = (
                 pd.read_parquet(io.BytesIO(content)).drop(columns="experiment").assign(variant=variant, **its_labels)
             )
             frames.append(frame)
-            manifests.append(bundle.manifest())
+            manifests.append((variant, bundle.manifest()))
             inputs[str(bundle.folder / TABLE)] = sha256(content)
     table = pd.concat(frames, ignore_index=True)
     return Results(name, project.experiment(name), project.scale_name, table, runs, labels, manifests, inputs)

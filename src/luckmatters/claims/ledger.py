@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from luckmatters.claims.overlap import CLAIMS
-from luckmatters.claims.statistics import Effect
+from luckmatters.claims.statistics import Effect, LacksDataError
 from luckmatters.config import Claim, Project
 from luckmatters.config.schema import Check, Verdict
 from luckmatters.errors import UserError
@@ -17,12 +17,17 @@ HOLDS, FAILS, OPEN = "holds", "fails", "undecided"
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim's verdict with the effect and the outcome (holds, fails, undecided) of each check."""
+    """A claim's verdict with the effect and the outcome (holds, fails, undecided) of each check; note: why none."""
 
     name: str
     claim: Claim
     verdict: Verdict
     effects: dict[str, tuple[Effect, str]]
+    note: str = ""
+
+    def count(self, kind: str) -> int:
+        """How many checks have this outcome."""
+        return sum(result == kind for _, result in self.effects.values())
 
 
 def outcome(effect: Effect, check: Check, min_seeds: int) -> str:
@@ -35,22 +40,29 @@ def outcome(effect: Effect, check: Check, min_seeds: int) -> str:
 
 
 def judge(name: str, claim: Claim, results: dict[str, Results] | None, scale: str) -> Judgement:
-    """Supported if every check holds, partly if some do, not supported if none does. ``results`` None: not run."""
+    """Supported if every check holds, partly if some do, not supported if none does. ``results`` None: not run.
+
+    Not judged where the scale may not judge, or where an effect has fewer seeds than the claim asks for.
+    """
     if results is None:
-        return Judgement(name, claim, "not run", {})
-    effects = CLAIMS[name](results)
+        return Judgement(name, claim, "not run", {}, "an experiment has no results")
+    try:
+        effects = CLAIMS[name](results)
+    except LacksDataError as error:
+        return Judgement(name, claim, "not run", {}, str(error))
     if set(effects) != set(claim.checks):
         raise UserError(
             f"config/claims.yaml: {name}.checks: has {', '.join(claim.checks)}; this claim has {', '.join(effects)}"
         )
     judged = {key: (effects[key], outcome(effects[key], check, claim.min_seeds)) for key, check in claim.checks.items()}
-    holding = sum(result == HOLDS for _, result in judged.values())
+    fewest = min(effect.seeds for effect in effects.values())
     if scale not in claim.scales:
-        verdict = "not judged at this scale"
-    elif holding == len(judged):
-        verdict = "supported"
-    else:
-        verdict = "partly" if holding else "not supported"
+        return Judgement(name, claim, "not judged at this scale", judged)
+    if fewest < claim.min_seeds:
+        note = f"an effect has {fewest} seeds, {claim.min_seeds} are needed"
+        return Judgement(name, claim, "not judged at this scale", judged, note)
+    holding = sum(result == HOLDS for _, result in judged.values())
+    verdict = "supported" if holding == len(judged) else "partly" if holding else "not supported"
     return Judgement(name, claim, verdict, judged)
 
 
@@ -94,17 +106,18 @@ def to_markdown(project: Project, judgements: list[Judgement]) -> str:
         "",
         f"Scale: {project.scale.purpose}. A check holds if its whole 95 % interval over seeds lies above the "
         "threshold, fails if none of it does, and is undecided otherwise. A claim is supported if all its checks "
-        "hold, partly if some do, not supported if none does.",
+        "hold, partly if some do, not supported if none does: which is weaker than refuted unless checks fail.",
         "",
-        "| claim | verdict | checks that hold | statement |",
+        "| claim | verdict | checks: hold, undecided, fail | statement |",
         "| --- | --- | --- | --- |",
     ]
     for j in judgements:
-        holding = sum(result == HOLDS for _, result in j.effects.values())
-        lines.append(f"| {j.name} | **{j.verdict}** | {holding} of {len(j.claim.checks)} | {j.claim.statement} |")
+        counts = ", ".join(str(j.count(kind)) for kind in (HOLDS, OPEN, FAILS)) if j.effects else "-"
+        lines.append(f"| {j.name} | **{j.verdict}** | {counts} | {j.claim.statement} |")
     for j in judgements:
         lines += ["", f"## {j.name}: {j.verdict}", "", f"{j.claim.statement} ({j.claim.source})", ""]
-        lines += [f"Statistic: {j.claim.statistic}", f"Experiments: {', '.join(j.claim.experiments)}", ""]
+        lines += [f"Statistic: {j.claim.statistic}", "", f"Experiments: {', '.join(j.claim.experiments)}", ""]
+        lines += [f"Note: {j.note}.", ""] if j.note else []
         lines += [
             "| check | effect | 95 % interval | seeds | threshold | outcome |",
             "| --- | --- | --- | --- | --- | --- |",

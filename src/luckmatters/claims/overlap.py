@@ -8,10 +8,14 @@ effect's number of seeds shrinks.
 import numpy as np
 import pandas as pd
 
-from luckmatters.claims.statistics import Effect, log_spread_ratio, mean_effect
+from luckmatters.claims.statistics import Effect, LacksDataError, log_spread_ratio, mean_effect
 from luckmatters.results import Results
 
 Effects = dict[str, Effect]
+
+# To ask whether winners are settled within two epochs, a run must be much longer than that: a winner is by definition
+# first at the end.
+LONG_RUN = 10
 
 
 def curves(results: Results, quantity: str = "correlation", **labels: str) -> list[pd.DataFrame]:
@@ -24,13 +28,17 @@ def curves(results: Results, quantity: str = "correlation", **labels: str) -> li
 
 
 def curve(results: Results, quantity: str = "correlation", **labels: str) -> pd.DataFrame:
-    """The same for labels that only one variant has."""
-    (found,) = curves(results, quantity, **labels)
-    return found
+    """The same for labels that only one variant has. Raises LacksDataError if none has them."""
+    found = curves(results, quantity, **labels)
+    if len(found) != 1:
+        raise LacksDataError(f"{results.name} has {len(found)} variants with {labels}")
+    return found[0]
 
 
 def at(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
-    """The rows of an epoch, by seed."""
+    """The rows of an epoch, by seed. Raises LacksDataError if the run has no such epoch."""
+    if epoch not in table.index.get_level_values("epoch"):
+        raise LacksDataError(f"there is no epoch {epoch}")
     return table.xs(epoch, level="epoch")
 
 
@@ -95,7 +103,10 @@ def luck_keeps(results: dict[str, Results]) -> Effects:
         advantage = 0.5 - at(rank, 0)
         ahead.append(advantage.min(axis=1, skipna=False))
         average.append(mean_over_layers(advantage))
-        falls.append((at(rank, 0) - at(rank, 2)).min(axis=1, skipna=False))
+        if last_epoch(rank) >= LONG_RUN:
+            falls.append((at(rank, 0) - at(rank, 2)).min(axis=1, skipna=False))
+    if not falls:
+        raise LacksDataError(f"no variant ran for {LONG_RUN} epochs")
     return {
         "every-layer-ahead": smallest(ahead),
         "far-ahead": mean_effect(pd.concat(average, axis=1).mean(axis=1, skipna=False)),
@@ -129,8 +140,10 @@ def small_teacher_faster(results: dict[str, Results]) -> Effects:
 def over_param_helps(results: dict[str, Results]) -> Effects:
     """Spread, final ρ̄, ρ̄ on the way, initial ρ̄ and final loss against the multiplier, without BatchNorm."""
     table = results["over-param"]
-    labels = {its["multiplier"]: its for its in table.labels.values() if its["batch-norm"] == "no-bn"}
-    size = {label: int(label.removeprefix("m")) for label in labels}
+    multipliers = [its["multiplier"] for its in table.labels.values() if its["batch-norm"] == "no-bn"]
+    size = {label: int(label.removeprefix("m")) for label in multipliers}
+    for needed in ("m1", "m10", "m50"):
+        curve(table, multiplier=needed, batch_norm="no-bn")
     rho = {m: mean_over_layers(curve(table, multiplier=m, batch_norm="no-bn")).to_frame() for m in size}
     loss = {m: curve(table, "loss", multiplier=m, batch_norm="no-bn") for m in size if size[m] <= 20}
     end, way = ({m: f(rho[m])[0] for m in ("m1", "m10", "m50")} for f in (at_end, on_the_way))

@@ -9,6 +9,10 @@ from scipy import stats
 CONFIDENCE = 0.95
 
 
+class LacksDataError(Exception):
+    """An experiment's results do not have what a claim needs at this scale."""
+
+
 @dataclass(frozen=True)
 class Effect:
     """An estimate with its 95 % interval, and the number of seeds behind it (NaN limits: too few seeds)."""
@@ -32,12 +36,18 @@ def mean_effect(per_seed: pd.Series) -> Effect:
 
 
 def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
-    """log of the ratio of two standard deviations over seeds, with the F distribution's interval."""
-    wide, narrow = wide.dropna().to_numpy(float), narrow.dropna().to_numpy(float)
-    seeds = min(len(wide), len(narrow))
-    if seeds < 2:
+    """log of the ratio of two standard deviations over the same seeds, with the interval for paired samples.
+
+    The seeds' values may be correlated (same teacher, same evaluation set); Morgan's and Pitman's test of equal
+    variances, solved for the ratio, allows for it.
+    """
+    pairs = pd.concat([wide, narrow], axis=1).dropna().to_numpy(float)
+    seeds = len(pairs)
+    if seeds < 3:
         return Effect(np.nan, np.nan, np.nan, seeds)
-    estimate = np.log(wide.std(ddof=1) / narrow.std(ddof=1))
-    quantiles = stats.f.ppf([0.5 + CONFIDENCE / 2, 0.5 - CONFIDENCE / 2], len(wide) - 1, len(narrow) - 1)
-    low, high = estimate - 0.5 * np.log(quantiles)
-    return Effect(estimate, low, high, seeds)
+    estimate = np.log(pairs[:, 0].std(ddof=1) / pairs[:, 1].std(ddof=1))
+    correlation = np.corrcoef(pairs.T)[0, 1]
+    quantile = stats.t.ppf(0.5 + CONFIDENCE / 2, seeds - 2)
+    k = 1 + 2 * (1 - correlation**2) * quantile**2 / (seeds - 2)
+    half = 0.5 * np.log(k + np.sqrt(k**2 - 1))
+    return Effect(estimate, estimate - half, estimate + half, seeds)

@@ -3,17 +3,16 @@
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from luckmatters.config.files import choose, read_yaml, validate
-from luckmatters.config.schema import KINDS, Claim, Experiment, Run, Scale, Settings, Teacher
+from luckmatters.config.schema import KINDS, LAYOUTS, NAME, Claim, Experiment, Run, Scale, Settings, Teacher
 from luckmatters.errors import UserError
 
-LAYOUTS = Path(__file__).parents[1] / "figures" / "layouts"
-
-
+RESERVED = ("claims", "teachers", "logs")  # files and folders beside those of the experiments
 COLUMNS = ("variant", "seed", "epoch", "layer", "node", "rank", "quantity", "value")
 
 
@@ -38,6 +37,12 @@ class Project:
         self.teachers = self._entries(Teacher, "teachers.yaml")
         self.claims = self._entries(Claim, "claims.yaml")
         self._raw = {path.stem: read_yaml(path) for path in sorted((config / "experiments").glob("*.yaml"))}
+        for name in self._raw:
+            if not re.fullmatch(NAME, name) or name in RESERVED:
+                raise UserError(
+                    f"config/experiments/{name}.yaml: the file's name is the experiment's: small letters, digits and "
+                    f"hyphens, and none of {', '.join(RESERVED)}; rename the file"
+                )
         self.experiments = {name: self._experiment(name) for name in self._raw}
         self._own_runs = {name: self._resolve(name) for name in self._raw}
         for name in self._raw:
@@ -76,7 +81,10 @@ class Project:
             where = self._at(f"experiments/{experiment}.yaml: includes")
             choose(source, self._raw, where)
             run = self._own_runs[source][choose(variant, self._own_runs[source], where)]
-            found["-".join(include.labels.values())] = (run, include.labels)
+            name = "-".join(include.labels.values())
+            if name in found:
+                raise UserError(f"{where}: {include.run}: variant {name} is there already; choose other labels")
+            found[name] = (run, include.labels)
         return found
 
     def run(self, experiment: str, variant: str) -> Run:
@@ -110,11 +118,14 @@ class Project:
     def _merged(self, name: str) -> dict:
         """An experiment's file with the overrides of the scale in force."""
         where, raw = self._at(f"experiments/{name}.yaml"), self._raw[name]
-        for scale, block in (raw.get("scales") or {}).items():
+        scales = raw.get("scales") or {}
+        if not isinstance(scales, dict):
+            raise UserError(f"{where}: scales: must hold keys and values, got {scales!r}")
+        for scale, block in scales.items():
             choose(scale, self.scales, f"{where}: scales")
             if not isinstance(block, dict) or not isinstance(block.get("reduced"), str):
                 raise UserError(f"{where}: scales.{scale}.reduced: missing; say what this scale changes and why")
-        overrides = dict((raw.get("scales") or {}).get(self.scale_name, {}))
+        overrides = dict(scales.get(self.scale_name, {}))
         overrides.pop("reduced", None)
         return merge(raw, overrides)
 
@@ -131,6 +142,8 @@ class Project:
             variant = "-".join(labels) or "base"
             if variant in experiment.skip:
                 continue
+            if variant in runs:
+                raise UserError(f"{where}: grid: two variants would be named {variant}; rename a label")
             settings = validate(KINDS[experiment.kind], content, f"{where} (scale {self.scale_name}, {variant})")
             at = f"{where} (scale {self.scale_name}, {variant}): "
             teacher = self.teachers[choose(settings.teacher.name, self.teachers, f"{at}teacher.name")]
@@ -165,10 +178,12 @@ class Project:
                 raise UserError(
                     f"config/experiments/{name}.yaml: grid.{axis}: is a column of the tables; rename the axis"
                 )
-        layouts = [
-            path.stem.replace("_", "-") for path in sorted(LAYOUTS.glob("*.py")) if not path.stem.startswith("_")
-        ]
-        choose(experiment.figure.layout, layouts, f"{where}.layout")
+        kind, needed = LAYOUTS[choose(experiment.figure.layout, LAYOUTS, f"{where}.layout")]
+        if kind != experiment.kind:
+            raise UserError(f"{where}.layout: {experiment.figure.layout} draws the kind {kind}, not {experiment.kind}")
+        for option in needed:
+            if getattr(experiment.figure, option) is None:
+                raise UserError(f"{where}.{option}: missing; layout {experiment.figure.layout} needs it")
         variants = self.variants(name)
         if not variants:
             raise UserError(f"config/experiments/{name}.yaml (scale {self.scale_name}): no variant is left to run")

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]  # safe as a folder name, a wildcard and a key
+NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+Name = Annotated[str, Field(pattern=NAME)]  # safe as a folder name, a wildcard and a key
 Positive = Annotated[int, Field(gt=0)]
 Verdict = Literal["supported", "partly", "not supported", "not judged at this scale", "not run"]
 
@@ -12,7 +13,7 @@ Verdict = Literal["supported", "partly", "not supported", "not judged at this sc
 class Model(BaseModel):
     """Strict: no unknown keys, no silent conversion of a string to a number, nothing changed after checking."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Settings(Model):
@@ -117,6 +118,15 @@ class StudentTraining(Model):
     training: Training
     seeds: Seeds
 
+    @model_validator(mode="after")
+    def _batches_have_a_spread(self) -> "StudentTraining":
+        if self.student.batch_norm and self.data.samples_per_epoch % self.training.batch == 1:
+            raise ValueError(
+                f"the last batch would hold one sample, which BatchNorm cannot normalize: samples_per_epoch "
+                f"{self.data.samples_per_epoch}, batch {self.training.batch}; change one of them"
+            )
+        return self
+
 
 class RankProfile(Model):
     """Settings of the kind ``rank-profile``: the best students of each teacher node in the runs of an experiment."""
@@ -126,6 +136,14 @@ class RankProfile(Model):
 
 
 KINDS: dict[str, type[Model]] = {"student-training": StudentTraining, "rank-profile": RankProfile}
+
+
+# Which kind of experiment a layout draws, and which options it cannot do without.
+LAYOUTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "overlap-curves": ("student-training", ()),
+    "overlap-grid": ("student-training", ("rows", "columns")),
+    "rank-profile": ("rank-profile", ()),
+}
 
 
 class Figure(Model):

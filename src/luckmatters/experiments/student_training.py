@@ -19,7 +19,7 @@ class Progress:
     """All that a run has produced up to an epoch: enough to go on from, as named tensors.
 
     Keys: ``network/*`` (the current parameters), ``snapshot/<epoch>/*``, and ``history/*`` with a leading axis of
-    epochs 0 … epoch: loss (S,), and for each layer l best/l, second/l, winner/l (S, n°), rank/l (S, n°, n),
+    epochs 0 … epoch: loss, finite (S,), and for each layer l best/l, second/l, winner/l (S, n°), rank/l (S, n°, n),
     dead_teachers/l, dead_students/l (S,).
     """
 
@@ -105,7 +105,7 @@ def _record(
     """Measure the students and append to the history; the tensors of earlier epochs are shared, not copied."""
     epoch = before.epoch + 1
     student_eval = students.activations(x_eval)
-    now = {"loss": (student_eval[-1] - teacher_eval[-1]).square().mean((1, 2))}
+    now = {"loss": (student_eval[-1] - teacher_eval[-1]).square().mean((1, 2)), "finite": students.finite()}
     for layer, (teacher, student) in enumerate(zip(teacher_eval[:-1], student_eval[:-1], strict=True)):
         now |= {f"{quantity}/{layer}": value for quantity, value in vars(measure(teacher, student)).items()}
     past = before.history()
@@ -139,8 +139,7 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     (T + 1, S, n°), and the best ρ by epoch (T + 1, S, n°).
     """
     history = state.history()
-    diverged = ~history["loss"].isfinite()  # (T + 1, S); the loss of a network with NaN or inf parameters is not finite
-    diverged = diverged.cummax(0).values
+    diverged = (~history["finite"] | ~history["loss"].isfinite()).cummax(0).values  # (T + 1, S)
     frames = [
         _frame(seeds, None, "loss", history["loss"], diverged),
         _frame(seeds, None, "diverged", diverged.double(), torch.zeros_like(diverged)),

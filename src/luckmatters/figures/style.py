@@ -49,7 +49,7 @@ def curves(axes: Axes, rows: pd.DataFrame, *, band: str, published: pd.DataFrame
     )  # fmt: skip
     if published is not None:
         shown = published[published["epoch"] <= rows["epoch"].max()].dropna(subset="value")
-        for layer, line in shown.groupby("layer"):
+        for layer, line in shown[shown["layer"].isin(layers)].groupby("layer"):
             axes.plot(line["epoch"], line["value"], color=palette[layer], lw=0.9, ls=(0, (4, 2)), zorder=3)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=6))
     axes.set(xlabel="", ylabel="")
@@ -75,7 +75,7 @@ def origin(results: Results) -> str:
     """Where the numbers come from, in a line."""
     counts = sorted({len(run.seeds) for run in results.runs.values()})
     seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds a variant"
-    data = "; ".join(sorted({manifest["data"] for manifest in results.manifests}))
+    data = "; ".join(sorted({manifest["data"] for _, manifest in results.manifests}))
     return f"Scale {results.scale}, {seeds}. {data}."
 
 

@@ -37,10 +37,10 @@ def _correlate(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 def rank(rho: Tensor) -> Tensor:
-    """For each teacher node, how many students have a greater ρ than this one; (S, n°, n) -> the same, int16."""
+    """For each teacher node, how many students have a greater ρ than this one; (S, n°, n) -> the same, integers."""
     ascending = rho.sort(dim=-1).values
     greater = rho.shape[-1] - torch.searchsorted(ascending, rho.contiguous(), right=True)
-    return greater.to(torch.int16)
+    return greater.to(torch.int16 if rho.shape[-1] < 2**15 else torch.int32)
 
 
 @dataclass
