@@ -100,7 +100,8 @@ def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -
     table = profile(source, run.settings.students, teachers, tensors, seeds)
     manifest = {
         **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu",
-        "data": _gaus_description(source), "diverged": trained.manifest()["diverged"], "inputs": {**sums, **trained.manifest()["files"]}, **provenance(),
+        "data": _gaus_description(source), "diverged": trained.manifest()["diverged"],
+        "inputs": {**sums, **trained.manifest()["files"]}, **provenance(),
     }  # fmt: skip
     run_bundle(project, run, seeds).save({TABLE: _to_parquet(run, table)}, manifest)
 
