@@ -35,7 +35,8 @@ CONDITIONS = {
 def run(folder: Path, edits: dict[str, str], environment: dict[str, str]) -> Project:
     """Run the ci workflow in a copy of the configuration, with its results in a folder of their own."""
     folder.mkdir()
-    shutil.copy(ROOT / "Snakefile", folder)
+    for file in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / file, folder)
     for part in ("workflow", "profiles", "config", "data"):
         shutil.copytree(ROOT / part, folder / part)
     scale = folder / "config" / "scales" / "ci.yaml"
@@ -44,9 +45,11 @@ def run(folder: Path, edits: dict[str, str], environment: dict[str, str]) -> Pro
         scale.write_text(scale.read_text().replace(old, new))
     command = ["snakemake", "--cores", "2", *CI]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path, **environment}, check=True, capture_output=True
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path, **environment}, capture_output=True, text=True
     )
+    if done.returncode:
+        sys.exit(done.stderr)
     return Project(folder, scale="ci")
 
 

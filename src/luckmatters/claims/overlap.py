@@ -52,6 +52,11 @@ def at_end(table: pd.DataFrame) -> pd.DataFrame:
     return at(table, last_epoch(table))
 
 
+def until(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
+    """The rows up to an epoch."""
+    return table[table.index.get_level_values("epoch") <= epoch]
+
+
 def on_the_way(table: pd.DataFrame) -> pd.DataFrame:
     """The mean over all epochs after the initial one, by seed; NaN where any is."""
     return table.query("epoch > 0").groupby("seed").agg(lambda values: values.mean(skipna=False))
@@ -146,7 +151,9 @@ def over_param_helps(results: dict[str, Results]) -> Effects:
         curve(table, multiplier=needed, batch_norm="no-bn")
     rho = {m: mean_over_layers(curve(table, multiplier=m, batch_norm="no-bn")).to_frame() for m in size}
     loss = {m: curve(table, "loss", multiplier=m, batch_norm="no-bn") for m in size if size[m] <= 20}
-    end, way = ({m: f(rho[m])[0] for m in ("m1", "m10", "m50")} for f in (at_end, on_the_way))
+    end = {m: at_end(rho[m])[0] for m in ("m1", "m10")}
+    common = min(last_epoch(rho["m10"]), last_epoch(rho["m50"]))
+    way = {m: on_the_way(until(rho[m], common))[0] for m in ("m10", "m50")}
     initial = pd.concat([at(rho[m], 0)[0] for m in sorted(size, key=size.get)], axis=1)
     log_loss = np.log(pd.concat([at_end(table).iloc[:, 0] for table in loss.values()], axis=1)).dropna()
     log_size = np.log([size[m] for m in loss])
