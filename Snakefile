@@ -11,7 +11,7 @@ from luckmatters.sources import closure
 
 # Defaults stand in config/config.yaml; `config` holds what the command line overrides.
 try:
-    PROJECT = Project(Path(workflow.basedir), **config)
+    PROJECT = Project(Path(os.path.relpath(workflow.basedir)), **config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

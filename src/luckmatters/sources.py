@@ -1,6 +1,7 @@
 """Which source files a step depends on: the modules that it imports, found by reading, not by importing."""
 
 import ast
+import os
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def closure(module: str) -> tuple[Path, ...]:
         if name.split(".")[0] in STRATA and name not in found and _file(name).exists():
             found.add(name)
             pending += _imports(_file(name))
-    return tuple(sorted(_file(name) for name in found))
+    # Relative to the working folder, so that a checkout that is moved is not a checkout that has changed.
+    return tuple(sorted(Path(os.path.relpath(_file(name))) for name in found))
 
 
 def _file(module: str) -> Path:
