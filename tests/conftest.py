@@ -75,11 +75,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return copy
 
 
+def _copy(source: str, target: str) -> None:
+    """Copy a file; large ones, which the package only ever replaces whole, are linked."""
+    (os.link if source.endswith(".safetensors") else shutil.copy2)(source, target)
+
+
 @pytest.fixture
 def finished_copy(finished: Checkout, tmp_path: Path) -> Checkout:
     """A private copy of the finished checkout."""
     folder = tmp_path / "checkout"
-    shutil.copytree(finished.folder, folder, symlinks=True)
+    shutil.copytree(finished.folder, folder, symlinks=True, copy_function=_copy)
     copy = object.__new__(Checkout)
     copy.folder = folder
     return copy
