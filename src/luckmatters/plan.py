@@ -96,7 +96,7 @@ class Plan:
 
     def claims_inputs(self) -> dict[str, list[Path]]:
         """What the ledger is judged from: the tables of every experiment that a claim names, and the claims' code."""
-        names = sorted({name for claim in self.project.claims.values() for name in claim.experiments})
+        names = self.project.claimed_experiments
         return {
             "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
             "claims": [self.project.root / "config" / "claims.yaml"],
@@ -105,7 +105,7 @@ class Plan:
 
     def claims_hash(self) -> str:
         """Changes with what the ledger shows and selects by, besides tables and config/claims.yaml."""
-        names = sorted({name for claim in self.project.claims.values() for name in claim.experiments})
+        names = self.project.claimed_experiments
         labels = {name: {v: its for v, (_, its) in self.project.variants(name).items()} for name in names}
         return artefacts.sha256(repr((labels, self.project.scale.purpose)).encode())
 

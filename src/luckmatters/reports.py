@@ -58,8 +58,7 @@ def claims(project: Project) -> str:
     """Judge every claim, write the ledger, and return it as text; what lacks an experiment's results is not run."""
     from luckmatters.claims.ledger import judge_all, to_csv, to_markdown
 
-    needed = sorted({name for claim in project.claims.values() for name in claim.experiments})
-    results = {name: load(project, name) for name in needed if is_complete(project, name)}
+    results = {name: load(project, name) for name in project.claimed_experiments if is_complete(project, name)}
     verdicts = judge_all(project, results)
     text = to_markdown(project, verdicts)
     files = artefacts.claims_files(project.figures)

@@ -87,6 +87,11 @@ class Project:
             found[name] = (run, include.labels)
         return found
 
+    @property
+    def claimed_experiments(self) -> list[str]:
+        """The experiments that a claim names, sorted."""
+        return sorted({name for claim in self.claims.values() for name in claim.experiments})
+
     def run(self, experiment: str, variant: str) -> Run:
         """One of an experiment's own variants. Raises UserError if there is none of that name."""
         runs = self.own_runs(experiment)
