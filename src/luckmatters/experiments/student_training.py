@@ -94,9 +94,10 @@ def train_epoch(
 ) -> None:
     """Take a step on every batch of an epoch; the teachers' outputs are the labels."""
     for block in data.blocks(seeds, epoch):
-        xs, ys = (samples.split(data.batch, dim=2) for samples in (block, teachers(block)))
-        for x, y in zip(xs, ys, strict=True):
-            trainer.step(x, y, rate)
+        for x in block.split(
+            data.batch, dim=2
+        ):  # labels of one batch at a time: those of a block would leave the cache
+            trainer.step(x, teachers(x), rate)
 
 
 def _record(
