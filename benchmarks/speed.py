@@ -27,10 +27,9 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 
-from luckmatters.experiments.student_training import train_epoch
+from luckmatters.experiments.student_training import evaluate, train_epoch
 from luckmatters.science.data import Gaus
 from luckmatters.science.networks import initialize_students
-from luckmatters.science.overlap import measure
 from luckmatters.science.teachers import draw_teachers
 from luckmatters.science.training import Trainer
 
@@ -122,8 +121,8 @@ def published_steps(student: nn.Module, teacher: nn.Module, samples: torch.Tenso
 def our_steps(case: Case, steps: int, seeds: int | None = None) -> Callable[[], float]:
     """A function that gives the seconds a step of one seed in the package's loop."""
     numbers = range(seeds or case.seeds)
-    teachers = draw_teachers(INPUTS, [*case.widths, OUTPUTS], init="separated", seeds=numbers)
-    students = initialize_students(INPUTS, case.shape, seeds=numbers, batch_norm=case.batch_norm)
+    teachers = draw_teachers((INPUTS,), [*case.widths, OUTPUTS], init="separated", seeds=numbers)
+    students = initialize_students((INPUTS,), case.shape, seeds=numbers, batch_norm=case.batch_norm)
     trainer, data = Trainer(students), Gaus(INPUTS, 10.0, BATCH * steps, True, BATCH)
 
     def once() -> float:
@@ -137,15 +136,13 @@ def our_steps(case: Case, steps: int, seeds: int | None = None) -> Callable[[], 
 def evaluation(case: Case) -> Callable[[], float]:
     """A function that gives the seconds of one evaluation of one seed: 1,024 samples, all statistics."""
     numbers = range(case.seeds)
-    teachers = draw_teachers(INPUTS, [*case.widths, OUTPUTS], init="separated", seeds=numbers)
-    students = initialize_students(INPUTS, case.shape, seeds=numbers, batch_norm=case.batch_norm)
-    x = Gaus(INPUTS, 10.0, BATCH, True, BATCH).evaluation_set(numbers, 1024)
-    known = teachers.activations(x)
+    teachers = draw_teachers((INPUTS,), [*case.widths, OUTPUTS], init="separated", seeds=numbers)
+    students = initialize_students((INPUTS,), case.shape, seeds=numbers, batch_norm=case.batch_norm)
+    x, labels = Gaus(INPUTS, 10.0, BATCH, True, BATCH).evaluation_set(numbers, 1024)
 
     def once() -> float:
         start = time.perf_counter()
-        for teacher, student in zip(known[:-1], students.activations(x)[:-1], strict=True):
-            measure(teacher, student)
+        evaluate(teachers, students, x, labels)
         return (time.perf_counter() - start) / case.seeds
 
     return once
@@ -154,8 +151,8 @@ def evaluation(case: Case) -> Callable[[], float]:
 def parts(case: Case, steps: int = 256) -> dict[str, float]:
     """Milliseconds a step and seed of each part of our loop; the steps' own split is the profiler's."""
     numbers = range(case.seeds)
-    teachers = draw_teachers(INPUTS, [*case.widths, OUTPUTS], init="separated", seeds=numbers)
-    trainer = Trainer(initialize_students(INPUTS, case.shape, seeds=numbers, batch_norm=case.batch_norm))
+    teachers = draw_teachers((INPUTS,), [*case.widths, OUTPUTS], init="separated", seeds=numbers)
+    trainer = Trainer(initialize_students((INPUTS,), case.shape, seeds=numbers, batch_norm=case.batch_norm))
     times = [time.perf_counter()]
     blocks = list(Gaus(INPUTS, 10.0, BATCH * steps, True, BATCH).blocks(numbers, 0))
     times.append(time.perf_counter())

@@ -24,7 +24,9 @@ class Checkout:
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+                shutil.copytree(
+                    source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "downloads")
+                )
             else:
                 shutil.copy(source, folder / part)
 

@@ -1,52 +1,68 @@
 """The slow and obvious way: one network at a time, torch modules, autograd, torch.optim.SGD, float64."""
 
+import math
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
-from luckmatters.science.networks import FullyConnected
+from luckmatters.science.networks import Networks
+from luckmatters.science.overlap import Overlap
 
 
 class Module(nn.Module):
-    """One seed of a FullyConnected, as ordinary modules: linear, ReLU, BatchNorm after it."""
+    """One of S networks as ordinary modules: linear or Conv2d, ReLU, BatchNorm after it."""
 
-    def __init__(self, networks: FullyConnected, seed: int) -> None:
+    def __init__(self, networks: Networks, seed: int) -> None:
         super().__init__()
         self.linears, self.norms = nn.ModuleList(), nn.ModuleList()
         with torch.no_grad():
             for weight, bias in zip(networks.weights, networks.biases, strict=True):
-                linear = nn.Linear(weight.shape[2], weight.shape[1], dtype=weight.dtype)
+                kind = nn.Linear if weight.dim() == 3 else partial(nn.Conv2d, kernel_size=weight.shape[3])
+                linear = kind(weight.shape[2], weight.shape[1], dtype=weight.dtype)
                 linear.weight.copy_(weight[seed])
                 linear.bias.copy_(bias[seed, :, 0])
                 self.linears.append(linear)
-            for norm in networks.norms:
-                module = nn.BatchNorm1d(norm.weight.shape[1], dtype=norm.weight.dtype)
+            for norm, weight in zip(networks.norms, networks.weights, strict=False):
+                module = (nn.BatchNorm1d if weight.dim() == 3 else nn.BatchNorm2d)(
+                    norm.weight.shape[1], dtype=norm.weight.dtype
+                )
                 for name, tensor in vars(norm).items():
                     getattr(module, name).copy_(tensor[seed])
                 self.norms.append(module)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, n_in) -> (N, n_out), samples first, as torch's modules have it."""
+        return self.activations(x)[-1]
+
+    def activations(self, x: Tensor) -> list[Tensor]:
+        """The same for every layer; (N, n, H, W) of a convolution."""
+        layers = []
         for index, linear in enumerate(self.linears):
-            x = linear(x)
+            if isinstance(linear, nn.Conv2d) and x.dim() == 2:
+                side = math.isqrt(x.shape[1] // linear.in_channels)
+                x = x.view(len(x), linear.in_channels, side, side)
+            x = linear(x if isinstance(linear, nn.Conv2d) else x.flatten(1))
             if index < len(self.linears) - 1:
                 x = x.relu()
                 if self.norms:
                     x = self.norms[index](x)
-        return x
+            layers.append(x)
+        return layers
 
 
-def sgd(module: Module, batches: list[tuple[Tensor, Tensor]], lr: float) -> Module:
-    """Plain SGD on the mean squared error; batches of (n, B), samples last."""
+def sgd(module: Module, batches: list[tuple[Tensor, Tensor]], lr: float, loss=nn.functional.mse_loss) -> Module:
+    """Plain SGD; batches of samples (n, B), samples last, and of outputs (n, B) or labels (B,)."""
     optimizer = torch.optim.SGD(module.parameters(), lr=lr)
     module.train()
     for x, y in batches:
         optimizer.zero_grad()
-        nn.functional.mse_loss(module(x.T), y.T).backward()
+        loss(module(x.T), y.T if y.dim() == 2 else y).backward()
         optimizer.step()
     return module.eval()
 
 
-def assert_same(module: Module, networks: FullyConnected, seed: int, **tolerance: float) -> None:
+def assert_same(module: Module, networks: Networks, seed: int, **tolerance: float) -> None:
     """Every parameter and running statistic of the module equals this seed's."""
     for index, linear in enumerate(module.linears):
         torch.testing.assert_close(networks.weights[index][seed], linear.weight.detach(), **tolerance)
@@ -54,3 +70,15 @@ def assert_same(module: Module, networks: FullyConnected, seed: int, **tolerance
     for norm, theirs in zip(networks.norms, module.norms, strict=True):
         for name, tensor in vars(norm).items():
             torch.testing.assert_close(tensor[seed], getattr(theirs, name).detach(), **tolerance)
+
+
+def overlap(teacher: Tensor, student: Tensor) -> Overlap:
+    """The overlap of activations that are there at once."""
+    gathered = Overlap()
+    gathered.add(teacher, student)
+    return gathered
+
+
+def correlation(teacher: Tensor, student: Tensor) -> Tensor:
+    """ρ of the same."""
+    return overlap(teacher, student).correlation()

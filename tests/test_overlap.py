@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from oracle import correlation, overlap
 
-from luckmatters.science.overlap import correlation, measure, rank
+from luckmatters.science.overlap import Overlap, rank
 
 
 def activations(*shape: int, seed: int) -> torch.Tensor:
@@ -34,24 +35,24 @@ def test_dead_teacher_nodes_count_as_zero_and_are_counted() -> None:
     teacher, student = activations(2, 4, 100, seed=0), activations(2, 6, 100, seed=1)
     teacher[1, 2] = 0
     student[0, :3] = 1.5
-    overlap = measure(teacher, student)
-    assert overlap.dead_teachers.tolist() == [0, 1]
-    assert overlap.dead_students.tolist() == [3, 0]
-    assert overlap.best[1, 2] == 0
+    found = overlap(teacher, student).measure()
+    assert found.dead_teachers.tolist() == [0, 1]
+    assert found.dead_students.tolist() == [3, 0]
+    assert found.best[1, 2] == 0
 
 
 def test_best_and_second_equal_sorting() -> None:
     teacher, student = activations(3, 4, 100, seed=2), activations(3, 6, 100, seed=3)
-    rho, overlap = correlation(teacher, student).numpy(), measure(teacher, student)
+    rho, found = correlation(teacher, student).numpy(), overlap(teacher, student).measure()
     ordered = np.sort(rho, axis=2)
-    np.testing.assert_allclose(overlap.best, ordered[..., -1])
-    np.testing.assert_allclose(overlap.second, ordered[..., -2])
-    np.testing.assert_array_equal(overlap.winner, rho.argmax(2))
+    np.testing.assert_allclose(found.best, ordered[..., -1])
+    np.testing.assert_allclose(found.second, ordered[..., -2])
+    np.testing.assert_array_equal(found.winner, rho.argmax(2))
 
 
 def test_one_student_has_no_second() -> None:
-    overlap = measure(activations(1, 2, 50, seed=0), activations(1, 1, 50, seed=1))
-    assert overlap.second.isnan().all()
+    found = overlap(activations(1, 2, 50, seed=0), activations(1, 1, 50, seed=1)).measure()
+    assert found.second.isnan().all()
 
 
 def test_rank_counts_the_students_ahead_ties_included() -> None:
@@ -64,6 +65,18 @@ def test_rank_counts_the_students_ahead_ties_included() -> None:
 
 def test_one_teacher_is_compared_with_every_seed() -> None:
     teacher, student = activations(1, 3, 80, seed=0).expand(2, -1, -1), activations(2, 5, 80, seed=1)
-    overlap = measure(teacher, student)
-    assert overlap.best.shape == (2, 3)
-    torch.testing.assert_close(overlap.best[1:], measure(teacher[:1], student[1:]).best)
+    found = overlap(teacher, student).measure()
+    assert found.best.shape == (2, 3)
+    torch.testing.assert_close(found.best[1:], overlap(teacher[:1], student[1:]).measure().best)
+
+
+def test_parts_of_any_size_give_what_the_whole_does() -> None:
+    """Means a thousand times the spread, in float32: sums of products would lose what the pairwise rule keeps."""
+    teacher, student = activations(2, 3, 500, seed=0) + 1000, activations(2, 4, 500, seed=1) - 2000
+    teacher[0, 1] = 7
+    parts = Overlap()
+    for start, end in ((0, 1), (1, 130), (130, 131), (131, 500)):
+        parts.add(teacher[..., start:end].float(), student[..., start:end].float())
+    torch.testing.assert_close(parts.correlation(), correlation(teacher, student).float(), rtol=0, atol=2e-4)
+    assert parts.correlation()[0, 1].tolist() == [0] * 4
+    assert parts.measure().dead_teachers.tolist() == [1, 0]

@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from oracle import Module, correlation
 
 from luckmatters.config.schema import Run
+from luckmatters.experiments.history import Progress
 from luckmatters.experiments.rank_profile import profile
-from luckmatters.experiments.student_training import Progress, data_source, finish, select_teachers, snapshot, train
-from luckmatters.science.overlap import correlation
+from luckmatters.experiments.student_training import finish, overlaps, select_teachers, snapshot, train
+from luckmatters.science.data import Gaus
+from luckmatters.science.networks import initialize_students
 from luckmatters.science.teachers import draw_teachers
 
 SEEDS = [0, 2]
@@ -33,11 +36,12 @@ def make_run(**changes: object) -> Run:
     )  # fmt: skip
 
 
-TEACHERS = draw_teachers(5, [4, 6, 7], init="separated", seeds=range(4))
+TEACHERS = draw_teachers((5,), [4, 6, 7], init="separated", seeds=range(4))
+DATA = Gaus(dimension=5, std=10.0, samples=320, infinite=True, batch=32)
 
 
 def run_to_end(run: Run, seeds: list[int] = SEEDS):
-    states = list(train(run, TEACHERS, seeds))
+    states = list(train(run, TEACHERS, DATA, seeds))
     return states, finish(run, seeds, states[-1])
 
 
@@ -55,7 +59,7 @@ def test_table_holds_every_quantity_once() -> None:
 def test_correlation_and_ranks_equal_a_naive_computation_from_snapshots(batch_norm: bool) -> None:
     run = make_run(batch_norm=batch_norm, snapshots=[0, 1, 2, 3])
     _, result = run_to_end(run)
-    x = data_source(run).evaluation_set(SEEDS, 128)
+    x, _ = DATA.evaluation_set(SEEDS, 128)
     teacher = select_teachers(run, TEACHERS, SEEDS).activations(x)
     rho = [
         [
@@ -85,7 +89,7 @@ def test_correlation_and_ranks_equal_a_naive_computation_from_snapshots(batch_no
 def test_loss_is_the_mean_over_samples_and_outputs() -> None:
     run = make_run()
     _, result = run_to_end(run)
-    x = data_source(run).evaluation_set(SEEDS, 128)
+    x, _ = DATA.evaluation_set(SEEDS, 128)
     difference = snapshot(result.tensors, 3)(x) - select_teachers(run, TEACHERS, SEEDS)(x)
     losses = result.table.query("quantity == 'loss' and epoch == 3")["value"].tolist()
     assert losses == pytest.approx([float((one**2).mean()) for one in difference])
@@ -109,7 +113,7 @@ def test_students_share_the_one_teacher_or_have_their_own() -> None:
 def test_resuming_gives_the_undisturbed_numbers(after: int) -> None:
     run = make_run(batch_norm=True)
     states, expected = run_to_end(run)
-    rest = list(train(run, TEACHERS, SEEDS, resume=states[after]))
+    rest = list(train(run, TEACHERS, DATA, SEEDS, resume=states[after]))
     assert len(rest) == 3 - after
     result = finish(run, SEEDS, [*states[: after + 1], *rest][-1])
     pd.testing.assert_frame_equal(result.table, expected.table)
@@ -125,10 +129,10 @@ def test_initial_final_and_chosen_snapshots_are_kept() -> None:
 
 def test_a_diverged_seed_is_recorded_and_the_other_is_as_if_alone() -> None:
     run = make_run()
-    states = train(run, TEACHERS, SEEDS)
+    states = train(run, TEACHERS, DATA, SEEDS)
     first = next(states)
     first.tensors["network/layer.0.weight"][1] = torch.nan
-    table = finish(run, SEEDS, list(train(run, TEACHERS, SEEDS, resume=first))[-1]).table
+    table = finish(run, SEEDS, list(train(run, TEACHERS, DATA, SEEDS, resume=first))[-1]).table
     values = table.set_index(["quantity", "seed", "epoch"])["value"].sort_index()
     assert values["diverged", 2].tolist() == [0, 1, 1, 1]
     assert values["diverged", 0].tolist() == [0, 0, 0, 0]
@@ -142,11 +146,11 @@ def test_a_diverged_seed_is_recorded_and_the_other_is_as_if_alone() -> None:
 
 def test_parameters_that_overflow_count_as_diverged_even_if_the_loss_does_not() -> None:
     run = make_run()
-    state = next(train(run, TEACHERS, SEEDS))
+    state = next(train(run, TEACHERS, DATA, SEEDS))
     first = dict(state.tensors)
     first["network/layer.0.bias"] = first["network/layer.0.bias"].clone()
     first["network/layer.0.bias"][0, 0] = -torch.inf  # that node is dead, the output finite
-    resumed = list(train(run, TEACHERS, SEEDS, resume=Progress(0, first)))
+    resumed = list(train(run, TEACHERS, DATA, SEEDS, resume=Progress(0, first)))
     diverged = finish(run, SEEDS, resumed[-1]).table.query("quantity == 'diverged' and seed == 0")
     assert diverged["value"].tolist() == [0, 1, 1, 1]
 
@@ -163,11 +167,32 @@ def test_a_lower_rate_from_an_epoch_on_changes_the_run_only_from_there() -> None
 def test_profile_is_the_sorted_correlation_of_each_teacher_node() -> None:
     run = make_run()
     _, result = run_to_end(run)
-    table = profile(run, 5, TEACHERS, result.tensors, SEEDS)
-    x = data_source(run).evaluation_set(SEEDS, 128)
+    table = profile(run, 5, TEACHERS, DATA, result.tensors, SEEDS)
+    x, _ = DATA.evaluation_set(SEEDS, 128)
     rho = correlation(
         select_teachers(run, TEACHERS, SEEDS).activations(x)[1], snapshot(result.tensors, 3).activations(x)[1]
     )
     rows = table.query("seed == 2 and epoch == 3 and layer == 1 and node == 4").sort_values("rank")
     assert rows["value"].tolist() == pytest.approx(sorted(rho[1, 4].tolist(), reverse=True)[:5])
     assert set(table["epoch"]) == {0, 3}
+
+
+@pytest.mark.parametrize("kernel", [None, 3])
+def test_evaluation_in_parts_equals_modules_on_everything(kernel: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luckmatters.experiments.student_training.EVALUATION_FLOATS", 3000)
+    inputs, seeds = (2, 6, 6), [0, 1]
+    teachers = draw_teachers(inputs, [3, 4, 5], init="separated", seeds=[0], kernel=kernel)
+    students = initialize_students(inputs, [6, 8, 5], seeds=seeds, kernel=kernel, batch_norm=True)
+    x = torch.randn(1, 72, 50, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(5, (50,), generator=torch.Generator().manual_seed(1))
+    gathered, found = overlaps(teachers, students, x, labels)
+    known = [layer.detach() for layer in Module(teachers, 0).eval().activations(x[0].T)]
+    for seed in seeds:
+        layers = [layer.detach() for layer in Module(students, seed).eval().activations(x[0].T)]
+        for one, teacher, student in zip(gathered, known, layers, strict=False):
+            values = [layer.transpose(0, 1).flatten(1) for layer in (teacher, student)]  # (n, P)
+            expected = torch.corrcoef(torch.cat(values))[: len(values[0]), len(values[0]) :].nan_to_num()
+            torch.testing.assert_close(one.correlation()[seed], expected, rtol=0, atol=1e-5)
+        assert found["loss"][seed].item() == pytest.approx(float((layers[-1] - known[-1]).square().mean()))
+        assert found["accuracy"][seed].item() == (layers[-1].argmax(1) == labels).double().mean()
+        assert found["teacher_accuracy"][seed].item() == (known[-1].argmax(1) == labels).double().mean()

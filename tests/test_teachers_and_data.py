@@ -22,9 +22,11 @@ def test_more_rows_than_the_grid_has_are_refused() -> None:
 
 
 @pytest.mark.parametrize("init", ["separated", "no_sep"])
-def test_rows_of_every_layer_are_normalized(init: str) -> None:
-    teachers = draw_teachers(20, [10, 15, 100], init=init, seeds=range(4))
-    for weight in teachers.weights:
+@pytest.mark.parametrize(("inputs", "kernel"), [((20,), None), ((1, 8, 8), 3)])
+def test_weights_of_every_node_are_normalized(init: str, inputs: tuple[int, ...], kernel: int | None) -> None:
+    teachers = draw_teachers(inputs, [10, 15, 100], init=init, seeds=range(4), kernel=kernel)
+    assert teachers.weights[2].shape == (4, 100, 15 * 4 * 4 if kernel else 15)
+    for weight in (weight.flatten(2) for weight in teachers.weights):
         # A row of norm r is divided by r + 1e-5; the smallest nonzero grid row has norm 0.25.
         torch.testing.assert_close(
             weight.norm(dim=2), torch.ones(weight.shape[:2]), rtol=0, atol=NORM_EPS / 0.25 + 1e-6
@@ -32,7 +34,7 @@ def test_rows_of_every_layer_are_normalized(init: str) -> None:
 
 
 def test_separated_teachers_come_from_the_grid_and_biases_share_the_row_norm() -> None:
-    teacher = draw_teachers(20, [10, 5], init="separated", seeds=[0])
+    teacher = draw_teachers((20,), [10, 5], init="separated", seeds=[0])
     weight, bias = teacher.weights[0][0], teacher.biases[0][0]
     steps = weight / weight.abs().where(weight != 0, torch.inf).amin(1, keepdim=True)
     assert set(steps.round(decimals=3).abs().flatten().tolist()) <= {0.0, 1.0, 2.0}
@@ -43,7 +45,7 @@ def test_separated_teachers_come_from_the_grid_and_biases_share_the_row_norm() -
 
 
 def test_a_teacher_belongs_to_its_seed() -> None:
-    many, one = (draw_teachers(6, [5, 4], init="separated", seeds=seeds) for seeds in (range(5), [3]))
+    many, one = (draw_teachers((6,), [5, 4], init="separated", seeds=seeds) for seeds in (range(5), [3]))
     assert all(torch.equal(a[3:4], b) for a, b in zip(many.weights, one.weights, strict=True))
     assert not torch.equal(many.weights[0][0], many.weights[0][1])
 
@@ -90,8 +92,8 @@ def test_a_seeds_samples_do_not_depend_on_the_batch_of_seeds(infinite: bool) -> 
 
 def test_evaluation_samples_are_fresh_and_fixed() -> None:
     data = gaus(True)
-    assert torch.equal(data.evaluation_set([0, 1], 100), data.evaluation_set([0, 1], 100))
-    assert not set(samples(data.evaluation_set([0], 100))) & set(samples(epoch(data, [0], 0)))
+    assert torch.equal(data.evaluation_set([0, 1], 100)[0], data.evaluation_set([0, 1], 100)[0])
+    assert not set(samples(data.evaluation_set([0], 100)[0])) & set(samples(epoch(data, [0], 0)))
 
 
 def test_generators_of_different_purposes_and_keys_are_unrelated() -> None:

@@ -1,27 +1,37 @@
 """The engine against one-network-at-a-time autograd in float64, and the independence of seeds."""
 
+import math
+
 import pytest
 import torch
 from oracle import Module, assert_same, sgd
 
-from luckmatters.science.networks import FullyConnected, initialize_students
-from luckmatters.science.training import Trainer, learning_rate
+from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.training import Trainer, cross_entropy, learning_rate
 
 WIDTHS = [7, 5, 9, 4]
+CONV = {"inputs": (2, 8, 8), "widths": [3, 5, 4], "kernel": 3}
+FULL = {"inputs": (6,), "widths": WIDTHS, "kernel": None}
+SHAPES = pytest.mark.parametrize("shape", [FULL, CONV], ids=["fully-connected", "convolutional"])
 
 
 def draw(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def students(seeds: list[int], batch_norm: bool, dtype: torch.dtype = torch.float64) -> FullyConnected:
-    return initialize_students(6, WIDTHS, seeds=seeds, batch_norm=batch_norm, dtype=dtype)
+def students(seeds: list[int], batch_norm: bool, dtype: torch.dtype = torch.float64, shape: dict = FULL) -> Networks:
+    return initialize_students(**shape, seeds=seeds, batch_norm=batch_norm, dtype=dtype)
 
 
+def inputs(shape: dict) -> int:
+    return math.prod(shape["inputs"])
+
+
+@SHAPES
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_steps_equal_autograd_in_float64(batch_norm: bool) -> None:
-    networks = students([3, 1, 4], batch_norm)
-    x, y = draw((12, 3, 6, 16), 1), draw((12, 3, 4, 16), 2)
+def test_steps_equal_autograd_in_float64(shape: dict, batch_norm: bool) -> None:
+    networks = students([3, 1, 4], batch_norm, shape=shape)
+    x, y = draw((12, 3, inputs(shape), 16), 1), draw((12, 3, 4, 16), 2)
     modules = [Module(networks, seed) for seed in range(3)]
     trainer = Trainer(networks)
     sizes = [16] * 11 + [10]  # an epoch's last batch may be smaller
@@ -32,26 +42,50 @@ def test_steps_equal_autograd_in_float64(batch_norm: bool) -> None:
         assert_same(sgd(module, batches, 0.3), networks, seed, rtol=1e-10, atol=1e-12)
 
 
+@SHAPES
+def test_steps_on_labels_equal_autograd_in_float64(shape: dict) -> None:
+    networks = students([0, 1], True, shape=shape)
+    x, generator = draw((8, 2, inputs(shape), 16), 1), torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (8, 2, 16), generator=generator)
+    modules = [Module(networks, seed) for seed in range(2)]
+    trainer = Trainer(networks, cross_entropy)
+    for step in range(8):
+        trainer.step(x[step], labels[step], lr=0.3)
+    for seed, module in enumerate(modules):
+        batches = [(x[step, seed], labels[step, seed]) for step in range(8)]
+        trained = sgd(module, batches, 0.3, torch.nn.functional.cross_entropy)
+        assert_same(trained, networks, seed, rtol=1e-10, atol=1e-12)
+
+
+@SHAPES
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_activations_equal_modules_in_evaluation_mode(batch_norm: bool) -> None:
-    networks = students([0, 1], batch_norm)
-    Trainer(networks).step(draw((2, 6, 32)), draw((2, 4, 32)), lr=0.5)  # moves the running statistics
-    x = draw((2, 6, 50), 7)
-    for seed in range(2):
-        expected = Module(networks, seed).eval()(x[seed].T).T
-        torch.testing.assert_close(networks(x)[seed], expected.detach(), rtol=1e-10, atol=1e-12)
+def test_activations_equal_modules_in_evaluation_mode(shape: dict, batch_norm: bool) -> None:
+    networks = students([0, 1], batch_norm, shape=shape)
+    # One step moves the running statistics.
+    Trainer(networks).step(draw((2, inputs(shape), 32)), draw((2, 4, 32)), lr=0.5)
+    own, shared = draw((2, inputs(shape), 50), 7), draw((1, inputs(shape), 50), 8)
+    for x in (own, shared):
+        layers = networks.activations(x)
+        for seed in range(2):
+            modules = Module(networks, seed).eval().activations(x[seed % len(x)].T)
+            for ours, theirs in zip(layers, modules, strict=True):
+                expected = theirs.detach().transpose(0, 1).flatten(1)  # (n, P)
+                torch.testing.assert_close(ours[seed], expected, rtol=1e-10, atol=1e-12)
 
 
-def test_one_teacher_labels_every_seeds_samples() -> None:
-    teacher, x = students([5], False), draw((3, 6, 8))
+@SHAPES
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_one_teacher_labels_every_seeds_samples(shape: dict, batch_norm: bool) -> None:
+    teacher, x = students([5], batch_norm, shape=shape), draw((3, inputs(shape), 8))
     for seed in range(3):
         torch.testing.assert_close(teacher(x)[seed], teacher(x[seed : seed + 1])[0])
 
 
+@SHAPES
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_a_seed_alone_is_the_same_seed_in_a_batch(batch_norm: bool) -> None:
-    x, y = draw((40, 4, 6, 16), 1, torch.float32), draw((40, 4, 4, 16), 2, torch.float32)
-    together, alone = (students(seeds, batch_norm, torch.float32) for seeds in ([0, 1, 2, 3], [2]))
+def test_a_seed_alone_is_the_same_seed_in_a_batch(shape: dict, batch_norm: bool) -> None:
+    x, y = draw((40, 4, inputs(shape), 16), 1, torch.float32), draw((40, 4, 4, 16), 2, torch.float32)
+    together, alone = (students(seeds, batch_norm, torch.float32, shape) for seeds in ([0, 1, 2, 3], [2]))
     for step in range(40):
         Trainer(together).step(x[step], y[step], lr=0.1)
         Trainer(alone).step(x[step, 2:3], y[step, 2:3], lr=0.1)
@@ -59,10 +93,11 @@ def test_a_seed_alone_is_the_same_seed_in_a_batch(batch_norm: bool) -> None:
         torch.testing.assert_close(dict(together.named_tensors())[name][2:3], tensor, rtol=1e-5, atol=1e-6)
 
 
+@SHAPES
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_a_diverged_seed_leaves_the_others_untouched(batch_norm: bool) -> None:
-    x, y = draw((20, 3, 6, 16), 1), draw((20, 3, 4, 16), 2)
-    healthy, mixed = students([0, 1, 2], batch_norm), students([0, 1, 2], batch_norm)
+def test_a_diverged_seed_leaves_the_others_untouched(shape: dict, batch_norm: bool) -> None:
+    x, y = draw((20, 3, inputs(shape), 16), 1), draw((20, 3, 4, 16), 2)
+    healthy, mixed = (students([0, 1, 2], batch_norm, shape=shape) for _ in range(2))
     mixed.weights[0][1] = torch.inf
     for step in range(20):
         Trainer(healthy).step(x[step], y[step], lr=0.1)
@@ -73,10 +108,10 @@ def test_a_diverged_seed_leaves_the_others_untouched(batch_norm: bool) -> None:
 
 
 def test_initialization_is_torchs_default_and_belongs_to_the_seed() -> None:
-    many = initialize_students(100, [300, 10], seeds=range(5))
+    many = initialize_students((100,), [300, 10], seeds=range(5))
     assert all(weight.abs().max() <= bound for weight, bound in zip(many.weights, (0.1, 300**-0.5), strict=True))
     assert many.weights[0].std() == pytest.approx(0.1 / 3**0.5, rel=0.01)  # of a uniform distribution in ±0.1
-    one = initialize_students(100, [300, 10], seeds=[3])
+    one = initialize_students((100,), [300, 10], seeds=[3])
     for together, alone in zip(many.weights + many.biases, one.weights + one.biases, strict=True):
         assert torch.equal(together[3:4], alone)
     assert not torch.equal(many.weights[0][0], many.weights[0][1])
@@ -84,7 +119,7 @@ def test_initialization_is_torchs_default_and_belongs_to_the_seed() -> None:
 
 def test_state_returns_what_was_saved() -> None:
     networks = students([0, 1], True)
-    again = FullyConnected.from_state(networks.state())
+    again = Networks.from_state(networks.state())
     assert all(torch.equal(a, dict(again.named_tensors())[name]) for name, a in networks.named_tensors())
     Trainer(again).step(draw((2, 6, 8)), draw((2, 4, 8)), lr=0.1)
     assert not torch.equal(again.weights[0], networks.weights[0])  # a copy, not a view

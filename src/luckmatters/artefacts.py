@@ -26,6 +26,11 @@ def teacher_folder(results: Path, teacher: str) -> Path:
     return results / "teachers" / teacher
 
 
+def cifar10_folder(results: Path) -> Path:
+    """The bundle of the decoded images."""
+    return results / "datasets" / "cifar10"
+
+
 def run_folder(results: Path, experiment: str, variant: str, seeds: str) -> Path:
     """The bundle of one job: a variant of an experiment for a few seeds, as written by :func:`seed_label`."""
     return results / experiment / variant / f"seeds-{seeds}"

@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     verb("check", "read and check all configuration; print experiments, variants and seeds")
-    verb("generate-teacher", "draw the networks of a teacher in config/teachers.yaml", "teacher")
+    verb("prepare-cifar10", "read the images of CIFAR-10 from their source")
+    verb("generate-teacher", "draw the networks of a random teacher in config/teachers.yaml", "teacher")
+    verb("pretrain-teacher", "train the networks of a teacher in config/teachers.yaml on labels", "teacher")
     for name, about in (("train", "train one variant of an experiment"), ("measure", "measure finished runs")):
         sub = verb(name, f"{about}, for some seeds", "experiment", "variant")
         sub.add_argument("--seeds", help="0-3, or 0+2+7 (default: all seeds of the variant at this scale)")
@@ -56,10 +58,14 @@ def dispatch(options: argparse.Namespace) -> None:
     project = Project(options.project, **{key: getattr(options, key) for key in OVERRIDES})
     if options.verb == "check":
         print(describe(project))
-    elif options.verb == "generate-teacher":
+    elif options.verb == "prepare-cifar10":
         from luckmatters import jobs
 
-        jobs.generate_teacher(project, options.teacher)
+        jobs.prepare_cifar10(project)
+    elif options.verb in ("generate-teacher", "pretrain-teacher"):
+        from luckmatters import jobs
+
+        getattr(jobs, options.verb.replace("-", "_"))(project, options.teacher)
     elif options.verb in ("train", "measure"):
         from luckmatters import artefacts, jobs
 

@@ -1,8 +1,10 @@
 """One function a verb of the command line: read what the step needs, compute, write its artefacts whole."""
 
 import io
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from luckmatters import artefacts
@@ -10,16 +12,26 @@ from luckmatters.artefacts import TABLE, TENSORS, Bundle
 from luckmatters.config import Project, Run
 from luckmatters.config.files import choose
 from luckmatters.config.load import config_hash
+from luckmatters.config.schema import Teacher
 from luckmatters.errors import UserError
 from luckmatters.progress import progress
 from luckmatters.provenance import provenance
 
-TRAIN_RULE, MEASURE_RULE, TEACHER_RULE = "train_students", "measure_students", "generate_teacher"
+TRAIN_RULE, MEASURE_RULE = "train_students", "measure_students"
+TEACHER_RULE, PRETRAIN_RULE, CIFAR10_RULE = "generate_teacher", "pretrain_teacher", "prepare_cifar10"
+
+IMAGE_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def teacher_bundle(project: Project, name: str) -> Bundle:
     """Where a teacher lies."""
-    return Bundle(artefacts.teacher_folder(project.results, name), TEACHER_RULE)
+    rule = PRETRAIN_RULE if project.teachers[name].init == "pretrained" else TEACHER_RULE
+    return Bundle(artefacts.teacher_folder(project.results, name), rule)
+
+
+def cifar10_bundle(project: Project) -> Bundle:
+    """Where the decoded images lie."""
+    return Bundle(artefacts.cifar10_folder(project.results), CIFAR10_RULE)
 
 
 def run_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
@@ -38,55 +50,94 @@ def finished_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
     return bundle
 
 
+def prepare_cifar10(project: Project) -> None:
+    """Read CIFAR-10 from its source, once; everything else reads what this leaves."""
+    from luckmatters import cifar10
+
+    settings = project.settings.cifar10
+    source, path = cifar10.locate(settings.source, settings.path, os.environ)
+    if settings.source == "auto" and path is None:
+        source = project.scale.cifar10_default
+    read = cifar10.read(source, path, limit=project.scale.cifar10_limit)
+    import torch
+
+    tensors = {name: torch.from_numpy(getattr(read, name)) for name in IMAGE_TENSORS}
+    manifest = {"data": read.description, "source": source, **provenance()}
+    cifar10_bundle(project).save({TENSORS: _pack(tensors)}, manifest)
+
+
 def generate_teacher(project: Project, name: str) -> None:
-    """Draw all teachers of an entry of config/teachers.yaml."""
-    spec = project.teachers[choose(name, project.teachers, "teacher")]
+    """Draw all networks of a random teacher in config/teachers.yaml."""
+    spec = _teacher_spec(project, name, pretrained=False)
     from luckmatters.science.teachers import draw_teachers
 
-    networks = draw_teachers(spec.inputs, [*spec.widths, spec.outputs], init=spec.init, seeds=range(spec.count))
+    networks = draw_teachers(
+        spec.shape, [*spec.widths, spec.outputs], init=spec.init, seeds=range(spec.count), kernel=spec.kernel
+    )
     manifest = {"teacher": name, "settings": spec.model_dump(mode="json"), **provenance()}
     teacher_bundle(project, name).save({TENSORS: _pack(networks.state())}, manifest)
+
+
+def pretrain_teacher(project: Project, name: str) -> None:
+    """Train all networks of a teacher on the labels of CIFAR-10; resumes from its own checkpoint."""
+    spec = _teacher_spec(project, name, pretrained=True)
+    device = _device(project)
+    from luckmatters.experiments import teacher_training
+
+    training = spec.pretraining.training
+    images, image_sums, description = _images(project)
+    data = _data(spec.pretraining.data, spec.shape, training.batch, images, device, f"teacher {name}")
+    settings = spec.model_dump(mode="json", exclude_none=True)
+    identity = {"settings": settings, "device": device, "inputs": image_sums}
+    state, seconds = _advance(
+        project,
+        teacher_bundle(project, name),
+        identity,
+        lambda resume: teacher_training.train(spec, data, device=device, resume=resume),
+        training.epochs,
+        f"teacher {name}",
+    )
+    result = teacher_training.finish(range(spec.count), state)
+    final = result.table.query("quantity == 'accuracy' and epoch == @training.epochs")["value"]
+    if final.isna().any():
+        raise UserError(f"config/teachers.yaml: {name}.pretraining: training diverged; lower its learning_rate")
+    print(f"teacher {name}: test accuracy {final.mean():.2%}", file=sys.stderr, flush=True)
+    manifest = {
+        "teacher": name, **identity, "data": description, "test_accuracy": final.tolist(),
+        "seconds": round(seconds, 1), **provenance(),
+    }  # fmt: skip
+    _finish(teacher_bundle(project, name), {TABLE: _to_parquet(result.table), TENSORS: _pack(result.tensors)}, manifest)
 
 
 def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
     """Train one variant for some seeds; resumes from its own checkpoint if it was killed before."""
     run = _own(project, experiment, variant, seeds, "student-training")
-    device = project.settings.device
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda is asked for, but this machine has none that torch can use; set device to cpu")
+    device = _device(project)
     from luckmatters.experiments import student_training
 
-    torch.backends.cuda.matmul.allow_tf32 = False
-    began, teachers, teacher_sums = time.monotonic(), *_teachers(project, run, device)
-    bundle = run_bundle(project, run, seeds)
+    teachers, sums = _teachers(project, run, device)
+    data, image_sums, description = _run_data(project, run, device)
+    bundle, label = run_bundle(project, run, seeds), f"{experiment}/{variant} seeds {artefacts.seed_label(seeds)}"
     identity = {
-        "config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": teacher_sums,
+        "config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": {**sums, **image_sums},
     }  # fmt: skip
-    checkpoint = Bundle(bundle.folder, bundle.rule, "checkpoint.json")
-    state = _resume(checkpoint, identity)
-    label = f"{experiment}/{variant} seeds {artefacts.seed_label(seeds)}"
-    if state:
-        print(f"{label}: resuming after epoch {state.epoch}", file=sys.stderr, flush=True)
-    epochs, saved = run.settings.training.epochs, time.monotonic()
-    done = state.epoch + 1 if state else 0
-    if done <= epochs:
-        states = student_training.train(run, teachers, seeds, device=device, resume=state)
-        for state in progress(states, total=epochs + 1, label=label, done=done):
-            if time.monotonic() - saved >= project.scale.checkpoint_seconds and state.epoch < epochs:
-                _save_checkpoint(checkpoint, state, identity)
-                saved = time.monotonic()
+    state, seconds = _advance(
+        project,
+        bundle,
+        identity,
+        lambda resume: student_training.train(run, teachers, data, seeds, device=device, resume=resume),
+        run.settings.training.epochs,
+        label,
+    )
     result = student_training.finish(run, seeds, state)
     diverged = result.table.query("quantity == 'diverged' and value == 1").groupby("seed")["epoch"].min()
     for seed, epoch in diverged.items():
         print(f"{label}: seed {seed} diverged at epoch {epoch}", file=sys.stderr, flush=True)
     manifest = {
         **_description(run), **identity, "diverged": {str(s): int(e) for s, e in diverged.items()},
-        "data": _gaus_description(run), "seconds": round(time.monotonic() - began, 1), **provenance(),
+        "data": description, "seconds": round(seconds, 1), **provenance(),
     }  # fmt: skip
-    bundle.save({TABLE: _to_parquet(run, result.table), TENSORS: _pack(result.tensors)}, manifest)
-    _discard_checkpoint(checkpoint)
+    _finish(bundle, {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}, manifest)
 
 
 def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
@@ -97,16 +148,38 @@ def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -
 
     trained = finished_bundle(project, source, seeds)
     tensors, (teachers, sums) = _unpack(trained.read(TENSORS)), _teachers(project, source, "cpu")
-    table = profile(source, run.settings.students, teachers, tensors, seeds)
+    data, image_sums, description = _run_data(project, source, "cpu")
+    table = profile(source, run.settings.students, teachers, data, tensors, seeds)
     manifest = {
         **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu",
-        "data": _gaus_description(source), "diverged": trained.manifest()["diverged"],
-        "inputs": {**sums, **trained.manifest()["files"]}, **provenance(),
+        "data": description, "diverged": trained.manifest()["diverged"],
+        "inputs": {**sums, **image_sums, **trained.manifest()["files"]}, **provenance(),
     }  # fmt: skip
-    run_bundle(project, run, seeds).save({TABLE: _to_parquet(run, table)}, manifest)
+    run_bundle(project, run, seeds).save({TABLE: _to_parquet(table, run)}, manifest)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _teacher_spec(project: Project, name: str, *, pretrained: bool) -> Teacher:
+    """An entry of config/teachers.yaml, if it is of the kind that the verb makes."""
+    spec = project.teachers[choose(name, project.teachers, "teacher")]
+    if (spec.init == "pretrained") != pretrained:
+        raise UserError(
+            f"teacher {name} has init {spec.init}, this verb is for {'' if pretrained else 'un'}trained ones"
+        )
+    return spec
+
+
+def _device(project: Project) -> str:
+    """The device that trains. Raises UserError if this machine has none of that kind."""
+    import torch
+
+    device = project.settings.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda is asked for, but this machine has none that torch can use; set device to cpu")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    return device
 
 
 def _own(project: Project, experiment: str, variant: str, seeds: list[int], kind: str) -> Run:
@@ -124,17 +197,76 @@ def _own(project: Project, experiment: str, variant: str, seeds: list[int], kind
 
 def _teachers(project: Project, run: Run, device: str) -> tuple:
     """The networks of a run's teacher file, on a device, and the file's checksum."""
-    from luckmatters.science.networks import FullyConnected
+    from luckmatters.science.networks import Networks
 
     name = run.settings.teacher.name
-    bundle = teacher_bundle(project, name)
-    content = bundle.read(TENSORS)
-    return FullyConnected.from_state(_unpack(content), device=device), {f"teachers/{name}": artefacts.sha256(content)}
+    content = teacher_bundle(project, name).read(TENSORS)
+    return Networks.from_state(_unpack(content), device=device), {f"teachers/{name}": artefacts.sha256(content)}
+
+
+def _images(project: Project) -> tuple[dict, dict[str, str], str]:
+    """The tensors of the decoded CIFAR-10, their checksum, and what they are; a damaged file is taken away."""
+    bundle = cifar10_bundle(project)
+    try:
+        content = bundle.read(TENSORS)
+    except UserError:
+        (bundle.folder / TENSORS).unlink(missing_ok=True)  # so that the next run of snakemake makes it again
+        raise
+    return _unpack(content), {"datasets/cifar10": artefacts.sha256(content)}, bundle.manifest()["data"]
+
+
+def _run_data(project: Project, run: Run, device: str) -> tuple:
+    """What a run trains on, the checksum of what was read for it, and its description for captions."""
+    settings, where = run.settings.data, f"{run.experiment}/{run.variant}"
+    images, sums, origin = _images(project) if settings.kind == "cifar10" else (None, {}, "")
+    data = _data(settings, run.teacher.shape, run.settings.training.batch, images, device, where)
+    samples = f"{settings.samples_per_epoch:,} samples an epoch"
+    if settings.kind == "gaus":
+        kind = "new samples every epoch" if settings.infinite else "one set, reused"
+        return data, sums, f"GAUS, x ~ N(0, {settings.std:g}² I), {samples}, {kind}; generated"
+    return data, sums, f"{origin}; {samples}, {'random crops and flips' if settings.augment else 'as they are'}"
+
+
+def _data(settings, inputs: tuple[int, ...], batch: int, images: dict | None, device: str, where: str):
+    """The source of samples. Raises UserError if there are fewer images than the settings ask for."""
+    from luckmatters.experiments.student_training import data_source
+
+    try:
+        return data_source(settings, inputs, batch, images, device)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; lower samples_per_epoch or evaluation_samples") from None
+
+
+def _advance(
+    project: Project, bundle: Bundle, identity: dict, start: Callable[..., Iterator], epochs: int, label: str
+) -> tuple:
+    """Run to the last epoch, from a checkpoint if there is a fitting one; the last state, and the seconds it took.
+
+    start: given a state or None, yields the states after it, that before training first.
+    """
+    began, checkpoint = time.monotonic(), Bundle(bundle.folder, bundle.rule, "checkpoint.json")
+    state = resume = _resume(checkpoint, identity)
+    if resume:
+        print(f"{label}: resuming after epoch {resume.epoch}", file=sys.stderr, flush=True)
+    saved, done = time.monotonic(), resume.epoch + 1 if resume else 0
+    if done <= epochs:
+        for state in progress(start(resume), total=epochs + 1, label=label, done=done):
+            if time.monotonic() - saved >= project.scale.checkpoint_seconds and state.epoch < epochs:
+                _save_checkpoint(checkpoint, state, identity)
+                saved = time.monotonic()
+    return state, time.monotonic() - began
+
+
+def _finish(bundle: Bundle, files: dict[str, bytes], manifest: dict) -> None:
+    """Write a job's result, and only then discard its checkpoints."""
+    bundle.save(files, manifest)
+    for file in [*bundle.folder.glob("checkpoint*"), *bundle.folder.glob(".*.tmp*")]:
+        file.unlink()
 
 
 def _resume(checkpoint: Bundle, identity: dict):
     """The state in a checkpoint, or None if there is none, it is damaged, or it belongs to other settings."""
-    from luckmatters.experiments.student_training import Progress
+    from luckmatters.experiments.history import Progress
 
     if not (checkpoint.folder / checkpoint.manifest_name).exists():
         return None
@@ -160,11 +292,6 @@ def _save_checkpoint(checkpoint: Bundle, state, identity: dict) -> None:
             old.unlink()
 
 
-def _discard_checkpoint(checkpoint: Bundle) -> None:
-    for file in [*checkpoint.folder.glob("checkpoint*"), *checkpoint.folder.glob(".*.tmp*")]:
-        file.unlink()
-
-
 def _code_digest() -> str:
     """A digest of the science and experiment modules: a checkpoint of other code is not gone on from."""
     package = Path(__file__).parent
@@ -174,12 +301,6 @@ def _code_digest() -> str:
 
 def _description(run: Run) -> dict:
     return run.model_dump(mode="json", include={"experiment", "variant", "scale", "kind", "settings", "teacher"})
-
-
-def _gaus_description(run: Run) -> str:
-    data = run.settings.data
-    kind = "new samples every epoch" if data.infinite else "one set, reused"
-    return f"GAUS, x ~ N(0, {data.std:g}² I), {data.samples_per_epoch:,} samples an epoch, {kind}; generated"
 
 
 def _pack(tensors: dict) -> bytes:
@@ -195,9 +316,10 @@ def _unpack(content: bytes) -> dict:
     return load(content)
 
 
-def _to_parquet(run: Run, table) -> bytes:
-    table.insert(0, "experiment", run.experiment)
-    table.insert(1, "variant", run.variant)
+def _to_parquet(table, run: Run | None = None) -> bytes:
+    if run:
+        table.insert(0, "experiment", run.experiment)
+        table.insert(1, "variant", run.variant)
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()

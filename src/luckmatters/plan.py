@@ -1,5 +1,6 @@
 """What is made from what: the files behind each rule of the workflow. Knows paths and settings, and no Snakemake."""
 
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +37,24 @@ class Plan:
         tables = [artefacts.summary_file(self.project.figures, name) for name in self.project.experiments]
         return [*figures, *tables, *artefacts.claims_files(self.project.figures).values()]
 
+    def cifar10(self) -> dict[str, Path]:
+        """The decoded images' files."""
+        folder = artefacts.cifar10_folder(self.project.results)
+        return {"tensors": folder / TENSORS, "manifest": folder / MANIFEST}
+
+    def cifar10_kind(self) -> str:
+        """Changes when real images take the place of synthetic ones or the other way round, and with their number."""
+        settings, scale = self.project.settings.cifar10, self.project.scale
+        given = settings.path or os.environ.get("LUCKMATTERS_CIFAR10")
+        automatic = "torchvision" if given else scale.cifar10_default
+        source = automatic if settings.source == "auto" else settings.source
+        return f"{'synthetic' if source == 'synthetic' else 'images'}, limit {scale.cifar10_limit}"
+
+    def teachers(self, *, pretrained: bool) -> str:
+        """The teachers that are trained, or those that are not, as a regular expression for a wildcard."""
+        names = (name for name, one in self.project.teachers.items() if (one.init == "pretrained") == pretrained)
+        return "|".join(names) or "none"
+
     def teacher(self, name: str) -> dict[str, Path]:
         """A teacher's files."""
         folder = artefacts.teacher_folder(self.project.results, name)
@@ -57,6 +76,7 @@ class Plan:
         run = self.project.run(wildcards.experiment, wildcards.variant)
         return {
             "teacher": [self.teacher(run.settings.teacher.name)["tensors"]],
+            "images": self._images(run),
             "code": closure("experiments.student_training"),
         }
 
@@ -67,8 +87,12 @@ class Plan:
         return {
             "trained": list(self.job(source, wildcards.seeds).values()),
             "teacher": [self.teacher(source.settings.teacher.name)["tensors"]],
+            "images": self._images(source),
             "code": closure("experiments.rank_profile"),
         }
+
+    def _images(self, run: Run) -> list[Path]:
+        return [self.cifar10()["tensors"]] if run.settings.data.kind == "cifar10" else []
 
     def tables(self, experiment: str) -> list[Path]:
         """Every table that an experiment's variants, own and included, consist of, with its manifest."""

@@ -39,42 +39,53 @@ def outcome(effect: Effect, check: Check, min_seeds: int) -> str:
     return FAILS if effect.high <= check.threshold else OPEN
 
 
-def judge(name: str, claim: Claim, results: dict[str, Results] | None, scale: str) -> Judgement:
-    """Supported if every check holds, partly if some do, not supported if none does. ``results`` None: not run.
+def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> Judgement:
+    """Supported if every check holds, partly if some do, not supported if none does.
 
-    Not judged where the scale may not judge, or where an effect has fewer seeds than the claim asks for.
+    results: those that there are. Checks of an experiment without (or with too little) are left out and the claim is
+    at most partly supported; it is not run if nothing is left, and not judged where the scale may not judge, or where
+    an effect has fewer seeds than the claim asks for.
     """
-    if results is None:
-        return Judgement(name, claim, "not run", {}, "an experiment has no results")
-    try:
-        effects = CLAIMS[name](results)
-    except LacksDataError as error:
-        return Judgement(name, claim, "not run", {}, str(error))
-    if set(effects) != set(claim.checks):
+    effects, notes = {}, []
+    for experiment, function in CLAIMS[name].items():
+        if experiment not in results:
+            notes.append(f"{experiment} has no results")
+            continue
+        try:
+            effects |= function(results[experiment])
+        except LacksDataError as error:
+            notes.append(f"{experiment}: {error}")
+    if not set(effects) <= set(claim.checks) or not (notes or set(effects) == set(claim.checks)):
         raise UserError(
             f"config/claims.yaml: {name}.checks: has {', '.join(claim.checks)}; this claim has {', '.join(effects)}"
         )
-    judged = {key: (effects[key], outcome(effects[key], check, claim.min_seeds)) for key, check in claim.checks.items()}
+    if not effects:
+        return Judgement(name, claim, "not run", {}, "; ".join(notes))
+    judged = {
+        key: (effects[key], outcome(effects[key], check, claim.min_seeds))
+        for key, check in claim.checks.items()
+        if key in effects
+    }
     fewest = min(effect.seeds for effect in effects.values())
-    if scale not in claim.scales:
-        return Judgement(name, claim, "not judged at this scale", judged)
     if fewest < claim.min_seeds:
-        note = f"an effect has {fewest} seeds, {claim.min_seeds} are needed"
+        notes.append(f"an effect has {fewest} seeds, {claim.min_seeds} are needed")
+    note = "; ".join(notes)
+    if scale not in claim.scales or fewest < claim.min_seeds:
         return Judgement(name, claim, "not judged at this scale", judged, note)
     holding = sum(result == HOLDS for _, result in judged.values())
-    verdict = "supported" if holding == len(judged) else "partly" if holding else "not supported"
-    return Judgement(name, claim, verdict, judged)
+    verdict = "supported" if holding == len(claim.checks) else "partly" if holding else "not supported"
+    return Judgement(name, claim, verdict, judged, note)
 
 
 def judge_all(project: Project, results: dict[str, Results]) -> list[Judgement]:
-    """Every claim of config/claims.yaml, in its order; one that lacks an experiment's results is not run."""
+    """Every claim of config/claims.yaml, in its order, by the results that there are."""
     judgements = []
     for name, claim in project.claims.items():
         if name not in CLAIMS:
             raise UserError(f"config/claims.yaml: {name}: no such claim; allowed: {', '.join(CLAIMS)}")
-        complete = all(experiment in results for experiment in claim.experiments)
-        wanted = {experiment: results[experiment] for experiment in claim.experiments} if complete else None
-        judgements.append(judge(name, claim, wanted, project.scale_name))
+        if set(claim.experiments) != set(CLAIMS[name]):
+            raise UserError(f"config/claims.yaml: {name}.experiments: must be {', '.join(CLAIMS[name])}")
+        judgements.append(judge(name, claim, results, project.scale_name))
     return judgements
 
 

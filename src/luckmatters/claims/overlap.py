@@ -5,6 +5,8 @@ threshold that config/claims.yaml gives it. A seed that diverged is NaN and drop
 effect's number of seeds shrinks.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -78,22 +80,26 @@ def smallest(columns: list[pd.Series]) -> Effect:
     return mean_effect(pd.concat(columns, axis=1).min(axis=1, skipna=False))
 
 
-def recovery(results: dict[str, Results]) -> Effects:
+def growth(table: Results, **labels: str) -> Effect:
+    """Final minus initial ρ̄, the smallest over layers and over the variants with these labels."""
+    return smallest([(at_end(rho) - at(rho, 0)).min(axis=1, skipna=False) for rho in curves(table, **labels)])
+
+
+def head_start(table: Results, **labels: str) -> Effect:
+    """How far below chance (0.5) the final winners' mean rank is at epoch 0, smallest over layers and variants."""
+    return smallest([(0.5 - at(rank, 0)).min(axis=1, skipna=False) for rank in curves(table, "mean_rank", **labels)])
+
+
+def recovery(sizes: Results) -> Effects:
     """Growth of ρ̄ in every layer of every variant; final ρ̄ of the small teacher's two lowest layers without BN."""
-    sizes = results["teacher-size"]
-    growth = [(at_end(rho) - at(rho, 0)).min(axis=1, skipna=False) for rho in curves(sizes)]
     small = at_end(curve(sizes, teacher="small", batch_norm="no-bn"))
-    return {
-        "grows": smallest(growth),
-        "lowest-layer": mean_effect(small[0]),
-        "second-layer": mean_effect(small[1]),
-    }
+    return {"grows": growth(sizes), "lowest-layer": mean_effect(small[0]), "second-layer": mean_effect(small[1])}
 
 
-def low_first(results: dict[str, Results]) -> Effects:
+def low_first(sizes: Results) -> Effects:
     """The lowest layer against the best of the others, at the end and on the way; and all neighbours in order."""
     best, first, ordered = [], [], []
-    for rho in curves(results["teacher-size"]):
+    for rho in curves(sizes):
         end, closed = at_end(rho), on_the_way(gap_closed(rho))
         best.append(end[0] - end.drop(columns=0).max(axis=1, skipna=False))
         first.append(closed[0] - closed.drop(columns=0).max(axis=1, skipna=False))
@@ -101,50 +107,54 @@ def low_first(results: dict[str, Results]) -> Effects:
     return {"lowest-best": smallest(best), "lowest-first": smallest(first), "ordered": smallest(ordered)}
 
 
-def luck_keeps(results: dict[str, Results]) -> Effects:
+def luck_keeps(sizes: Results) -> Effects:
     """How far below chance (0.5) the final winners' mean rank is at initialization; how it falls in two epochs."""
-    ahead, falls, average = [], [], []
-    for rank in curves(results["teacher-size"], "mean_rank"):
-        advantage = 0.5 - at(rank, 0)
-        ahead.append(advantage.min(axis=1, skipna=False))
-        average.append(mean_over_layers(advantage))
+    falls, average = [], []
+    for rank in curves(sizes, "mean_rank"):
+        average.append(mean_over_layers(0.5 - at(rank, 0)))
         if last_epoch(rank) >= LONG_RUN:
             falls.append((at(rank, 0) - at(rank, 2)).min(axis=1, skipna=False))
     if not falls:
         raise LacksDataError(f"no variant ran for {LONG_RUN} epochs")
     return {
-        "every-layer-ahead": smallest(ahead),
+        "every-layer-ahead": head_start(sizes),
         "far-ahead": mean_effect(pd.concat(average, axis=1).mean(axis=1, skipna=False)),
         "falls": smallest(falls),
     }
 
 
-def bn_helps_large(results: dict[str, Results]) -> Effects:
-    """ρ̄ with BatchNorm minus ρ̄ without (large teacher), and the other way round (small teacher), paired by seed."""
-    gain = {
-        size: mean_over_layers(
-            on_the_way(curve(results["teacher-size"], teacher=size, batch_norm="bn"))
-            - on_the_way(curve(results["teacher-size"], teacher=size, batch_norm="no-bn"))
-        )
-        for size in ("large", "small")
+def batch_norm_gain(table: Results, **labels: str) -> Effect:
+    """ρ̄ with BatchNorm minus ρ̄ without, averaged over layers and epochs, paired by seed."""
+    with_norm, without = (on_the_way(curve(table, batch_norm=norm, **labels)) for norm in ("bn", "no-bn"))
+    return mean_effect(mean_over_layers(with_norm - without))
+
+
+def negative(effect: Effect) -> Effect:
+    """The same with its sign turned."""
+    return Effect(-effect.estimate, -effect.high, -effect.low, effect.seeds)
+
+
+def bn_helps_large(sizes: Results) -> Effects:
+    """The gain by BatchNorm for the large teacher, and its negative for the small one."""
+    return {
+        "large-with-bn": batch_norm_gain(sizes, teacher="large"),
+        "small-without-bn": negative(batch_norm_gain(sizes, teacher="small")),
     }
-    return {"large-with-bn": mean_effect(gain["large"]), "small-without-bn": mean_effect(-gain["small"])}
 
 
-def small_teacher_faster(results: dict[str, Results]) -> Effects:
+def small_teacher_faster(sizes: Results) -> Effects:
     """Gap closed: small teacher after half the epochs that both ran, minus large teacher after all of them."""
     effects = {}
     for norm in ("no-bn", "bn"):
-        small, large = (curve(results["teacher-size"], teacher=size, batch_norm=norm) for size in ("small", "large"))
+        small, large = (curve(sizes, teacher=size, batch_norm=norm) for size in ("small", "large"))
         last = min(last_epoch(small), last_epoch(large))
         early, late = at(gap_closed(small), last // 2), at(gap_closed(large), last)
         effects[norm] = mean_effect(mean_over_layers(early - late))
     return effects
 
 
-def over_param_helps(results: dict[str, Results]) -> Effects:
+def over_param_helps(table: Results) -> Effects:
     """Spread, final ρ̄, ρ̄ on the way, initial ρ̄ and final loss against the multiplier, without BatchNorm."""
-    table = results["over-param"]
     multipliers = [its["multiplier"] for its in table.labels.values() if its["batch-norm"] == "no-bn"]
     size = {label: int(label.removeprefix("m")) for label in multipliers}
     for needed in ("m1", "m10", "m50"):
@@ -166,26 +176,75 @@ def over_param_helps(results: dict[str, Results]) -> Effects:
     }
 
 
-def finite_stalls(results: dict[str, Results]) -> Effects:
+def stalls(table: Results, network: str) -> list[Effect]:
     """ρ̄ with infinite minus finite data: at the end, and its growth over the second half of the epochs."""
     behind, stalled = [], []
     for norm in ("no-bn", "bn"):
         infinite, finite = (
-            curve(results["finite-data"], data=data, batch_norm=norm) for data in ("infinite", "finite")
+            curve(table, network=network, data=data, batch_norm=norm) for data in ("infinite", "finite")
         )
         end = min(last_epoch(infinite), last_epoch(finite))
         final, halfway = (mean_over_layers(at(infinite, epoch) - at(finite, epoch)) for epoch in (end, end // 2))
         behind.append(final)
         stalled.append(final - halfway)
-    return {"behind": smallest(behind), "grows-less": smallest(stalled)}
+    return [smallest(behind), smallest(stalled)]
 
 
-CLAIMS = {
-    "recovery": recovery,
-    "low-first": low_first,
-    "luck-keeps": luck_keeps,
-    "bn-helps-large": bn_helps_large,
-    "small-teacher-faster": small_teacher_faster,
-    "over-param-helps": over_param_helps,
-    "finite-stalls": finite_stalls,
+def finite_stalls(table: Results) -> Effects:
+    """How far finite data fall behind, and how much less ρ̄ grows late, for both kinds of network."""
+    fc, conv = stalls(table, "fc"), stalls(table, "conv")
+    return {"behind": fc[0], "grows-less": fc[1], "conv-behind": conv[0], "conv-grows-less": conv[1]}
+
+
+def cifar_students(table: Results) -> Effects:
+    """Final accuracy against the teacher's on the same images; what BatchNorm does to r̄ and to the growth of ρ̄."""
+    reached = {
+        network: smallest(
+            [
+                at_end(ours).iloc[:, 0] - at_end(its).iloc[:, 0]
+                for ours, its in zip(
+                    *(curves(table, quantity, network=network) for quantity in ("accuracy", "teacher_accuracy")),
+                    strict=True,
+                )
+            ]
+        )
+        for network in ("fc", "conv")
+    }
+    ranks, growths = [], []
+    for network in ("fc", "conv"):
+        without, with_norm = (
+            on_the_way(curve(table, "mean_rank", network=network, batch_norm=norm)) for norm in ("no-bn", "bn")
+        )
+        ranks.append(mean_over_layers(without - with_norm))
+        plain, normed = (curve(table, network=network, batch_norm=norm) for norm in ("no-bn", "bn"))
+        growths.append(mean_over_layers((at_end(plain) - at(plain, 0)) - (at_end(normed) - at(normed, 0))))
+    return {
+        "fc-reaches": reached["fc"],
+        "conv-reaches": reached["conv"],
+        "bn-improves-rank": smallest(ranks),
+        "bn-not-overlap": smallest(growths),
+    }
+
+
+# Of each claim: its experiments, and the function that gives the effects found in each.
+CLAIMS: dict[str, dict[str, Callable[[Results], Effects]]] = {
+    "recovery": {
+        "teacher-size": recovery,
+        "gaus-conv": lambda table: {"conv-grows": growth(table, network="conv")},
+        "cifar-conv": lambda table: {"cifar-grows": growth(table)},
+    },
+    "low-first": {"teacher-size": low_first},
+    "luck-keeps": {
+        "teacher-size": luck_keeps,
+        "gaus-conv": lambda table: {"conv-ahead": head_start(table, network="conv")},
+        "cifar-conv": lambda table: {"cifar-ahead": head_start(table)},
+    },
+    "bn-helps-large": {
+        "teacher-size": bn_helps_large,
+        "gaus-conv": lambda table: {"conv-with-bn": batch_norm_gain(table, network="conv")},
+    },
+    "small-teacher-faster": {"teacher-size": small_teacher_faster},
+    "over-param-helps": {"over-param": over_param_helps},
+    "finite-stalls": {"finite-data": finite_stalls},
+    "cifar-students": {"cifar-conv": cifar_students},
 }

@@ -61,26 +61,39 @@ def choose(name: str, allowed: Iterable[str], where: str) -> str:
 
 
 def _describe(model: type[BaseModel], fault: dict) -> str:
-    location = fault["loc"]
-    key = ".".join(map(str, location)) or "(whole)"
+    location, parent = _locate(model, fault["loc"])
+    key = ".".join(map(str, location))
     if fault["type"] == "extra_forbidden":
-        allowed = list(_model_at(model, location[:-1]).model_fields)
+        allowed = list(parent.model_fields)
         return f"{key}: unknown key{_closest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
     if fault["type"] == "missing":
         return f"{key}: missing; add it"
+    if fault["type"] == "union_tag_invalid":
+        return f"{key}.kind: must be {fault['ctx']['expected_tags'].replace(', ', ' or ')}, got {fault['ctx']['tag']!r}"
+    if fault["type"] == "union_tag_not_found":
+        return f"{key}.kind: missing; add it"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     got = "" if isinstance(fault["input"], dict | BaseModel) else f", got {fault['input']!r}"
-    return f"{key}: {'must be ' if 'Input should be' in fault['msg'] else ''}{message}{got}"
+    where = f"{key}: " if key else ""  # else the fault is the whole entry's
+    return f"{where}{'must be ' if 'Input should be' in fault['msg'] else ''}{message}{got}"
 
 
-def _model_at(model: type[BaseModel], location: tuple) -> type[BaseModel]:
-    """The model that a place in the file was checked against."""
+def _locate(model: type[BaseModel], location: tuple) -> tuple[tuple, type[BaseModel]]:
+    """The keys that lead to a place in the file, and the model that it was checked against.
+
+    Pydantic names the kind that a mapping says it is (``kind: gaus``) as if it were a key; it is left out.
+    """
+    keys, choices = [], [model]
     for step in location:
-        if isinstance(step, str) and step in model.model_fields:
-            for part in _parts(model.model_fields[step].annotation):
-                if isinstance(part, type) and issubclass(part, BaseModel):
-                    model = part
-    return model
+        if len(choices) > 1:
+            choices = [one for one in choices if step in one.model_fields["kind"].annotation.__args__]
+            continue
+        keys.append(step)
+        field = choices[0].model_fields.get(step) if isinstance(step, str) else None
+        if field:
+            parts = _parts(field.annotation)
+            choices = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)] or choices
+    return tuple(keys), choices[0]
 
 
 def _parts(annotation: object) -> Iterable[object]:

@@ -9,10 +9,21 @@ from functools import cached_property
 from pathlib import Path
 
 from luckmatters.config.files import choose, read_yaml, validate
-from luckmatters.config.schema import KINDS, LAYOUTS, NAME, Claim, Experiment, Run, Scale, Settings, Teacher
+from luckmatters.config.schema import (
+    KINDS,
+    LAYOUTS,
+    NAME,
+    Claim,
+    Experiment,
+    Run,
+    Scale,
+    Settings,
+    Teacher,
+    check_images,
+)
 from luckmatters.errors import UserError
 
-RESERVED = ("claims", "teachers", "logs")  # files and folders beside those of the experiments
+RESERVED = ("claims", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
 COLUMNS = ("variant", "seed", "epoch", "layer", "node", "rank", "quantity", "value")
 
 
@@ -34,7 +45,7 @@ class Project:
             for path in sorted((config / "scales").glob("*.yaml"))
         }
         self.scale_name = choose(self.settings.scale, self.scales, self._at("config.yaml: scale"))
-        self.teachers = self._entries(Teacher, "teachers.yaml")
+        self.teachers = self._entries(Teacher, "teachers.yaml", scaled=True)
         self.claims = self._entries(Claim, "claims.yaml")
         self._raw = {path.stem: read_yaml(path) for path in sorted((config / "experiments").glob("*.yaml"))}
         for name in self._raw:
@@ -105,12 +116,15 @@ class Project:
     def _at(self, file: str) -> str:
         return f"config/{file}"
 
-    def _entries(self, model: type, file: str) -> dict:
-        where = self._at(file)
-        return {
-            name: validate(model, entry, f"{where}: {name}")
-            for name, entry in read_yaml(self.root / "config" / file).items()
-        }
+    def _entries(self, model: type, file: str, *, scaled: bool = False) -> dict:
+        entries = {}
+        for name, entry in read_yaml(self.root / "config" / file).items():
+            where = f"{self._at(file)}: {name}"
+            if scaled and isinstance(entry, dict):
+                entry = self._at_scale(entry, where)
+                entry.pop("scales", None)
+            entries[name] = validate(model, entry, where)
+        return entries
 
     def _experiment(self, name: str) -> Experiment:
         where, content = self._at(f"experiments/{name}.yaml"), self._merged(name)
@@ -122,7 +136,10 @@ class Project:
 
     def _merged(self, name: str) -> dict:
         """An experiment's file with the overrides of the scale in force."""
-        where, raw = self._at(f"experiments/{name}.yaml"), self._raw[name]
+        return self._at_scale(self._raw[name], self._at(f"experiments/{name}.yaml"))
+
+    def _at_scale(self, raw: dict, where: str) -> dict:
+        """What a file says, with the overrides of the scale in force, which must say what they reduce."""
         scales = raw.get("scales") or {}
         if not isinstance(scales, dict):
             raise UserError(f"{where}: scales: must hold keys and values, got {scales!r}")
@@ -139,6 +156,10 @@ class Project:
         base = {key: value for key, value in self._merged(name).items() if key not in Experiment.model_fields}
         if experiment.kind == "rank-profile":
             return self._resolve_measurement(name, base, where)
+        names = ["-".join(labels) for labels in itertools.product(*experiment.grid.values())]
+        for key in ("skip", "adjust"):
+            for variant in getattr(experiment, key):
+                choose(variant, names, f"{where}: {key}")
         runs = {}
         for labels in itertools.product(*experiment.grid.values()):
             content = base
@@ -147,6 +168,7 @@ class Project:
             variant = "-".join(labels) or "base"
             if variant in experiment.skip:
                 continue
+            content = merge(content, experiment.adjust.get(variant, {}))
             if variant in runs:
                 raise UserError(f"{where}: grid: two variants would be named {variant}; rename a label")
             settings = validate(KINDS[experiment.kind], content, f"{where} (scale {self.scale_name}, {variant})")
@@ -159,6 +181,11 @@ class Project:
                     f"{at}seeds: teacher seed {needed} is needed, but config/teachers.yaml: {settings.teacher.name}"
                     f".count is {teacher.count}; raise it or use fewer seeds"
                 )
+            if settings.data.kind == "cifar10":
+                try:
+                    check_images(teacher.shape, teacher.outputs)
+                except ValueError as error:
+                    raise UserError(f"{at}teacher.name: {settings.teacher.name}: {error}") from None
             runs[variant] = Run(
                 experiment=name, variant=variant, scale=self.scale_name, kind=experiment.kind, settings=settings,
                 labels=dict(zip(experiment.grid, labels, strict=True)), teacher=teacher, seeds=seeds,

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from luckmatters.science.shapes import fan_in, weight_shapes
+
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 Name = Annotated[str, Field(pattern=NAME)]  # safe as a folder name, a wildcard and a key
 Positive = Annotated[int, Field(gt=0)]
@@ -16,6 +18,13 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+class Cifar10Source(Model):
+    """Where CIFAR-10 comes from; ``auto`` goes by what the path is, or without one by the scale's own choice."""
+
+    source: Literal["auto", "torchvision", "root", "folder", "synthetic"]
+    path: str | None = None
+
+
 class Settings(Model):
     """config/config.yaml."""
 
@@ -23,38 +32,7 @@ class Settings(Model):
     device: Literal["cpu", "cuda"]
     results: str
     figures: str
-
-
-class Teacher(Model):
-    """One entry of config/teachers.yaml."""
-
-    inputs: Positive
-    widths: Annotated[list[Positive], Field(min_length=1)]
-    outputs: Positive
-    init: Literal["separated", "no_sep"]
-    count: Positive
-
-    @model_validator(mode="after")
-    def _rows_can_differ(self) -> "Teacher":
-        if self.init == "separated":
-            for fan_in, nodes in zip([self.inputs, *self.widths], [*self.widths, self.outputs], strict=True):
-                if nodes > 5**fan_in - 1:
-                    raise ValueError(f"{nodes} separated nodes cannot all differ with {fan_in} inputs; use fewer")
-        return self
-
-
-class TeacherChoice(Model):
-    """Which teacher labels the data: one for all students (``seed: 0``), or student k's own (``seed: own``)."""
-
-    name: Name
-    seed: Annotated[int, Field(ge=0)] | Literal["own"]
-
-
-class Student(Model):
-    """The teacher's shape with ``multiplier`` times the nodes in each hidden layer."""
-
-    multiplier: Positive
-    batch_norm: bool
+    cifar10: Cifar10Source
 
 
 class GausData(Model):
@@ -64,6 +42,15 @@ class GausData(Model):
     std: Annotated[float, Field(gt=0)]
     samples_per_epoch: Positive
     infinite: bool
+    evaluation_samples: Annotated[int, Field(ge=2)]
+
+
+class Cifar10Data(Model):
+    """CIFAR-10: each epoch that many of the training images, drawn anew; evaluation on test images."""
+
+    kind: Literal["cifar10"]
+    samples_per_epoch: Positive
+    augment: bool
     evaluation_samples: Annotated[int, Field(ge=2)]
 
 
@@ -97,6 +84,86 @@ class Training(Model):
         return self
 
 
+def _last_batch_has_a_spread(samples: int, batch: int) -> None:
+    """Raises ValueError if BatchNorm would be given a batch of one."""
+    if samples % batch == 1:
+        raise ValueError(
+            f"the last batch would hold one sample, which BatchNorm cannot normalize: samples_per_epoch {samples}, "
+            f"batch {batch}; change one of them"
+        )
+
+
+class Pretraining(Model):
+    """How a teacher is trained on labels."""
+
+    data: Cifar10Data
+    training: Training
+
+
+class Teacher(Model):
+    """One entry of config/teachers.yaml; with a kernel, hidden layers are convolutions of that size."""
+
+    inputs: Positive | Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    kernel: Positive | None = None
+    widths: Annotated[list[Positive], Field(min_length=1)]
+    outputs: Positive
+    init: Literal["separated", "no_sep", "pretrained"]
+    batch_norm: bool = False
+    pretraining: Pretraining | None = None
+    count: Positive
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a sample: (n,), or (channels, height, width)."""
+        return (self.inputs,) if isinstance(self.inputs, int) else tuple(self.inputs)
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> "Teacher":
+        if self.kernel and (len(self.shape) != 3 or self.shape[1] != self.shape[2]):
+            raise ValueError(f"convolutions need square images, inputs: [channels, side, side], got {self.inputs}")
+        shapes = weight_shapes(self.shape, [*self.widths, self.outputs], self.kernel)
+        if self.init == "separated":
+            for shape in shapes:
+                if shape[0] > 5 ** fan_in(shape) - 1:
+                    raise ValueError(
+                        f"{shape[0]} separated nodes cannot all differ with {fan_in(shape)} inputs; use fewer"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _pretraining_fits(self) -> "Teacher":
+        if (self.init == "pretrained") != (self.pretraining is not None):
+            raise ValueError("init pretrained and the key pretraining go together; give both or neither")
+        if self.batch_norm and not self.pretraining:
+            raise ValueError("batch_norm needs init pretrained: a random teacher has no running statistics")
+        if self.pretraining:
+            check_images(self.shape, self.outputs)
+            if self.batch_norm:
+                data, training = self.pretraining.data, self.pretraining.training
+                _last_batch_has_a_spread(data.samples_per_epoch, training.batch)
+        return self
+
+
+def check_images(shape: tuple[int, ...], outputs: int) -> None:
+    """Raises ValueError if a network of that shape cannot learn CIFAR-10."""
+    if shape != (3, 32, 32) or outputs != 10:
+        raise ValueError(f"CIFAR-10 needs inputs [3, 32, 32] and 10 outputs, got {list(shape)} and {outputs}")
+
+
+class TeacherChoice(Model):
+    """Which teacher labels the data: one for all students (``seed: 0``), or student k's own (``seed: own``)."""
+
+    name: Name
+    seed: Annotated[int, Field(ge=0)] | Literal["own"]
+
+
+class Student(Model):
+    """The teacher's shape with ``multiplier`` times the nodes in each hidden layer."""
+
+    multiplier: Positive
+    batch_norm: bool
+
+
 def _seeds(value: object) -> object:
     """Said in one sentence, since a union of types would give one fault for each of its members."""
     whole = [one for one in (value if isinstance(value, list) else [value]) if type(one) is int]
@@ -114,17 +181,14 @@ class StudentTraining(Model):
 
     teacher: TeacherChoice
     student: Student
-    data: GausData
+    data: Annotated[GausData | Cifar10Data, Field(discriminator="kind")]
     training: Training
     seeds: Seeds
 
     @model_validator(mode="after")
     def _batches_have_a_spread(self) -> "StudentTraining":
-        if self.student.batch_norm and self.data.samples_per_epoch % self.training.batch == 1:
-            raise ValueError(
-                f"the last batch would hold one sample, which BatchNorm cannot normalize: samples_per_epoch "
-                f"{self.data.samples_per_epoch}, batch {self.training.batch}; change one of them"
-            )
+        if self.student.batch_norm:
+            _last_batch_has_a_spread(self.data.samples_per_epoch, self.training.batch)
         return self
 
 
@@ -149,7 +213,8 @@ LAYOUTS: dict[str, tuple[str, tuple[str, ...]]] = {
 class Figure(Model):
     """How an experiment is drawn: the layout is a module of luckmatters.figures, the rest its options.
 
-    rows, columns: axes of the grid whose labels are the rows and columns of panels; band: what is shaded around the
+    rows, columns: axes of the grid whose labels are the rows and columns of panels; included_first: whether included
+    variants stand above the experiment's own; band: what is shaded around the
     mean over seeds (their range, or one standard deviation); published: file of data/published for a variant;
     published_note: said in the figure's footer, where the settings are not known to be the same.
     """
@@ -157,6 +222,7 @@ class Figure(Model):
     layout: Name
     rows: Name | None = None
     columns: Name | None = None
+    included_first: bool = False
     band: Literal["range", "std"] = "range"
     published: dict[str, str] = {}
     published_note: str = ""
@@ -180,6 +246,7 @@ class Experiment(Model):
     known: list[str] = []
     chosen: list[str] = []
     grid: dict[Name, dict[Name, dict]] = {}
+    adjust: dict[Name, dict] = {}
     skip: list[Name] = []
     seeds_per_job: Positive | None = None
     includes: list[Include] = []
@@ -190,6 +257,8 @@ class Scale(Model):
     """config/scales/*.yaml."""
 
     purpose: str
+    cifar10_default: Literal["torchvision", "synthetic"]
+    cifar10_limit: Annotated[int, Field(ge=10)] | None
     seeds_per_job: Positive
     threads_per_job: Positive
     checkpoint_seconds: Annotated[float, Field(ge=0)]

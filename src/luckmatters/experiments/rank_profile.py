@@ -6,29 +6,26 @@ import pandas as pd
 from torch import Tensor
 
 from luckmatters.config.schema import Run
-from luckmatters.experiments.student_training import data_source, select_teachers, snapshot
-from luckmatters.science.networks import FullyConnected
-from luckmatters.science.overlap import correlation
+from luckmatters.experiments.student_training import Data, overlaps, select_teachers, snapshot
+from luckmatters.science.networks import Networks
 
 
 def profile(
-    run: Run, students: int, teachers: FullyConnected, tensors: dict[str, Tensor], seeds: Sequence[int]
+    run: Run, students: int, teachers: Networks, data: Data, tensors: dict[str, Tensor], seeds: Sequence[int]
 ) -> pd.DataFrame:
     """ρ of the best students of each teacher node at the first and the last epoch of a finished training run.
 
-    run, teachers, tensors, seeds: the training run's settings, teacher file, saved tensors and seeds; students: how
-    many to keep (fewer where a layer has fewer). Columns seed, epoch, layer, node (of the teacher), rank (0 = best),
-    quantity (correlation), value.
+    run, teachers, data, tensors, seeds: the training run's settings, teacher file, samples, saved tensors and seeds;
+    students: how many to keep (fewer where a layer has fewer). Columns seed, epoch, layer, node (of the teacher), rank
+    (0 = best), quantity (correlation), value.
     """
     teachers = select_teachers(run, teachers, seeds)
-    x = data_source(run).evaluation_set(seeds, run.settings.data.evaluation_samples)
-    teacher_layers = teachers.activations(x)[:-1]
+    x, _ = data.evaluation_set(seeds, run.settings.data.evaluation_samples)
     frames = []
     for epoch in (0, run.settings.training.epochs):
-        for layer, (teacher, student) in enumerate(
-            zip(teacher_layers, snapshot(tensors, epoch).activations(x)[:-1], strict=True)
-        ):
-            rho = correlation(teacher, student)
+        gathered, _ = overlaps(teachers, snapshot(tensors, epoch), x)
+        for layer, overlap in enumerate(gathered):
+            rho = overlap.correlation()
             best = rho.topk(min(students, rho.shape[2]), dim=2).values  # (S, n°, students)
             index = pd.MultiIndex.from_product(
                 [seeds, range(best.shape[1]), range(best.shape[2])], names=["seed", "node", "rank"]

@@ -1,47 +1,40 @@
 """Kind ``student-training``: train students to a teacher's output, measure their overlap with it every epoch."""
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from luckmatters.config.schema import Run
+from luckmatters.config.schema import Cifar10Data, GausData, Run
+from luckmatters.experiments.history import Progress, Result, diverged_by, tidy, under
 from luckmatters.science.data import Gaus
-from luckmatters.science.networks import FullyConnected, initialize_students
-from luckmatters.science.overlap import measure
+from luckmatters.science.images import Cifar10
+from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.overlap import Overlap
 from luckmatters.science.training import Trainer, learning_rate
 
+Data = Gaus | Cifar10
+WHOLE_NETWORK = ("loss", "accuracy", "teacher_accuracy")
+EVALUATION_FLOATS = 2**24  # activations of a layer that an evaluation may hold at once: 64 MiB
 
-@dataclass
-class Progress:
-    """All that a run has produced up to an epoch: enough to go on from, as named tensors.
 
-    Keys: ``network/*`` (the current parameters), ``snapshot/<epoch>/*``, and ``history/*`` with a leading axis of
-    epochs 0 … epoch: loss, finite (S,), and for each layer l best/l, second/l, winner/l (S, n°), rank/l (S, n°, n),
-    dead_teachers/l, dead_students/l (S,).
+def data_source(
+    settings: GausData | Cifar10Data, inputs: Sequence[int], batch: int, images: dict[str, Tensor] | None, device: str
+) -> Data:
+    """The samples that networks train on and are evaluated on.
+
+    inputs: the shape of a sample; images: the tensors of CIFAR-10 (see :class:`Cifar10`), where the settings ask for
+    it. Raises ValueError if there are too few.
     """
-
-    epoch: int
-    tensors: dict[str, Tensor]
-
-    def network(self) -> dict[str, Tensor]:
-        return _under(self.tensors, "network")
-
-    def history(self) -> dict[str, Tensor]:
-        return _under(self.tensors, "history")
+    if settings.kind == "gaus":
+        return Gaus(math.prod(inputs), settings.std, settings.samples_per_epoch, settings.infinite, batch, device)
+    on_device = {name: tensor.to(device) for name, tensor in images.items()}
+    return Cifar10(**on_device, samples=settings.samples_per_epoch, augment=settings.augment, batch=batch)
 
 
-def data_source(run: Run, *, device: str = "cpu") -> Gaus:
-    """The inputs that a run trains and is evaluated on."""
-    data = run.settings.data
-    return Gaus(
-        run.teacher.inputs, data.std, data.samples_per_epoch, data.infinite, run.settings.training.batch, device
-    )
-
-
-def select_teachers(run: Run, teachers: FullyConnected, seeds: Sequence[int]) -> FullyConnected:
+def select_teachers(run: Run, teachers: Networks, seeds: Sequence[int]) -> Networks:
     """The one teacher of all students (S = 1), or each student's own (S = number of seeds)."""
     chosen = run.settings.teacher.seed
     return teachers.select(seeds if chosen == "own" else [chosen])
@@ -49,7 +42,8 @@ def select_teachers(run: Run, teachers: FullyConnected, seeds: Sequence[int]) ->
 
 def train(
     run: Run,
-    teachers: FullyConnected,
+    teachers: Networks,
+    data: Data,
     seeds: Sequence[int],
     *,
     device: str = "cpu",
@@ -57,40 +51,41 @@ def train(
 ) -> Iterator[Progress]:
     """Yield the state of training after every epoch, the initial one (epoch 0) first.
 
-    teachers: all teachers of the run's teacher file. resume: a state yielded earlier; training goes on after it and
-    yields what the undisturbed run would have yielded. A seed that diverges goes on as NaN beside the others.
+    teachers: all teachers of the run's teacher file; data: what the students are trained on. resume: a state yielded
+    earlier; training goes on after it and yields what the undisturbed run would have yielded. A seed that diverges goes
+    on as NaN beside the others.
     """
     settings = run.settings
-    data, teachers = data_source(run, device=device), select_teachers(run, teachers, seeds)
-    x_eval = data.evaluation_set(seeds, settings.data.evaluation_samples)
-    teacher_eval = teachers.activations(x_eval)
+    teachers = select_teachers(run, teachers, seeds)
+    evaluation_set = data.evaluation_set(seeds, settings.data.evaluation_samples)
 
     if resume is None:
         widths = [settings.student.multiplier * width for width in run.teacher.widths]
         students = initialize_students(
-            run.teacher.inputs,
+            run.teacher.shape,
             [*widths, run.teacher.outputs],
             seeds=seeds,
+            kernel=run.teacher.kernel,
             batch_norm=settings.student.batch_norm,
             device=device,
         )
-        state = _record(Progress(-1, {}), students, teacher_eval, x_eval, snapshot=True)
+        state = Progress.none().record(students, evaluate(teachers, students, *evaluation_set), snapshot=True)
         yield state
     else:
         state = resume
-        students = FullyConnected.from_state(state.network(), device=device)
+        students = Networks.from_state(state.network(), device=device)
 
     trainer, schedule = Trainer(students), [(step.epoch, step.rate) for step in settings.training.learning_rate]
     for epoch in range(state.epoch, settings.training.epochs):
         train_epoch(trainer, teachers, data, seeds, epoch, learning_rate(schedule, epoch))
         finished = epoch + 1
         keep = finished in settings.training.snapshots or finished == settings.training.epochs
-        state = _record(state, students, teacher_eval, x_eval, snapshot=keep)
+        state = state.record(students, evaluate(teachers, students, *evaluation_set), snapshot=keep)
         yield state
 
 
 def train_epoch(
-    trainer: Trainer, teachers: FullyConnected, data: Gaus, seeds: Sequence[int], epoch: int, rate: float
+    trainer: Trainer, teachers: Networks, data: Data, seeds: Sequence[int], epoch: int, rate: float
 ) -> None:
     """Take a step on every batch of an epoch; the teachers' outputs are the labels."""
     for block in data.blocks(seeds, epoch):
@@ -100,50 +95,62 @@ def train_epoch(
             trainer.step(x, teachers(x), rate)
 
 
-def _record(
-    before: Progress, students: FullyConnected, teacher_eval: list[Tensor], x_eval: Tensor, *, snapshot: bool
-) -> Progress:
-    """Measure the students and append to the history; the tensors of earlier epochs are shared, not copied."""
-    epoch = before.epoch + 1
-    student_eval = students.activations(x_eval)
-    now = {"loss": (student_eval[-1] - teacher_eval[-1]).square().mean((1, 2)), "finite": students.finite()}
-    for layer, (teacher, student) in enumerate(zip(teacher_eval[:-1], student_eval[:-1], strict=True)):
-        now |= {f"{quantity}/{layer}": value for quantity, value in vars(measure(teacher, student)).items()}
-    past = before.history()
-    tensors = {key: value for key, value in before.tensors.items() if key.startswith("snapshot/")}
-    for name, value in now.items():
-        value = value.cpu()[None]
-        tensors[f"history/{name}"] = torch.cat([past[name], value]) if name in past else value
-    network = students.state()
-    tensors |= {f"network/{name}": value for name, value in network.items()}
-    if snapshot:
-        tensors |= {f"snapshot/{epoch}/{name}": value for name, value in network.items()}
-    return Progress(epoch, tensors)
+def overlaps(
+    teachers: Networks, students: Networks, x: Tensor, labels: Tensor | None = None
+) -> tuple[list[Overlap], dict[str, Tensor]]:
+    """The overlap of every hidden layer on samples (S or 1, n_in, N), and what the outputs are worth.
+
+    labels: (N,), where the samples have any. The second result holds loss, the mean over samples and outputs of
+    (student − teacher)², and with labels accuracy and teacher_accuracy, the shares of samples whose greatest output is
+    the label's; each (S,). Samples pass a part at a time, so that memory does not grow with their number.
+    """
+    seeds, layers = max(teachers.seeds, students.seeds, len(x)), len(students.weights) - 1
+    gathered, sums = [Overlap() for _ in range(layers)], {}
+    widest = max(weight.shape[1] for weight in students.weights)
+    part = max(1, EVALUATION_FLOATS // (seeds * (x.shape[1] if students.weights[0].dim() > 3 else 1) * widest))
+    for start in range(0, x.shape[2], part):
+        samples = x[..., start : start + part]
+        teacher, student = teachers.activations(samples), students.activations(samples)
+        for one, its, ours in zip(gathered, teacher, student, strict=False):
+            one.add(its, ours)
+        found = {"loss": (student[-1] - teacher[-1]).square().mean(1)}
+        if labels is not None:
+            for name, outputs in (("accuracy", student[-1]), ("teacher_accuracy", teacher[-1])):
+                found[name] = (outputs.argmax(1) == labels[start : start + part]).expand(seeds, -1)
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0) + value.double().sum(1)
+    return gathered, {name: value / x.shape[2] for name, value in sums.items()}
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a finished job leaves: a tidy table and named tensors."""
+def evaluate(teachers: Networks, students: Networks, x: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+    """All that is recorded of the students at one moment.
 
-    table: pd.DataFrame
-    tensors: dict[str, Tensor]
+    What :func:`overlaps` gives; finite, (S,); and for each layer l best/l, second/l, winner/l (S, n°), rank/l
+    (S, n°, n), dead_teachers/l, dead_students/l (S,).
+    """
+    gathered, found = overlaps(teachers, students, x, labels)
+    found["finite"] = students.finite()
+    for layer, overlap in enumerate(gathered):
+        found |= {f"{quantity}/{layer}": value for quantity, value in vars(overlap.measure()).items()}
+    return found
 
 
 def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     """The table and tensors of a finished run (or of one that was cut short, as if it had ended there).
 
     table: columns seed, epoch, layer (<NA> for the whole network), quantity, value. Quantities: loss; diverged (0/1);
-    correlation (ρ̄: mean over teacher nodes of the best ρ, dead ones as 0), second_correlation, mean_rank and
-    median_rank (in units of the layer's students, of the student that is best at the end; dead teacher nodes left
-    out), dead_teachers, dead_students. A diverged seed's values are NaN from then on.
+    where samples have labels accuracy and teacher_accuracy; correlation (ρ̄: mean over teacher nodes of the best ρ, dead
+    ones as 0), second_correlation, mean_rank and median_rank (in units of the layer's students, of the student that is
+    best at the end; dead teacher nodes left out), dead_teachers, dead_students. A diverged seed's values are NaN from
+    then on.
     tensors: the snapshots, and of each layer the winning student of each teacher node (S, n°), its rank by epoch
     (T + 1, S, n°), and the best ρ by epoch (T + 1, S, n°).
     """
     history = state.history()
-    diverged = (~history["finite"] | ~history["loss"].isfinite()).cummax(0).values  # (T + 1, S)
+    diverged = diverged_by(history)
     frames = [
-        _frame(seeds, None, "loss", history["loss"], diverged),
-        _frame(seeds, None, "diverged", diverged.double(), torch.zeros_like(diverged)),
+        *(tidy(seeds, None, name, history[name], diverged) for name in WHOLE_NETWORK if name in history),
+        tidy(seeds, None, "diverged", diverged.double(), torch.zeros_like(diverged)),
     ]
     tensors = {name: value for name, value in state.tensors.items() if name.startswith("snapshot/")}
     for layer in range(sum(name.startswith("best/") for name in history)):
@@ -162,33 +169,14 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
             "dead_teachers": history[f"dead_teachers/{layer}"].double(),
             "dead_students": history[f"dead_students/{layer}"].double(),
         }
-        frames += [_frame(seeds, layer, quantity, value, diverged) for quantity, value in layers.items()]
+        frames += [tidy(seeds, layer, quantity, value, diverged) for quantity, value in layers.items()]
         tensors |= {f"winner/{layer}": last, f"winner_rank/{layer}": winner_rank.float(), f"best/{layer}": best}
     return Result(pd.concat(frames, ignore_index=True), {k: v.contiguous() for k, v in tensors.items()})
 
 
-def _frame(seeds: Sequence[int], layer: int | None, quantity: str, value: Tensor, diverged: Tensor) -> pd.DataFrame:
-    """Tidy rows of a quantity (T + 1, S), NaN where the seed has diverged."""
-    epochs = len(value)
-    value = value.double().masked_fill(diverged, torch.nan)
-    return pd.DataFrame(
-        {
-            "seed": [seed for _ in range(epochs) for seed in seeds],
-            "epoch": [epoch for epoch in range(epochs) for _ in seeds],
-            "layer": pd.array([layer] * value.numel(), dtype="Int64"),
-            "quantity": quantity,
-            "value": value.flatten().numpy(),
-        }
-    )
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(f"{prefix}/"): value for key, value in tensors.items() if key.startswith(f"{prefix}/")}
-
-
-def snapshot(tensors: dict[str, Tensor], epoch: int) -> FullyConnected:
+def snapshot(tensors: dict[str, Tensor], epoch: int) -> Networks:
     """The students at a saved epoch of a finished run. Raises KeyError if that epoch was not saved."""
-    state = _under(tensors, f"snapshot/{epoch}")
+    state = under(tensors, f"snapshot/{epoch}")
     if not state:
         raise KeyError(epoch)
-    return FullyConnected.from_state(state)
+    return Networks.from_state(state)

@@ -16,10 +16,12 @@ from luckmatters.results import Results
 
 # Colour-blind-safe (seaborn's "colorblind" palette); layer 0, the lowest, has the same colour in every figure.
 LAYER_COLORS = [sns.color_palette("colorblind")[index] for index in (0, 1, 2, 4, 5, 7, 8, 9)]
+NETWORK_COLOR = "0.15"  # of what belongs to no single layer
 QUANTITIES = {
     "correlation": "mean best correlation $\\bar\\rho$",
     "mean_rank": "mean rank $\\bar r$ of the final winner",
 }
+NETWORK_QUANTITIES = {"loss": "evaluation loss", "accuracy": "test accuracy"}
 BANDS = {"range": (("pi", 100), "band: range over seeds"), "std": ("sd", "band: ±1 standard deviation over seeds")}
 
 sns.set_theme(
@@ -51,6 +53,18 @@ def curves(axes: Axes, rows: pd.DataFrame, *, band: str, published: pd.DataFrame
         shown = published[published["epoch"] <= rows["epoch"].max()].dropna(subset="value")
         for layer, line in shown[shown["layer"].isin(layers)].groupby("layer"):
             axes.plot(line["epoch"], line["value"], color=palette[layer], lw=0.9, ls=(0, (4, 2)), zorder=3)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=6))
+    axes.set(xlabel="", ylabel="")
+
+
+def network_curve(axes: Axes, rows: pd.DataFrame, *, band: str) -> None:
+    """Draw one line for the whole network over epochs: mean over seeds and a band."""
+    known = rows.dropna(subset="value")
+    few = known["epoch"].nunique() <= 12
+    sns.lineplot(
+        known, x="epoch", y="value", color=NETWORK_COLOR, errorbar=BANDS[band][0], marker="o" if few else None,
+        markersize=4, ax=axes, legend=False,
+    )  # fmt: skip
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=6))
     axes.set(xlabel="", ylabel="")
 

@@ -32,9 +32,9 @@ class Gaus:
         draw = self._new if self.infinite else self._reused
         yield from draw(seeds, epoch)
 
-    def evaluation_set(self, seeds: Sequence[int], samples: int) -> Tensor:
-        """Each seed's own fresh samples, shape (S, dimension, samples), the same at every call."""
-        return self._draw([generator("gaus-evaluation", seed) for seed in seeds], samples)
+    def evaluation_set(self, seeds: Sequence[int], samples: int) -> tuple[Tensor, None]:
+        """Each seed's own fresh samples, shape (S, dimension, samples), the same at every call; there are no labels."""
+        return self._draw([generator("gaus-evaluation", seed) for seed in seeds], samples), None
 
     def _draw(self, generators: list[np.random.Generator], samples: int) -> Tensor:
         x = np.empty((len(generators), self.dimension, samples), dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Fully connected ReLU networks, many seeds at once.
+"""ReLU networks, fully connected or convolutional, many seeds at once.
 
-Shapes: S seeds, n nodes of a layer, N samples. Activations are (S, n, N): with the samples last, a layer is
-``weight @ activation`` (torch's own (n_out, n_in) convention) and BatchNorm reduces over contiguous memory.
+Shapes: S seeds, n nodes (channels) of a layer, N samples; samples are (S, n_in, N), an image's pixels in the order
+channel, row, column. See :mod:`luckmatters.science.layers` for what lies between.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luckmatters.science.layers import by_channel, forward, values
 from luckmatters.science.random import generator
+from luckmatters.science.shapes import fan_in, weight_shapes
 
 BATCH_NORM_EPS = 1e-5  # torch's defaults, which the authors' students use
 BATCH_NORM_MOMENTUM = 0.1
@@ -19,25 +21,36 @@ BATCH_NORM_MOMENTUM = 0.1
 
 @dataclass
 class BatchNorm:
-    """Affine BatchNorm over the samples of each node; every field has shape (S, n)."""
+    """Affine BatchNorm over the samples (and positions) of each node; every field has shape (S, n)."""
 
     weight: Tensor
     bias: Tensor
     running_mean: Tensor
     running_var: Tensor
 
+    @classmethod
+    def identity(cls, seeds: int, width: int, device: str, dtype: torch.dtype) -> "BatchNorm":
+        """As torch starts it: weight 1, bias 0, running mean 0 and variance 1."""
+        ones, zeros = (make(seeds, width, device=device, dtype=dtype) for make in (torch.ones, torch.zeros))
+        return cls(ones, zeros, zeros.clone(), ones.clone())
+
     def evaluate(self, x: Tensor) -> Tensor:
-        """Normalize activations of shape (S, n, N) by the running statistics (evaluation mode)."""
-        scale = self.weight / (self.running_var + BATCH_NORM_EPS).sqrt()
-        return torch.addcmul((self.bias - self.running_mean * scale)[..., None], x, scale[..., None])
+        """Normalize the activations of a layer, nodes or images, by the running statistics (evaluation mode)."""
+        fields = [field.flatten() for field in (self.running_mean, self.running_var, self.weight, self.bias)]
+        return torch.nn.functional.batch_norm(by_channel(x), *fields, eps=BATCH_NORM_EPS).view(x.shape)
+
+    def expand(self, seeds: int) -> "BatchNorm":
+        """The same for that many networks, if it was one's (else as it is)."""
+        return BatchNorm(*(field.expand(seeds, -1) for field in vars(self).values()))
 
 
 @dataclass
-class FullyConnected:
+class Networks:
     """S networks of one shape: hidden layers ``f = BatchNorm(relu(W x + b))`` (BatchNorm optional), linear output.
 
-    weights: one (S, n_out, n_in) a layer, the output layer last; biases: one (S, n_out, 1) a layer;
-    norms: one a hidden layer, or none at all (paper, Section 5: BatchNorm stands after the ReLU, none on the output).
+    weights: one a layer, the output layer last, (S, n_out, n_in) or (S, n_out, n_in, k, k) for a convolution; biases:
+    one (S, n_out, 1) a layer; norms: one a hidden layer, or none at all (paper, Section 5: BatchNorm stands after the
+    ReLU, none on the output).
     """
 
     weights: list[Tensor]
@@ -55,22 +68,24 @@ class FullyConnected:
         return [weight.shape[1] for weight in self.weights]
 
     def activations(self, x: Tensor) -> list[Tensor]:
-        """Every layer's activations (S, n, N) for inputs (S, n_in, N), in evaluation mode; the output last.
+        """Every layer's activations for samples (S, n_in, N), in evaluation mode; the output, (S, n_out, N), last.
 
-        A single network (S = 1) serves any number of input sets.
+        Hidden layers are (S, n, P): P = N values of each node, or those at all positions of all samples. A single
+        network serves any number of sample sets, a single set any number of networks.
         """
-        layers = []
+        layers, size = [], max(self.seeds, len(x))
+        x = x.expand(size, -1, -1)
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias.expand(len(x), -1, -1), weight.expand(len(x), -1, -1), x)
+            x = forward(weight.expand(size, *weight.shape[1:]), bias.expand(size, -1, -1), x)
             if index < len(self.weights) - 1:
                 x.relu_()
                 if self.norms:
-                    x = self.norms[index].evaluate(x)
-            layers.append(x)
+                    x = self.norms[index].expand(size).evaluate(x)
+            layers.append(values(x, size))
         return layers
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Outputs (S, n_out, N) for inputs (S, n_in, N), in evaluation mode."""
+        """Outputs (S, n_out, N) for samples (S, n_in, N), in evaluation mode."""
         return self.activations(x)[-1]
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -87,7 +102,7 @@ class FullyConnected:
         return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.named_tensors()}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor], *, device: str = "cpu") -> "FullyConnected":
+    def from_state(cls, state: dict[str, Tensor], *, device: str = "cpu") -> "Networks":
         """The inverse of :meth:`state`. Raises KeyError if a tensor is missing."""
         state = {name: tensor.to(device, copy=True).contiguous() for name, tensor in state.items()}
         depth = sum(name.startswith("layer.") for name in state) // 2
@@ -98,7 +113,7 @@ class FullyConnected:
             [BatchNorm(*(state[f"norm.{i}.{name}"] for name in BatchNorm.__dataclass_fields__)) for i in range(normed)],
         )
 
-    def select(self, seeds: Sequence[int]) -> "FullyConnected":
+    def select(self, seeds: Sequence[int]) -> "Networks":
         """The networks at these positions of the seed axis, copied."""
         return self.from_state({name: tensor[list(seeds)] for name, tensor in self.named_tensors()})
 
@@ -108,18 +123,19 @@ class FullyConnected:
 
 
 def initialize_students(
-    inputs: int,
+    inputs: Sequence[int],
     widths: Sequence[int],
     *,
     seeds: Sequence[int],
+    kernel: int | None = None,
     batch_norm: bool = False,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-) -> FullyConnected:
-    """Students with torch's default Linear initialization, uniform in ±1/sqrt(fan_in) (paper, Section 5).
+) -> Networks:
+    """Students with torch's default initialization, uniform in ±1/sqrt(fan_in) (paper, Section 5).
 
-    widths: nodes of each layer, the output layer last. Each seed draws from its own generator, so that a
-    student is the same in any batch of seeds and on any device.
+    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`. Each seed draws from its own
+    generator, so that a student is the same in any batch of seeds and on any device.
     """
     generators = [generator("student-init", seed) for seed in seeds]
 
@@ -128,12 +144,8 @@ def initialize_students(
         return (draws * 2 - 1).mul(bound).to(device, dtype)
 
     weights, biases = [], []
-    for fan_in, width in zip([inputs, *widths], widths, strict=False):
-        weights.append(uniform(width, fan_in, bound=fan_in**-0.5))
-        biases.append(uniform(width, 1, bound=fan_in**-0.5))
-    norms = []
-    if batch_norm:
-        for width in widths[:-1]:
-            ones, zeros = (f(len(seeds), width, device=device, dtype=dtype) for f in (torch.ones, torch.zeros))
-            norms.append(BatchNorm(ones, zeros, zeros.clone(), ones.clone()))
-    return FullyConnected(weights, biases, norms)
+    for shape in weight_shapes(inputs, widths, kernel):
+        weights.append(uniform(*shape, bound=fan_in(shape) ** -0.5))
+        biases.append(uniform(shape[0], 1, bound=fan_in(shape) ** -0.5))
+    norms = [BatchNorm.identity(len(seeds), width, device, dtype) for width in widths[:-1]] if batch_norm else []
+    return Networks(weights, biases, norms)

@@ -10,30 +10,72 @@ from torch import Tensor
 CONSTANT = 1e-6
 
 
-def standardize(activation: Tensor) -> tuple[Tensor, Tensor]:
-    """Center each node of (S, n, N) and scale it to unit norm over the N samples.
+@dataclass
+class Moments:
+    """Of some nodes' activations: how many values, their mean and sum of squared deviations, (S, n), float64."""
 
-    Returns the standardized activations, all zero for a node with zero variance, and which nodes those are,
-    shape (S, n), bool.
+    count: int
+    mean: Tensor
+    square: Tensor
+
+    def constant(self) -> Tensor:
+        """Which nodes have zero variance, (S, n), bool."""
+        return self.square <= CONSTANT**2 * (self.square + self.count * self.mean.square())
+
+
+class Overlap:
+    """Gathers what ρ needs from activations that come a part at a time, in memory that does not grow with their number.
+
+    Each part is centered by its own mean; parts are joined by the pairwise rule for means and sums of squared
+    deviations (Chan, Golub, LeVeque), so that no precision is lost to large means.
     """
-    centered = activation - activation.mean(2, keepdim=True)
-    norm = centered.norm(dim=2)
-    constant = norm <= CONSTANT * activation.norm(dim=2)
-    inverse = torch.where(constant, torch.zeros_like(norm), 1 / norm)
-    return torch.where(constant[..., None], torch.zeros_like(centered), centered * inverse[..., None]), constant
 
+    def __init__(self) -> None:
+        self._dtype = torch.float32
+        self._teacher: Moments | None = None
+        self._student: Moments | None = None
+        self._cross: Tensor | None = None
 
-def correlation(teacher: Tensor, student: Tensor) -> Tensor:
-    """ρ of every teacher node with every student node of a layer.
+    def add(self, teacher: Tensor, student: Tensor) -> None:
+        """A part of a layer's activations, teacher (S or 1, n°, P) and student (S, n, P) on the same samples."""
+        self._dtype = student.dtype
+        means = [x.mean(2, keepdim=True) for x in (teacher, student)]
+        teacher, student = teacher - means[0], student - means[1]
+        parts = [
+            Moments(x.shape[2], mean[..., 0].double(), x.square().sum(2).double())
+            for x, mean in zip((teacher, student), means, strict=True)
+        ]
+        cross = torch.matmul(teacher, student.transpose(1, 2)).double()  # (S, n°, P) x (S, P, n) -> (S, n°, n)
+        if self._cross is None:
+            (self._teacher, self._student), self._cross = parts, cross
+            return
+        n = self._teacher.count, parts[0].count
+        shift = [new.mean - old.mean for new, old in zip(parts, (self._teacher, self._student), strict=True)]
+        weight = n[0] * n[1] / sum(n)
+        self._cross += cross + weight * shift[0][..., None] * shift[1][:, None]
+        for old, new, moved in zip((self._teacher, self._student), parts, shift, strict=True):
+            old.square += new.square + weight * moved.square()
+            old.mean += moved * n[1] / sum(n)
+            old.count = sum(n)
 
-    teacher (S or 1, n°, N) and student (S, n, N) over the same samples give (S, n°, n) in [-1, 1]; a node with zero
-    variance has ρ = 0.
-    """
-    return _correlate(standardize(teacher)[0], standardize(student)[0])
+    def correlation(self) -> Tensor:
+        """ρ of every teacher node with every student node, (S, n°, n) in [-1, 1]; 0 for a node with zero variance."""
+        inverse = [torch.where(one.constant(), 0.0, one.square.rsqrt()) for one in (self._teacher, self._student)]
+        rho = self._cross * inverse[0][..., None] * inverse[1][:, None]
+        return rho.clamp_(-1, 1).to(self._dtype)
 
-
-def _correlate(teacher: Tensor, student: Tensor) -> Tensor:
-    return torch.matmul(teacher, student.transpose(1, 2)).clamp_(-1, 1)  # (S, n°, N) x (S, N, n) -> (S, n°, n)
+    def measure(self) -> "LayerOverlap":
+        """What is kept of ρ."""
+        rho = self.correlation()
+        top = rho.topk(min(2, rho.shape[2]), dim=2).values
+        return LayerOverlap(
+            best=top[..., 0],
+            second=top[..., 1] if rho.shape[2] > 1 else torch.full_like(top[..., 0], torch.nan),
+            winner=rho.argmax(2),
+            rank=rank(rho),
+            dead_teachers=self._teacher.constant().sum(1).expand(len(rho)),
+            dead_students=self._student.constant().sum(1),
+        )
 
 
 def rank(rho: Tensor) -> Tensor:
@@ -58,19 +100,3 @@ class LayerOverlap:
     rank: Tensor
     dead_teachers: Tensor
     dead_students: Tensor
-
-
-def measure(teacher: Tensor, student: Tensor) -> LayerOverlap:
-    """Summarize the overlap of a layer's activations, teacher (S or 1, n°, N) and student (S, n, N)."""
-    teacher, dead_teachers = standardize(teacher)
-    student, dead_students = standardize(student)
-    rho = _correlate(teacher, student)
-    top = rho.topk(min(2, rho.shape[2]), dim=2).values
-    return LayerOverlap(
-        best=top[..., 0],
-        second=top[..., 1] if rho.shape[2] > 1 else torch.full_like(top[..., 0], torch.nan),
-        winner=rho.argmax(2),
-        rank=rank(rho),
-        dead_teachers=dead_teachers.sum(1).expand(len(rho)),
-        dead_students=dead_students.sum(1),
-    )

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luckmatters.science.networks import FullyConnected, initialize_students
+from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.random import generator
+from luckmatters.science.shapes import fan_in, weight_shapes
 
 GRID = np.array([-0.5, -0.25, 0.0, 0.25, 0.5], dtype=np.float32)
 NORM_EPS = 1e-5  # added to each row's norm before dividing, as published
@@ -28,30 +29,34 @@ def separated_rows(nodes: int, fan_in: int, *, generator: np.random.Generator) -
 
 
 def normalize_rows(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Divide each row of the weight (…, n_out, n_in), and its bias (…, n_out, 1), by the row's L2 norm (+ 1e-5)."""
-    norm = weight.norm(dim=-1, keepdim=True) + NORM_EPS
-    return weight / norm, bias / norm
+    """Divide each node's weights (S, n_out, …), and its bias (S, n_out, 1), by their L2 norm (+ 1e-5)."""
+    norm = weight.flatten(2).norm(dim=2, keepdim=True) + NORM_EPS
+    return weight / norm.view(*norm.shape[:2], *[1] * (weight.dim() - 2)), bias / norm
 
 
-def draw_teachers(inputs: int, widths: Sequence[int], *, init: str, seeds: Sequence[int]) -> FullyConnected:
-    """One random teacher a seed, every layer's rows normalized.
+def draw_teachers(
+    inputs: Sequence[int], widths: Sequence[int], *, init: str, seeds: Sequence[int], kernel: int | None = None
+) -> Networks:
+    """One random teacher a seed, every node's weights normalized.
 
     init: ``separated`` (grid weights, biases uniform in ±0.5) or ``no_sep`` (torch's default initialization, the
-    control). widths: nodes of each layer, the output layer last. Raises ValueError for another init.
+    control). inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`. Raises ValueError for
+    another init.
     """
     if init == "no_sep":
         # The students' own initialization from a stream of its own: seeds below zero are never students.
-        teachers = initialize_students(inputs, widths, seeds=[-1 - seed for seed in seeds])
+        teachers = initialize_students(inputs, widths, seeds=[-1 - seed for seed in seeds], kernel=kernel)
     elif init == "separated":
         generators = [generator("teacher", seed) for seed in seeds]
         weights, biases = [], []
-        for fan_in, width in zip([inputs, *widths], widths, strict=False):
-            weights.append(torch.stack([separated_rows(width, fan_in, generator=g) for g in generators]))
+        for shape in weight_shapes(inputs, widths, kernel):
+            rows = [separated_rows(shape[0], fan_in(shape), generator=g) for g in generators]
+            weights.append(torch.stack(rows).view(len(seeds), *shape))
             biases.append(
-                torch.stack([torch.from_numpy(g.random((width, 1), dtype=np.float32)) - 0.5 for g in generators])
+                torch.stack([torch.from_numpy(g.random((shape[0], 1), dtype=np.float32)) - 0.5 for g in generators])
             )
-        teachers = FullyConnected(weights, biases, [])
+        teachers = Networks(weights, biases, [])
     else:
         raise ValueError(f"unknown teacher init {init!r}")
     pairs = [normalize_rows(*pair) for pair in zip(teachers.weights, teachers.biases, strict=True)]
-    return FullyConnected([w for w, _ in pairs], [b for _, b in pairs], [])
+    return Networks([w for w, _ in pairs], [b for _, b in pairs], [])

@@ -1,13 +1,34 @@
-"""Plain SGD on the mean squared error to the teacher's output, fused with the backward pass.
+"""Plain SGD, fused with the backward pass.
 
-Each linear layer's weight gradient and update are one matrix product, ``W -= lr · g hᵀ``, so no gradient is ever
-stored; all seeds of the batch take the step together.
+Each layer's weight gradient and update are one matrix product, ``W -= lr · g hᵀ``, so no gradient is ever stored; all
+seeds of the batch take the step together.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from luckmatters.science.networks import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, FullyConnected
+from luckmatters.science.layers import backward, by_channel, forward
+from luckmatters.science.networks import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, Networks
+
+Loss = Callable[[Tensor, Tensor, Tensor], float]
+
+
+def squared_error(output: Tensor, target: Tensor, gradient: Tensor) -> float:
+    """The mean over batch and outputs of (output − target)², all (S, n_out, B) (paper, Section 5).
+
+    Writes the gradient by the outputs, up to a constant factor, which it returns: it goes into the step length.
+    """
+    torch.sub(output, target, out=gradient)
+    return 2 / (output.shape[1] * output.shape[2])
+
+
+def cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> float:
+    """The mean over the batch of −log softmax(output)[label]; output (S, n_out, B), labels (S, B); as above."""
+    torch.softmax(output, 1, out=gradient)
+    gradient.scatter_add_(1, target[:, None], torch.full_like(output[:, :1], -1))
+    return 1 / output.shape[2]
 
 
 class Trainer:
@@ -16,69 +37,66 @@ class Trainer:
     A seed whose parameters become infinite or NaN never reaches the others: no operation mixes the seed axis.
     """
 
-    def __init__(self, network: FullyConnected) -> None:
-        self.network = network
-        self._buffers: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+    def __init__(self, networks: Networks, loss: Loss = squared_error) -> None:
+        self.networks = networks
+        self.loss = loss
+        self._buffers: dict[tuple[str, int, int], Tensor] = {}
 
-    def step(self, x: Tensor, y: Tensor, lr: float) -> None:
-        """One step on inputs (S, n_in, B) and teacher outputs (S, n_out, B).
-
-        The loss of a seed is the mean over batch and outputs of (student − teacher)².
-        """
-        net, last = self.network, len(self.network.weights) - 1
-        outputs, gradients = self._allocate(x)
-        inputs, saved = [x], []  # what each layer reads, and what each BatchNorm remembers
+    def step(self, x: Tensor, target: Tensor, lr: float) -> None:
+        """One step on samples (S, n_in, B) and what the loss compares the outputs (S, n_out, B) with."""
+        net, last = self.networks, len(self.networks.weights) - 1
+        inputs, outputs, saved = [x], [], []  # what each layer reads and gives; what each BatchNorm remembers
 
         for i, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-            z = torch.baddbmm(bias, weight, inputs[i], out=outputs[i])  # (S, out, in) x (S, in, B) -> (S, out, B)
+            z = forward(weight, bias, inputs[i], self._buffer("output", i, x))
+            outputs.append(z)
             if i < last:
                 z.relu_()
                 if net.norms:
                     z, *statistics = self._normalize(z, i)
                     saved.append(statistics)
-            inputs.append(z)
+                inputs.append(z)
 
-        # Of the loss's gradient, 2/(B · outputs) · (y − y°), the constant goes into the step length.
-        rate = -lr * 2 / (y.shape[1] * y.shape[2])
-        g = torch.sub(inputs[-1], y, out=gradients[-1])
+        g = torch.empty_like(z)
+        rate = -lr * self.loss(z, target, g)
         for i in reversed(range(last + 1)):
-            if i:
-                below = torch.bmm(net.weights[i].transpose(1, 2), g, out=gradients[i - 1])
-            net.weights[i].baddbmm_(g, inputs[i].transpose(1, 2), alpha=rate)  # (S, out, B) x (S, B, in)
-            net.biases[i].add_(g.sum(2, keepdim=True), alpha=rate)
+            buffer = self._buffer("gradient", i - 1, x) if i else None
+            below = backward(net.weights[i], net.biases[i], inputs[i], g, rate, below=i > 0, out=buffer)
             if i:
                 if net.norms:
                     below = self._normalize_backward(below, outputs[i - 1], i - 1, saved[i - 1], rate)
                 # The ReLU's gate: zero wherever the activation is.
-                g = torch.ops.aten.threshold_backward.grad_input(below, outputs[i - 1], 0, grad_input=gradients[i - 1])
+                g = torch.ops.aten.threshold_backward.grad_input(below, outputs[i - 1], 0, grad_input=below)
 
-    def _allocate(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Buffers (S, n, B) of a batch size: one for each layer's output, one for each layer's gradient."""
-        batch = x.shape[2]
-        if batch not in self._buffers:
-            shapes = [(x.shape[0], width, batch) for width in self.network.widths]
-            self._buffers[batch] = ([x.new_empty(s) for s in shapes], [x.new_empty(s) for s in shapes])
-        return self._buffers[batch]
+    def _buffer(self, use: str, layer: int, x: Tensor) -> Tensor | None:
+        """A tensor (S, n, B) for a linear layer's nodes that the next step uses again; None for a convolution."""
+        weight = self.networks.weights[layer]
+        if weight.dim() > 3:
+            return None
+        key = (use, layer, x.shape[2])
+        if key not in self._buffers:
+            self._buffers[key] = x.new_empty(len(weight), weight.shape[1], x.shape[2])
+        return self._buffers[key]
 
     def _normalize(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
-        """BatchNorm of (S, n, B) over the batch: the S · n nodes are the channels of one sample of length B."""
-        norm, shape = self.network.norms[layer], x.shape
+        """BatchNorm of a layer's activations over samples and positions: the S · n nodes are channels."""
+        norm = self.networks.norms[layer]
         out, mean, inverse_std = torch.native_batch_norm(
-            x.view(1, -1, shape[2]), norm.weight.view(-1), norm.bias.view(-1), norm.running_mean.view(-1),
+            by_channel(x), norm.weight.view(-1), norm.bias.view(-1), norm.running_mean.view(-1),
             norm.running_var.view(-1), True, BATCH_NORM_MOMENTUM, BATCH_NORM_EPS,
         )  # fmt: skip
-        return out.view(shape), mean, inverse_std
+        return out.view(x.shape), mean, inverse_std
 
     def _normalize_backward(self, g: Tensor, x: Tensor, layer: int, saved: list[Tensor], rate: float) -> Tensor:
-        """The gradient (S, n, B) below a BatchNorm whose input was x; steps its weight and bias."""
-        norm, shape = self.network.norms[layer], g.shape
+        """The gradient below a BatchNorm whose input was x; steps its weight and bias."""
+        norm = self.networks.norms[layer]
         g_in, g_weight, g_bias = torch.ops.aten.native_batch_norm_backward(
-            g.view(1, -1, shape[2]), x.view(1, -1, shape[2]), norm.weight.view(-1), norm.running_mean.view(-1),
+            by_channel(g), by_channel(x), norm.weight.view(-1), norm.running_mean.view(-1),
             norm.running_var.view(-1), *saved, True, BATCH_NORM_EPS, [True, True, True],
         )  # fmt: skip
         norm.weight.view(-1).add_(g_weight, alpha=rate)
         norm.bias.view(-1).add_(g_bias, alpha=rate)
-        return g_in.view(shape)
+        return g_in.view(x.shape)
 
 
 def learning_rate(schedule: list[tuple[int, float]], epoch: int) -> float:

@@ -1,0 +1,66 @@
+"""How large a learning rate the output layer allows before training.
+
+    LUCKMATTERS_CIFAR10=… python benchmarks/stability.py
+
+Gradient descent on the mean squared error of a linear layer is stable below outputs / λ, where λ is the greatest
+eigenvalue of the features' second moments (the loss is a mean over outputs, hence the factor). The features are those
+of the last hidden layer at initialization; deeper layers and training itself lower the limit further.
+"""
+
+import argparse
+import os
+
+import torch
+from torch import Tensor
+
+from luckmatters import cifar10
+from luckmatters.science.data import Gaus
+from luckmatters.science.images import normalize
+from luckmatters.science.layers import as_nodes, by_channel, forward
+from luckmatters.science.networks import BATCH_NORM_EPS, initialize_students
+
+FC, CONV = [50, 75, 100, 125], [64, 64, 64, 64]
+
+
+def features(x: Tensor, inputs: tuple[int, ...], widths: list[int], kernel: int | None, batch_norm: bool) -> Tensor:
+    """The last hidden layer of one student on samples (1, n_in, N), in training mode: (n, N)."""
+    student = initialize_students(inputs, [*widths, 1], seeds=[0], kernel=kernel)
+    for weight, bias in zip(student.weights[:-1], student.biases[:-1], strict=True):
+        x = forward(weight, bias, x).relu_()
+        if batch_norm:
+            x = torch.nn.functional.batch_norm(by_channel(x), None, None, training=True, eps=BATCH_NORM_EPS).view(
+                x.shape
+            )
+    return as_nodes(x, 1)[0]
+
+
+def limit(features: Tensor, outputs: int) -> float:
+    """The greatest stable learning rate."""
+    gram = features.T @ features / features.shape[1]  # (N, N): the eigenvalues of the second moments, but smaller
+    return outputs / torch.linalg.eigvalsh(gram)[-1].item()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--samples", type=int, default=64)
+    count = options.parse_args().samples
+    read = cifar10.read(*cifar10.locate("auto", None, os.environ), limit=max(1000, count))
+    order = torch.randperm(len(read.train_images), generator=torch.Generator().manual_seed(0))[:count]
+    images = normalize(torch.from_numpy(read.train_images)[order])[None]
+    vectors, fields = (Gaus(n, 10.0, count, True, count).evaluation_set([0], count)[0] for n in (20, 256))
+    print(f"{read.description}; {count} samples\n")
+    print("| students | without BatchNorm | with BatchNorm |\n| --- | --- | --- |")
+    for name, x, inputs, widths, kernel, outputs in (
+        ("gaus-fc, m = 10", vectors, (20,), [10 * n for n in FC], None, 100),
+        ("gaus-conv, m = 10", fields, (1, 16, 16), [10 * n for n in CONV], 3, 100),
+        ("gaus-conv, 8 channels, m = 4", fields, (1, 16, 16), [32] * 4, 3, 100),
+        ("cifar-fc, m = 10", images, (3, 32, 32), [10 * n for n in FC], None, 10),
+        ("cifar-conv, m = 10", images, (3, 32, 32), [10 * n for n in CONV], 3, 10),
+        ("cifar-conv, 8 channels, m = 2", images, (3, 32, 32), [16] * 4, 3, 10),
+    ):
+        limits = [limit(features(x, inputs, widths, kernel, norm), outputs) for norm in (False, True)]
+        print(f"| {name} | {limits[0]:.2g} | {limits[1]:.2g} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

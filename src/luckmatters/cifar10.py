@@ -1,0 +1,346 @@
+"""CIFAR-10 as arrays, from where it lies: the original files, a folder or zip of images, or images made up here."""
+
+import contextlib
+import errno
+import hashlib
+import http.client
+import io
+import shutil
+import socket
+import struct
+import tarfile
+import urllib.error
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from luckmatters.errors import UserError
+from luckmatters.science.random import generator
+from luckmatters.torchvision_shim import import_torchvision
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+PARTS = ("train", "test")
+SIZE = 32  # pixels, both ways
+SUFFIXES = (".jpg", ".jpeg", ".png")
+SYNTHETIC = (200, 50)  # training and test images of each class, unless limited
+DOWNLOADS = "data/downloads"  # relative to the folder in which the command runs
+PATIENCE = 60.0  # seconds without a byte after which a download is given up
+# Errors of the folder, not of the network.
+LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+# What zipfile and Pillow raise for damaged files, apart from OSError.
+DAMAGED = (EOFError, RuntimeError, SyntaxError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
+VARIABLE = "LUCKMATTERS_CIFAR10"
+KEY = "config/config.yaml: cifar10"
+LAYOUT = "a folder or .zip of images (train/<class>/<name>.png or .jpg, and test/...)"
+ROOT = "a folder that holds cifar-10-batches-py"
+
+Part = tuple[np.ndarray, np.ndarray]  # images (N, 3, 32, 32) uint8 and labels (N,) int64
+Kept = tuple[int | None, int | None]  # training and test images to keep of each class; None: all
+
+
+@dataclass(frozen=True)
+class Cifar10Arrays:
+    """Images of shape (N, 3, 32, 32), uint8, channels red, green, blue; labels (N,), int64, places in CLASSES.
+
+    description: source and number of images in one line, for captions.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    description: str
+
+
+def locate(source: str, path: str | None, environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """The source and the path for :func:`read`, from those in the configuration.
+
+    The environment's LUCKMATTERS_CIFAR10 goes before the configured path. Source ``auto`` becomes what is found there:
+    ``folder`` or ``root``, and ``torchvision`` if there is no path. Raises UserError if the path holds neither, or if
+    ``folder`` or ``root`` has no path.
+    """
+    variable = environment.get(VARIABLE)
+    where = VARIABLE if variable else f"{KEY}.path"
+    given = variable or path
+    if not given:
+        if source in ("folder", "root"):
+            raise UserError(f"{KEY}.path: missing; source {source} needs it there or in {VARIABLE}")
+        return ("torchvision" if source == "auto" else source), None
+    place = Path(given).expanduser()
+    return (_kind(place, where) if source == "auto" else source), str(place)
+
+
+def read(source: str, path: str | None, *, limit: int | None) -> Cifar10Arrays:
+    """All images of a source, or the first ones of each class.
+
+    source: ``torchvision`` is the original, downloaded to the path (or to data/downloads) unless it is there already;
+    ``root`` the same, where it is there already; ``folder`` a folder or zip of images; ``synthetic`` made-up images
+    for trials. limit: keep at most this many training and a fifth as many test images (10 at least), the first
+    ones of each class.
+
+    The original keeps its order; a folder's images come by class, then by name; synthetic ones class by class in turn.
+    Raises UserError for what is missing, damaged, of another kind, or cannot be downloaded.
+    """
+    if limit is not None and limit < len(CLASSES):
+        raise UserError(f"{KEY}.limit: must be at least {len(CLASSES)}, one image of each class, got {limit}")
+    kept = (None, None) if limit is None else (limit // 10, max(1, limit // 50))
+    match source:
+        case "torchvision":
+            root = Path(path or DOWNLOADS)
+            if _fault(root):
+                _download(root)
+            return _read_root(root, kept)
+        case "root":
+            return _read_root(Path(path), kept)
+        case "folder":
+            return _read_folder(Path(path), kept)
+        case "synthetic":
+            return _draw(kept)
+    raise ValueError(f"source {source!r}; locate() gives those that can be read")
+
+
+def _kind(place: Path, where: str) -> str:
+    if place.suffix.lower() == ".zip" and place.is_file():
+        return "folder"
+    if all((place / part).is_dir() for part in PARTS):
+        return "folder"
+    if (place / "cifar-10-batches-py").is_dir():
+        return "root"
+    fault = "holds no CIFAR-10" if place.exists() else "does not exist"
+    raise UserError(f"{where}: {place} {fault}; must be {LAYOUT}, or {ROOT}")
+
+
+def _counts(train: Part, test: Part) -> str:
+    return f"{len(train[1]):,} + {len(test[1]):,} images"
+
+
+# --- the original, as torchvision keeps it ---------------------------------------------------------------------------
+
+
+def _read_root(root: Path, kept: Kept) -> Cifar10Arrays:
+    try:
+        train, test = (_first(_dataset(root, train=part == "train"), k) for part, k in zip(PARTS, kept, strict=True))
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{root}: {_fault(root) or _reason(error)}; unpack cifar-10-python.tar.gz there anew, or set {KEY}.source "
+            "to torchvision, which mends the folder"
+        ) from None
+    return Cifar10Arrays(*train, *test, f"CIFAR-10, {_counts(train, test)} (original, torchvision, checksums verified)")
+
+
+def _dataset(root: Path, **options: bool) -> object:
+    """torchvision's data set, which checks every file's md5. Raises OSError or RuntimeError if one is not right."""
+    return import_torchvision().datasets.CIFAR10(root, **options)
+
+
+def _first(dataset: object, k: int | None) -> Part:
+    """The first k images of each class, in the original's order."""
+    labels = np.array(dataset.targets, dtype=np.int64)
+    chosen = np.sort(np.concatenate([np.flatnonzero(labels == label)[:k] for label in range(len(CLASSES))]))
+    images = dataset.data[chosen].transpose(0, 3, 1, 2)  # (N, 32, 32, 3) -> (N, 3, 32, 32)
+    return np.ascontiguousarray(images), labels[chosen]
+
+
+def _fault(root: Path) -> str | None:
+    """What is wrong with the first of the original's files that is not as published, or None."""
+    torchvision = import_torchvision()
+    published, check = torchvision.datasets.CIFAR10, torchvision.datasets.utils.check_integrity
+    sums = [*published.train_list, *published.test_list, [published.meta["filename"], published.meta["md5"]]]
+    for name, md5 in sums:
+        file = Path(published.base_folder) / name
+        try:
+            if not check(root / file, md5):
+                known = (root / file).is_file()
+                return f"{file} is not the original (wrong checksum)" if known else f"{file} is missing"
+        except OSError as error:
+            return f"{file} cannot be read ({error.strerror})"
+    return None
+
+
+def _download(root: Path) -> None:
+    """Download, check and unpack the original; one process at a time, and whole or not at all."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _only_process(root / ".cifar10.lock"):
+            if _fault(root):  # nobody else has mended it while this one waited
+                _fetch(root, root / ".cifar10-download")
+    except (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError, zlib.error) as error:
+        local = isinstance(error, OSError) and error.errno in LOCAL
+        remedy = f"free 0.5 GB at {root} and make it writable" if local else "connect to the network"
+        raise UserError(
+            f"{KEY}: CIFAR-10 cannot be downloaded ({_reason(error)}); set {VARIABLE} to a folder or zip of images or "
+            f"to a torchvision root, or {remedy}"
+        ) from None
+
+
+@contextlib.contextmanager
+def _only_process(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock, which its end frees; where files cannot be locked, do not wait."""
+    import fcntl
+
+    with lock.open("w") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch(root: Path, temporary: Path) -> None:
+    """Download to a folder of its own and move the outcome to the root; what an interrupted run left is dropped."""
+    torchvision = import_torchvision()
+    published = torchvision.datasets.CIFAR10
+    archive, folder = root / published.filename, root / published.base_folder
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    patience = socket.getdefaulttimeout()
+    try:
+        socket.setdefaulttimeout(PATIENCE)
+        whole = torchvision.datasets.utils.check_integrity(archive, published.tgz_md5)
+        if whole:
+            (temporary / archive.name).symlink_to(archive.resolve())
+        _dataset(temporary, download=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        (temporary / folder.name).rename(folder)
+        if not whole:
+            archive.unlink(missing_ok=True)
+    finally:
+        socket.setdefaulttimeout(patience)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    """One line on what went wrong, without addresses."""
+    if type(error) is RuntimeError:  # torchvision's, with advice that does not fit here
+        return "what arrived is not the original: cut short, or a wrong checksum"
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        return f"the server answers {error.code} {error.reason}"
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    return getattr(cause, "strerror", None) or " ".join(str(cause).split())
+
+
+# --- a folder or zip of images ---------------------------------------------------------------------------------------
+
+
+def _read_folder(path: Path, kept: Kept) -> Cifar10Arrays:
+    with _opened(path) as (names, read_bytes):
+        listed = _by_class(path, names)
+        train, test = (_decode_all(path, listed[part], k, read_bytes) for part, k in zip(PARTS, kept, strict=True))
+    digest = _digest(path, train, test)
+    return Cifar10Arrays(
+        *train, *test,
+        f"CIFAR-10, {_counts(train, test)} from a folder of images ({path.resolve().name}, sha256 {digest[:12]}…)",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """All names below a folder or in a zip, folders' ending in /, and what reads one. Raises UserError for others."""
+    if path.is_dir():
+        found = [file for part in PARTS for depth in ("*", "*/*") for file in path.glob(f"{part}/{depth}")]
+        yield (
+            [file.relative_to(path).as_posix() + "/" * file.is_dir() for file in found],
+            lambda name: (path / name).read_bytes(),
+        )
+        return
+    try:
+        archive = zipfile.ZipFile(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({_reason(error)}); must be {LAYOUT}") from None
+    except DAMAGED:
+        raise UserError(f"{path}: is no zip file, or a damaged one; must be {LAYOUT}; copy it anew") from None
+    with archive:
+        names = [name for name in dict.fromkeys(archive.namelist()) if not name.startswith((".", "__MACOSX/"))]
+        tops = {name.split("/")[0] for name in names}
+        lead = f"{tops.pop()}/" if len(tops) == 1 and not tops & set(PARTS) else ""
+        yield [name.removeprefix(lead) for name in names], lambda name: archive.read(lead + name)
+
+
+def _by_class(path: Path, names: Sequence[str]) -> dict[str, list[list[str]]]:
+    """The images' names, by part, class and name. Raises UserError unless both parts have just the ten classes."""
+    listed = {part: {name: [] for name in CLASSES} for part in PARTS}
+    for name in names:
+        if not name.isprintable():
+            raise UserError(f"{path}: {name!a}: is no name of a file; copy the images anew")
+        part, *rest = name.rstrip("/").split("/")
+        if part not in PARTS or not rest or any(step.startswith(".") for step in rest):
+            continue  # a note beside the parts, a part itself, a hidden file
+        if rest[0] not in CLASSES:
+            raise UserError(f"{path}: {part}/{rest[0]}: is none of the ten classes {', '.join(CLASSES)}; remove it")
+        if len(rest) == 2 and name.lower().endswith(SUFFIXES):
+            listed[part][rest[0]].append(name)
+        elif len(rest) > 1 or not name.endswith("/"):
+            raise UserError(f"{path}: {name}: is no image; {part}/<class>/ may hold {', '.join(SUFFIXES)} files only")
+    for part, classes in listed.items():
+        for label, images in classes.items():
+            if not images:
+                raise UserError(f"{path}: {part}/{label}: has no images, or is missing; must be {LAYOUT}")
+    return {part: [sorted(images) for images in classes.values()] for part, classes in listed.items()}
+
+
+def _decode_all(path: Path, classes: list[list[str]], k: int | None, read_bytes: Callable[[str], bytes]) -> Part:
+    """The first k images of each class."""
+    chosen = [(label, name) for label, names in enumerate(classes) for name in names[:k]]
+    images = np.empty((len(chosen), 3, SIZE, SIZE), dtype=np.uint8)
+    for image, (_, name) in zip(images, chosen, strict=True):
+        image[:] = _decode(path, name, read_bytes).transpose(2, 0, 1)  # (32, 32, 3) -> (3, 32, 32)
+    return images, np.array([label for label, _ in chosen], dtype=np.int64)
+
+
+def _decode(path: Path, name: str, read_bytes: Callable[[str], bytes]) -> np.ndarray:
+    """One image, shape (32, 32, 3), uint8. Raises UserError if it is damaged or of another size or kind."""
+    from PIL import Image
+
+    expected = f"must be a JPEG or PNG of {SIZE}×{SIZE} pixels, 8 bits a channel"
+    try:
+        with Image.open(io.BytesIO(read_bytes(name)), formats=("JPEG", "PNG")) as image:
+            if image.size != (SIZE, SIZE) or image.mode.startswith(("I", "F")):
+                raise UserError(f"{path}: {name}: is {image.width}×{image.height}, mode {image.mode}; {expected}")
+            return np.asarray(image.convert("RGB"))
+    except (OSError, *DAMAGED, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or "damaged, or of another format"
+        raise UserError(f"{path}: {name}: cannot be read ({reason}); {expected}; copy it anew") from None
+
+
+def _digest(path: Path, train: Part, test: Part) -> str:
+    """sha256 of the zip, or of what was read from a folder."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for array in (*train, *test):
+        digest.update(array)
+    return digest.hexdigest()
+
+
+# --- synthetic images ------------------------------------------------------------------------------------------------
+
+
+def _draw(kept: Kept) -> Cifar10Arrays:
+    counts = [default if k is None else k for k, default in zip(kept, SYNTHETIC, strict=True)]
+    train, test = (_gratings(count, generator=generator("synthetic-images", part)) for part, count in enumerate(counts))
+    return Cifar10Arrays(*train, *test, f"synthetic images, not CIFAR-10 ({_counts(train, test)})")
+
+
+def _gratings(count: int, *, generator: np.random.Generator) -> Part:
+    """``count`` images of each class, class by class in turn, so that fewer are the first of more.
+
+    A class has its own direction, frequency and colour of a grating. Phase and contrast (down to none) vary, colours
+    vary more than they differ, and pixels are noisy, so that some images cannot be told apart.
+    """
+    n = len(CLASSES)
+    label = np.arange(n).reshape(n, 1, 1)
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+    angle, frequency = np.pi * label / n, 3 + 2 * (label % 3)  # cycles an image
+    along = 2 * np.pi * frequency * (x * np.cos(angle) + y * np.sin(angle))  # (10, 32, 32)
+    hue = 0.5 + 0.1 * np.cos(2 * np.pi * (label.reshape(n, 1) / n + np.arange(3) / 3))  # (10, 3)
+    images = np.empty((count, n, 3, SIZE, SIZE), dtype=np.uint8)
+    for image in images:
+        wave = generator.uniform(0, 0.3, (n, 1, 1)) * np.sin(along + generator.uniform(0, 2 * np.pi, (n, 1, 1)))
+        colour = hue + 0.15 * generator.standard_normal((n, 3))
+        noise = 0.2 * generator.standard_normal((n, 3, SIZE, SIZE))
+        image[:] = np.rint(255 * np.clip(colour[:, :, None, None] + wave[:, None] + noise, 0, 1))
+    return images.reshape(-1, 3, SIZE, SIZE), np.tile(np.arange(n, dtype=np.int64), count)

@@ -1,0 +1,81 @@
+"""What a run that trains yields epoch by epoch, and what it leaves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from luckmatters.science.networks import Networks
+
+
+@dataclass
+class Progress:
+    """All that a run has produced up to an epoch: enough to go on from, as named tensors.
+
+    Keys: ``network/*`` (the current parameters), ``snapshot/<epoch>/*``, and ``history/*``, what was measured, with a
+    leading axis of epochs 0 … epoch.
+    """
+
+    epoch: int
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def none(cls) -> "Progress":
+        """Before the first measurement."""
+        return cls(-1, {})
+
+    def network(self) -> dict[str, Tensor]:
+        """The current parameters, by their names in :meth:`Networks.state`."""
+        return under(self.tensors, "network")
+
+    def history(self) -> dict[str, Tensor]:
+        """What was measured, by name."""
+        return under(self.tensors, "history")
+
+    def record(self, networks: Networks, measured: dict[str, Tensor], *, snapshot: bool = False) -> "Progress":
+        """The state one epoch later; the tensors of earlier epochs are shared, not copied."""
+        epoch, past = self.epoch + 1, self.history()
+        tensors = {key: value for key, value in self.tensors.items() if key.startswith("snapshot/")}
+        for name, value in measured.items():
+            value = value.cpu()[None]
+            tensors[f"history/{name}"] = torch.cat([past[name], value]) if name in past else value
+        network = networks.state()
+        tensors |= {f"network/{name}": value for name, value in network.items()}
+        if snapshot:
+            tensors |= {f"snapshot/{epoch}/{name}": value for name, value in network.items()}
+        return Progress(epoch, tensors)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished job leaves: a tidy table and named tensors."""
+
+    table: pd.DataFrame
+    tensors: dict[str, Tensor]
+
+
+def diverged_by(history: dict[str, Tensor]) -> Tensor:
+    """Which seeds had diverged (loss or a parameter NaN or infinite) at each epoch, (T + 1, S), bool."""
+    return (~history["finite"] | ~history["loss"].isfinite()).cummax(0).values
+
+
+def tidy(seeds: Sequence[int], layer: int | None, quantity: str, value: Tensor, diverged: Tensor) -> pd.DataFrame:
+    """Rows of a quantity (T + 1, S), NaN where the seed has diverged."""
+    epochs = len(value)
+    value = value.double().masked_fill(diverged, torch.nan)
+    return pd.DataFrame(
+        {
+            "seed": [seed for _ in range(epochs) for seed in seeds],
+            "epoch": [epoch for epoch in range(epochs) for _ in seeds],
+            "layer": pd.array([layer] * value.numel(), dtype="Int64"),
+            "quantity": quantity,
+            "value": value.flatten().numpy(),
+        }
+    )
+
+
+def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors below a name, by the rest of their names."""
+    return {key.removeprefix(f"{prefix}/"): value for key, value in tensors.items() if key.startswith(f"{prefix}/")}

@@ -1,0 +1,63 @@
+"""Train teachers on the labels of CIFAR-10, before any student is (paper, Section 5)."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from luckmatters.config.schema import Teacher
+from luckmatters.experiments.history import Progress, Result, diverged_by, tidy
+from luckmatters.science.images import Cifar10
+from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.training import Trainer, cross_entropy, learning_rate
+
+EVALUATION_PART = 500  # images at a time
+
+
+def train(
+    teacher: Teacher, data: Cifar10, *, device: str = "cpu", resume: Progress | None = None
+) -> Iterator[Progress]:
+    """Yield the state of training after every epoch, the initial one (epoch 0) first; all `count` teachers at once.
+
+    History: loss (cross-entropy) and accuracy on the evaluation images, finite; each (S,). resume: as for students.
+    """
+    seeds, training = range(teacher.count), teacher.pretraining.training
+    evaluation_set = data.evaluation_set(seeds, teacher.pretraining.data.evaluation_samples)
+    if resume is None:
+        networks = initialize_students(
+            teacher.shape,
+            [*teacher.widths, teacher.outputs],
+            seeds=[-1 - seed for seed in seeds],  # a stream of their own: seeds below zero are never students
+            kernel=teacher.kernel,
+            batch_norm=teacher.batch_norm,
+            device=device,
+        )
+        state = Progress.none().record(networks, evaluate(networks, *evaluation_set))
+        yield state
+    else:
+        state, networks = resume, Networks.from_state(resume.network(), device=device)
+    trainer, schedule = Trainer(networks, cross_entropy), [(step.epoch, step.rate) for step in training.learning_rate]
+    for epoch in range(state.epoch, training.epochs):
+        for x, labels in data.batches(seeds, epoch):
+            trainer.step(x, labels, learning_rate(schedule, epoch))
+        state = state.record(networks, evaluate(networks, *evaluation_set))
+        yield state
+
+
+def evaluate(networks: Networks, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Cross-entropy and accuracy on images (1, n_in, N) with labels (N,), a part at a time; each (S,)."""
+    loss, right = (torch.zeros(networks.seeds, dtype=torch.float64, device=x.device) for _ in range(2))
+    for start in range(0, x.shape[2], EVALUATION_PART):
+        outputs = networks(x[..., start : start + EVALUATION_PART])
+        known = labels[start : start + EVALUATION_PART].expand(networks.seeds, -1)
+        loss += torch.nn.functional.cross_entropy(outputs, known, reduction="none").double().sum(1)
+        right += (outputs.argmax(1) == known).sum(1)
+    return {"loss": loss / x.shape[2], "accuracy": right / x.shape[2], "finite": networks.finite()}
+
+
+def finish(seeds: Sequence[int], state: Progress) -> Result:
+    """Loss and accuracy by epoch (columns seed, epoch, layer, quantity, value), and the trained networks."""
+    history = state.history()
+    frames = [tidy(seeds, None, name, history[name], diverged_by(history)) for name in ("loss", "accuracy")]
+    return Result(pd.concat(frames, ignore_index=True), state.network())

@@ -1,0 +1,105 @@
+"""CIFAR-10 as a source of samples: crop, flip and normalization as tensor operations (paper, Section 5)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luckmatters.science.random import generator
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # of each channel, for pixels in [0, 1]
+PADDING = 4  # zeros around an image before it is cropped to its own size again
+
+
+def crops(images: Tensor) -> Tensor:
+    """Every crop of every image (N, C, H, W) and of its mirror image, (2 N, 2 · PADDING + 1, 2 · PADDING + 1, C, H, W).
+
+    Padded with zeros; indexed by image (mirrored ones after all others), top and left. A view of 2 N padded images.
+    """
+    count, channels, height, width = images.shape
+    padded = images.new_zeros(2 * count, channels, height + 2 * PADDING, width + 2 * PADDING)
+    inner = padded[:, :, PADDING:-PADDING, PADDING:-PADDING]
+    inner[:count], inner[count:] = images, images.flip(3)
+    return padded.unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
+
+
+def crop_and_flip(crops: Tensor, image: Tensor, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
+    """The crops at (top, left) of some images, mirrored afterwards where flip is true: (B, C, H, W).
+
+    crops: see above; image, top, left: integers, (B,); flip: bool, (B,).
+    """
+    mirrored_left = 2 * PADDING - left  # a mirrored crop is a crop of the mirrored image
+    return crops[image + flip * (len(crops) // 2), top, torch.where(flip, mirrored_left, left)]
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Pixels (N, C, H, W), uint8, as samples (C·H·W, N), float32: in [0, 1], minus the channel's mean, over its std."""
+    scale = 1 / (255 * torch.tensor(STD, device=images.device))
+    shift = torch.tensor(MEAN, device=images.device) / torch.tensor(STD, device=images.device)
+    pixels = images.permute(1, 2, 3, 0).contiguous()  # as bytes, which are cheaper to move than floats
+    return pixels.float().mul_(scale.view(-1, 1, 1, 1)).sub_(shift.view(-1, 1, 1, 1)).flatten(0, 2)
+
+
+@dataclass(frozen=True)
+class Cifar10:
+    """Images and labels; every seed draws its own order, crops and flips.
+
+    train_images, test_images: (N, 3, 32, 32), uint8; train_labels, test_labels: (N,), int64; samples: images an epoch,
+    drawn without repetition; augment: whether training images are cropped and flipped; batch: images a step.
+    Raises ValueError if there are fewer training images than an epoch needs.
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    samples: int
+    augment: bool
+    batch: int
+
+    def __post_init__(self) -> None:
+        if self.samples > len(self.train_images):
+            raise ValueError(f"{self.samples} images an epoch are asked for, but there are {len(self.train_images)}")
+
+    @cached_property
+    def _crops(self) -> Tensor:
+        return crops(self.train_images)
+
+    def batches(self, seeds: Sequence[int], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch's samples (S, 3·32·32, B) and labels (S, B)."""
+        draws = [self._draw(seed, epoch) for seed in seeds]
+        for start in range(0, self.samples, self.batch):
+            parts = [[one[start : start + self.batch] for one in draw] for draw in draws]
+            samples = [normalize(crop_and_flip(self._crops, *part)) for part in parts]
+            yield torch.stack(samples), torch.stack([self.train_labels[order] for order, *_ in parts])
+
+    def blocks(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
+        """One epoch's samples, a batch at a time."""
+        for samples, _ in self.batches(seeds, epoch):
+            yield samples
+
+    def evaluation_set(self, seeds: Sequence[int], samples: int) -> tuple[Tensor, Tensor]:
+        """Test images as samples (1, 3·32·32, N), and their labels (N,): the same for every seed, drawn once.
+
+        Raises ValueError if there are fewer.
+        """
+        if samples > len(self.test_images):
+            raise ValueError(f"{samples} evaluation images are asked for, but there are {len(self.test_images)}")
+        chosen = torch.from_numpy(generator("cifar10-evaluation").permutation(len(self.test_images))[:samples])
+        chosen = chosen.to(self.test_images.device)
+        return normalize(self.test_images[chosen])[None], self.test_labels[chosen]
+
+    def _draw(self, seed: int, epoch: int) -> list[Tensor]:
+        """Which image comes when, and the top, left and flip of each: four of shape (samples,)."""
+        order = generator("cifar10-order", seed, epoch).permutation(len(self.train_images))[: self.samples]
+        if self.augment:
+            stream = generator("cifar10-augment", seed, epoch)
+            top, left = stream.integers(0, 2 * PADDING + 1, (2, self.samples))
+            flip = stream.integers(0, 2, self.samples).astype(np.bool_)
+        else:
+            top = left = np.full(self.samples, PADDING)
+            flip = np.zeros(self.samples, np.bool_)
+        return [torch.from_numpy(one).to(self.train_images.device) for one in (order, top, left, flip)]

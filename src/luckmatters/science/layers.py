@@ -1,0 +1,68 @@
+"""One layer of S networks at once, forward and backward: linear, or a convolution (no padding, stride 1).
+
+The shape of the weights says which: (S, n_out, n_in), or (S, n_out, n_in, k, k). Biases are (S, n_out, 1).
+Linear layers work on nodes with the samples last, (S, n, N), so that a layer is ``weight @ x``; convolutions on images,
+(N, S · n, H, W), where the S networks are groups of channels, as libraries want it. Each layer takes either, and what
+comes below the first layer, the samples (S, n_in, N), is the former.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def as_nodes(x: Tensor, seeds: int) -> Tensor:
+    """Images (N, S · n, H, W) as nodes (S, n · H · W, N), a view; nodes as they are."""
+    return x if x.dim() == 3 else x.view(len(x), seeds, -1).permute(1, 2, 0)
+
+
+def as_images(x: Tensor, channels: int) -> Tensor:
+    """Nodes (S, n · H · H, N) as images (N, S · n, H, H); images as they are."""
+    if x.dim() == 4:
+        return x
+    side = math.isqrt(x.shape[1] // channels)
+    return x.permute(2, 0, 1).reshape(x.shape[2], -1, side, side)
+
+
+def by_channel(x: Tensor) -> Tensor:
+    """Activations with all networks' nodes as the channels, (…, S · n, …), as torch's BatchNorm takes them; a view."""
+    return x if x.dim() == 4 else x.view(1, -1, x.shape[2])
+
+
+def values(x: Tensor, seeds: int) -> Tensor:
+    """All values of each node over samples and positions, (S, n, P)."""
+    return x if x.dim() == 3 else x.view(len(x), seeds, -1, x[0, 0].numel()).permute(1, 2, 0, 3).flatten(2)
+
+
+def forward(weight: Tensor, bias: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """Pre-activations, nodes or images as the layer's kind is; `out` serves linear layers alone."""
+    if weight.dim() == 3:
+        return torch.baddbmm(bias, weight, as_nodes(x, len(weight)), out=out)  # (S, out, in) x (S, in, N)
+    return torch.conv2d(as_images(x, weight.shape[2]), weight.flatten(0, 1), bias.flatten(), groups=len(weight))
+
+
+def backward(
+    weight: Tensor, bias: Tensor, x: Tensor, g: Tensor, rate: float, *, below: bool, out: Tensor | None = None
+) -> Tensor | None:
+    """Add `rate` times their gradients to weight and bias, in place; return the gradient by x if `below` is true.
+
+    x: what the layer read; g: the gradient by what it gave. The result has the shape of x (`out` serves it where x is
+    nodes).
+    """
+    if weight.dim() == 3:
+        nodes, result = as_nodes(x, len(weight)), None
+        if below:
+            result = torch.bmm(weight.transpose(1, 2), g, out=out)
+            if x.dim() == 4:
+                result = result.permute(2, 0, 1).reshape(x.shape)
+        weight.baddbmm_(g, nodes.transpose(1, 2), alpha=rate)  # (S, out, N) x (S, N, in)
+        bias.add_(g.sum(2, keepdim=True), alpha=rate)
+        return result
+    result, by_weight, by_bias = torch.ops.aten.convolution_backward(
+        g, as_images(x, weight.shape[2]), weight.flatten(0, 1), [bias.numel()], [1, 1], [0, 0], [1, 1], False, [0, 0],
+        len(weight), [below, True, True],
+    )  # fmt: skip
+    weight.add_(by_weight.view(weight.shape), alpha=rate)
+    bias.add_(by_bias.view(bias.shape), alpha=rate)
+    return result

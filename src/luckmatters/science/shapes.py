@@ -1,0 +1,30 @@
+"""Shapes of a network's weights; plain numbers, no tensors."""
+
+import math
+from collections.abc import Sequence
+
+
+def weight_shapes(inputs: Sequence[int], widths: Sequence[int], kernel: int | None = None) -> list[tuple[int, ...]]:
+    """The weight shape of each layer, the output layer last (paper, Section 5: no padding, no pooling).
+
+    inputs: the shape of a sample, (n,) or (channels, height, width), height = width for convolutions; widths: nodes
+    (or channels) of each layer, the output layer last. Without a kernel all layers are linear, (n_out, n_in). With
+    one, hidden layers are convolutions, (n_out, n_in, kernel, kernel), and a linear layer reads the last one's
+    channels at all positions. Raises ValueError if the image is too small for the kernels.
+    """
+    if kernel is None:
+        fan_ins = [math.prod(inputs), *widths]
+        return list(zip(widths, fan_ins, strict=False))
+    channels, side = inputs[0], inputs[-1]
+    shapes: list[tuple[int, ...]] = []
+    for width in widths[:-1]:
+        shapes.append((width, channels, kernel, kernel))
+        channels, side = width, side - kernel + 1
+    if side < 1:
+        raise ValueError(f"{len(widths) - 1} convolutions of size {kernel} leave nothing of an image of {inputs[-1]}")
+    return [*shapes, (widths[-1], channels * side**2)]
+
+
+def fan_in(shape: Sequence[int]) -> int:
+    """How many inputs a node with weights of this shape (n_out, …) reads."""
+    return math.prod(shape[1:])
