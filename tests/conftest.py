@@ -33,7 +33,9 @@ class Checkout:
     def run(self, *command: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess:
         """Run a command in the copy; fails unless it exits with the status (None: any)."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        variables = {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder / "src"), **environment}
+        # Synthetic images unless a test says otherwise: results must not depend on what a machine happens to have.
+        inherited = {name: value for name, value in os.environ.items() if name != "LUCKMATTERS_CIFAR10"}
+        variables = {**inherited, "PATH": path, "PYTHONPATH": str(self.folder / "src"), **environment}
         done = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=1200)
         if status is not None:
             assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"

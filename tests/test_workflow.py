@@ -8,11 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, Checkout
 from PIL import Image
 
+from luckmatters.cifar10 import CLASSES
 from luckmatters.config import Project
 
 TOY = """
@@ -34,6 +36,18 @@ grid:
     fast: {}
 figure: {layout: overlap-curves}
 """
+
+
+def make_images(folder: Path, counts: dict[str, int]) -> Path:
+    """A folder of random images in the ten classes."""
+    stream = np.random.default_rng(0)
+    for part, count in counts.items():
+        for name in CLASSES:
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = stream.integers(256, size=(32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{number:04}.png")
+    return folder
 
 
 def add_toy(checkout: Checkout, text: str = TOY) -> None:
@@ -67,7 +81,8 @@ def test_figures_carry_their_provenance(finished: Checkout) -> None:
     for name in Project(ROOT, scale="ci").experiments:
         origin = json.loads((folder / f"{name}.json").read_text())
         assert origin["scale"] == "ci"
-        assert origin["data"][0].startswith("GAUS, x ~ N(0, 10² I)")
+        kinds = ("GAUS, x ~ N(0, 10² I)", "synthetic images, not CIFAR-10 (2,000 + 400 images)")
+        assert all(data.startswith(kinds[name.startswith("cifar")]) for data in origin["data"])
         assert {"code", "libraries", "threads"} <= set(origin["made_with"][0])
         assert all((finished.folder / path).exists() for path in origin["inputs"])
         published = Project(ROOT, scale="ci").experiment(name).figure.published.values()
@@ -112,7 +127,8 @@ def test_edited_training_code_trains_again(finished_copy: Checkout) -> None:
     project = Project(ROOT, scale="ci")
     trained = [run for name in project.experiments for run in project.own_runs(name).values() if run.source is None]
     assert planned["train_students"] == len(trained)
-    assert "generate_teacher" not in planned
+    assert planned["pretrain_teacher"] == sum(one.init == "pretrained" for one in project.teachers.values())
+    assert not {"generate_teacher", "prepare_cifar10"} & set(planned)
 
 
 def test_edited_plumbing_and_texts_train_nothing(finished_copy: Checkout) -> None:
@@ -140,6 +156,48 @@ def test_an_altered_table_is_refused_and_the_rule_named(finished_copy: Checkout)
         path.unlink()
     finished_copy.snakemake("--config", "scale=ci")
     assert finished_copy.planned(*CONFIG) == {}
+
+
+def test_a_damaged_image_cache_is_noticed_and_made_again_by_the_next_run(finished_copy: Checkout) -> None:
+    cache = finished_copy.folder / "results/ci/datasets/cifar10/tensors.safetensors"
+    content = cache.read_bytes()[:-1]
+    cache.unlink()  # linked to the other copy's
+    cache.write_bytes(content)
+    done = finished_copy.snakemake(*CONFIG, "--", "figures/ci/cifar-fc.png", status=1)
+    assert "datasets/cifar10/tensors.safetensors: is truncated or altered" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not cache.exists()
+    done = finished_copy.snakemake(*CONFIG, "--", "figures/ci/cifar-fc.png")
+    assert len(cache.read_bytes()) == len(content) + 1
+
+
+def test_without_images_and_network_the_rest_is_made(checkout: Checkout) -> None:
+    add_toy(checkout)
+    checkout.edit("config/scales/ci.yaml", "cifar10_default: synthetic", "cifar10_default: torchvision")
+    proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")  # nobody answers there
+    targets = ("figures/ci/cifar-fc.png", "figures/ci/toy.png")
+    done = checkout.snakemake(*CONFIG, "--", *targets, status=1, **proxies)
+    assert "CIFAR-10 cannot be downloaded" in done.stderr
+    assert "set LUCKMATTERS_CIFAR10 to a folder or zip of images or to a torchvision root" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (checkout.folder / targets[1]).exists()
+    assert not (checkout.folder / targets[0]).exists()
+    assert not (checkout.folder / "results/ci/datasets").exists()
+
+
+def test_images_of_a_source_are_used_and_named(checkout: Checkout, tmp_path: Path) -> None:
+    """The machine's own source, if it has one, else a folder made here."""
+    source = os.environ.get("LUCKMATTERS_CIFAR10") or make_images(tmp_path / "pictures", {"train": 60, "test": 20})
+    checkout.snakemake(*CONFIG, "--", "figures/ci/cifar-fc.json", LUCKMATTERS_CIFAR10=str(source))
+    data = json.loads((checkout.folder / "figures/ci/cifar-fc.json").read_text())["data"]
+    assert all(one.startswith("CIFAR-10, ") for one in data)
+    teacher = json.loads((checkout.folder / "results/ci/teachers/cifar-fc/run.json").read_text())
+    table = pd.read_parquet(checkout.folder / "results/ci/teachers/cifar-fc/table.parquet")
+    final = table.query("quantity == 'accuracy' and epoch == 2")["value"].tolist()
+    assert teacher["test_accuracy"] == final
+    # What was planned with a source is done when the source is gone; only synthetic images would be another plan.
+    checkout.edit("config/scales/ci.yaml", "cifar10_default: synthetic", "cifar10_default: torchvision")
+    assert checkout.planned(*CONFIG, "--", "figures/ci/cifar-fc.json") == {}
 
 
 def test_results_of_other_settings_are_refused_outside_snakemake_too(finished_copy: Checkout) -> None:
@@ -204,6 +262,36 @@ def test_a_killed_run_resumes_and_ends_with_the_undisturbed_numbers(tmp_path: Pa
     assert read_tables(killed) == read_tables(undisturbed)
     left = {path.name for path in (killed.folder / target).parent.iterdir()}
     assert left == {"table.parquet", "tensors.safetensors", "run.json"}
+
+
+def test_a_teachers_training_resumes_too(checkout: Checkout) -> None:
+    luckmatters = ("python", "-m", "luckmatters", "--scale", "ci")
+    checkout.edit("config/scales/ci.yaml", "checkpoint_seconds: 30.0", "checkpoint_seconds: 0.0")
+    checkout.run(*luckmatters, "prepare-cifar10")
+    checkout.run(*luckmatters, "pretrain-teacher", "cifar-fc")
+    folder = checkout.folder / "results/ci/teachers/cifar-fc"
+    expected = {name: (folder / name).read_bytes() for name in ("table.parquet", "tensors.safetensors")}
+    # As if killed after the first epoch: the checkpoint is there, the result is not.
+    program = """
+import sys
+from pathlib import Path
+from luckmatters import jobs
+from luckmatters.config import Project
+
+saved = jobs._save_checkpoint
+def save_and_die(*arguments):
+    saved(*arguments)
+    if arguments[1].epoch == 1:
+        sys.exit(9)
+jobs._save_checkpoint = save_and_die
+jobs.pretrain_teacher(Project(Path(), scale="ci"), "cifar-fc")
+"""
+    for path in folder.iterdir():
+        path.unlink()
+    checkout.run("python", "-c", program, status=9)
+    done = checkout.run(*luckmatters, "pretrain-teacher", "cifar-fc")
+    assert "resuming after epoch 1" in done.stderr
+    assert {name: (folder / name).read_bytes() for name in expected} == expected
 
 
 def test_a_damaged_checkpoint_is_not_used(checkout: Checkout) -> None:
