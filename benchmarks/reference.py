@@ -28,7 +28,10 @@ CONDITIONS = {
         {"threads_per_job: 1": "threads_per_job: 2", "seeds_per_job: 8": "seeds_per_job: 1"},
         {},
     ),
-    "no vector instructions": ({}, {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}),
+    "no vector instructions": (
+        {},
+        {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    ),
 }
 
 
