@@ -126,7 +126,7 @@ class Bundle:
             content = json.loads(path.read_bytes())
             dict(content["files"])
         except FileNotFoundError:
-            raise UserError(f"{path}: is missing; {self._remedy()}") from None
+            raise UserError(f"{path}: is missing; let snakemake run rule {self.rule}") from None
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{path}: is damaged; {self._remedy()}") from None
         return content

@@ -7,6 +7,7 @@ from pathlib import Path
 from luckmatters import __version__
 from luckmatters.errors import UserError
 
+AS_WRITTEN = " (nothing is reduced at this scale)"
 OVERRIDES = ("scale", "device", "results", "figures")
 
 
@@ -57,6 +58,8 @@ def dispatch(options: argparse.Namespace) -> None:
 
     project = Project(options.project, **{key: getattr(options, key) for key in OVERRIDES})
     if options.verb == "check":
+        for scale in project.scales:
+            Project(options.project, **{**{key: getattr(options, key) for key in OVERRIDES}, "scale": scale})
         print(describe(project))
     elif options.verb == "prepare-cifar10":
         from luckmatters import jobs
@@ -86,7 +89,10 @@ def describe(project) -> str:
     """Every experiment with its variants and seeds, one line each."""
     lines = [f"scale {project.scale_name}: {project.scale.purpose}"]
     for name, experiment in project.experiments.items():
-        lines.append(f"{name}: {experiment.question}")
+        published = (
+            "" if project.scale_name in experiment.scales or experiment.kind != "student-training" else AS_WRITTEN
+        )
+        lines.append(f"{name}: {experiment.question}{published}")
         for variant, (run, _) in project.variants(name).items():
             origin = "" if run.experiment == name else f" (from {run.experiment}/{run.variant})"
             lines.append(f"  {variant}: {len(run.seeds)} seeds{origin}")

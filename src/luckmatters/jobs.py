@@ -172,9 +172,10 @@ def _teacher_spec(project: Project, name: str, *, pretrained: bool) -> Teacher:
 
 
 def _device(project: Project) -> str:
-    """The device that trains. Raises UserError if this machine has none of that kind."""
+    """Set torch up for a job; the device that trains. Raises UserError if this machine has none of that kind."""
     import torch
 
+    torch.set_num_threads(project.scale.threads_per_job)  # as Snakemake does through the environment
     device = project.settings.device
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is asked for, but this machine has none that torch can use; set device to cpu")

@@ -1,31 +1,39 @@
 """Where a number comes from: code, libraries, machine."""
 
 import importlib.metadata
-import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 from luckmatters import __version__
 
+ROOT = Path(__file__).parents[2]  # of an editable installation, which the Makefile and environment.yml make
+PARTS = ("Snakefile", "workflow", "config", "data", "src")  # what results depend on
 LIBRARIES = ("torch", "numpy", "pandas", "scipy", "matplotlib", "seaborn", "snakemake")
 
 
 def provenance() -> dict:
-    """Code version and commit, Python and library versions, the number of threads that was set for torch."""
+    """Code version and commit, Python and library versions, the number of threads that torch may use."""
     return {
         "code": {"version": __version__, "commit": commit()},
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "threads": os.environ.get("OMP_NUM_THREADS") or "not set",
+        "threads": sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1,
     }
 
 
 def commit() -> str:
-    """The checkout's commit, marked if files differ from it; ``unknown`` outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    """The checkout's commit, marked if files differ from it or are new; ``unknown`` outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        head = git("rev-parse", "--short=12", "HEAD")
+        return head + "-dirty" * bool(
+            git("status", "--porcelain", "--", *(part for part in PARTS if (ROOT / part).exists()))
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done.stdout.strip()

@@ -87,7 +87,12 @@ def _sidecar(results: Results, published: Mapping[str, bytes] = MappingProxyType
         "question": results.experiment.question,
         "scale": results.scale,
         "variants": {
-            variant: {"run": f"{run.experiment}/{run.variant}", "seeds": run.seeds}
+            variant: {
+                "run": f"{run.experiment}/{run.variant}",
+                "seeds": run.seeds,
+                "settings": run.settings.model_dump(mode="json", exclude={"seeds"}),
+                "teacher": run.teacher.model_dump(mode="json", exclude_none=True),
+            }
             for variant, run in results.runs.items()
         },
         "config_hashes": sorted({manifest["config_hash"] for _, manifest in results.manifests}),
@@ -95,6 +100,7 @@ def _sidecar(results: Results, published: Mapping[str, bytes] = MappingProxyType
         "inputs": results.inputs | {f"data/published/{name}": artefacts.sha256(c) for name, c in published.items()},
         "made_with": distinct(manifest for _, manifest in results.manifests),
         "drawn_with": provenance(),
+        "reduced": results.experiment.scales.get(results.scale, {}).get("reduced", "nothing: the published settings"),
         "known": results.experiment.known,
         "chosen": results.experiment.chosen,
     }

@@ -37,10 +37,6 @@ class Results:
             rows = rows[rows[axis.replace("_", "-")] == label]
         return rows
 
-    def title(self, variant: str) -> str:
-        """A variant's labels, for a panel's title."""
-        return ", ".join(self.labels[variant].values()) or variant
-
     @cached_property
     def diverged(self) -> dict[str, int]:
         """How many seeds diverged, by variant; variants without any are left out."""

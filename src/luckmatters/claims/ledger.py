@@ -47,14 +47,15 @@ def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> J
     an effect has fewer seeds than the claim asks for.
     """
     effects, notes = {}, []
-    for experiment, function in CLAIMS[name].items():
+    for experiment, functions in CLAIMS[name].items():
         if experiment not in results:
             notes.append(f"{experiment} has no results")
             continue
-        try:
-            effects |= function(results[experiment])
-        except LacksDataError as error:
-            notes.append(f"{experiment}: {error}")
+        for function in functions:
+            try:
+                effects |= function(results[experiment])
+            except LacksDataError as error:
+                notes.append(f"{experiment}: {error}")
     if not set(effects) <= set(claim.checks) or not (notes or set(effects) == set(claim.checks)):
         raise UserError(
             f"config/claims.yaml: {name}.checks: has {', '.join(claim.checks)}; this claim has {', '.join(effects)}"

@@ -220,8 +220,10 @@ class Project:
         if not variants:
             raise UserError(f"config/experiments/{name}.yaml (scale {self.scale_name}): no variant is left to run")
         axes = next(iter(variants.values()))[1]
-        for axis in filter(None, (experiment.figure.rows, experiment.figure.columns)):
+        for axis in filter(None, (experiment.figure.rows, experiment.figure.columns, experiment.figure.compare)):
             choose(axis, axes, f"{where}: axis")
+        for label in experiment.figure.labels:
+            choose(label, {label for _, its in variants.values() for label in its.values()}, f"{where}.labels")
         for variant, file in experiment.figure.published.items():
             choose(variant, variants, f"{where}.published")
             files = (path.name for path in sorted((self.root / "data" / "published").glob("*.csv")))

@@ -84,9 +84,11 @@ class Training(Model):
         return self
 
 
-def _last_batch_has_a_spread(samples: int, batch: int) -> None:
-    """Raises ValueError if BatchNorm would be given a batch of one."""
-    if samples % batch == 1:
+def _batches_fit(samples: int, batch: int, *, batch_norm: bool) -> None:
+    """Raises ValueError if an epoch is smaller than a batch, or if BatchNorm would be given a batch of one."""
+    if batch > samples:
+        raise ValueError(f"a batch of {batch} is more than an epoch of {samples} samples; lower training.batch")
+    if batch_norm and samples % batch == 1:
         raise ValueError(
             f"the last batch would hold one sample, which BatchNorm cannot normalize: samples_per_epoch {samples}, "
             f"batch {batch}; change one of them"
@@ -138,9 +140,8 @@ class Teacher(Model):
             raise ValueError("batch_norm needs init pretrained: a random teacher has no running statistics")
         if self.pretraining:
             check_images(self.shape, self.outputs)
-            if self.batch_norm:
-                data, training = self.pretraining.data, self.pretraining.training
-                _last_batch_has_a_spread(data.samples_per_epoch, training.batch)
+            data, training = self.pretraining.data, self.pretraining.training
+            _batches_fit(data.samples_per_epoch, training.batch, batch_norm=self.batch_norm)
         return self
 
 
@@ -186,9 +187,8 @@ class StudentTraining(Model):
     seeds: Seeds
 
     @model_validator(mode="after")
-    def _batches_have_a_spread(self) -> "StudentTraining":
-        if self.student.batch_norm:
-            _last_batch_has_a_spread(self.data.samples_per_epoch, self.training.batch)
+    def _batches_fit(self) -> "StudentTraining":
+        _batches_fit(self.data.samples_per_epoch, self.training.batch, batch_norm=self.student.batch_norm)
         return self
 
 
@@ -213,15 +213,18 @@ LAYOUTS: dict[str, tuple[str, tuple[str, ...]]] = {
 class Figure(Model):
     """How an experiment is drawn: the layout is a module of luckmatters.figures, the rest its options.
 
-    rows, columns: axes of the grid whose labels are the rows and columns of panels; included_first: whether included
-    variants stand above the experiment's own; band: what is shaded around the
-    mean over seeds (their range, or one standard deviation); published: file of data/published for a variant;
+    rows, columns: axes of the grid whose labels are the rows and columns of panels; compare: an axis whose labels share
+    panels, told apart by line style; labels: how labels of the grid are written in the figure; included_first: whether
+    included variants stand above the experiment's own; band: what is shaded around the mean over seeds (their range, or
+    one standard deviation); published: file of data/published for a variant;
     published_note: said in the figure's footer, where the settings are not known to be the same.
     """
 
     layout: Name
     rows: Name | None = None
     columns: Name | None = None
+    compare: Name | None = None
+    labels: dict[Name, str] = {}
     included_first: bool = False
     band: Literal["range", "std"] = "range"
     published: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """Layout ``overlap-curves``: a row a variant; ρ̄ and r̄ over epochs (the paper's main figures).
 
-Where samples have labels, also the evaluation loss, and the students' accuracy with the teacher's.
+Variants that differ in the axis ``figure.compare`` alone share a row. Where samples have labels, also the evaluation
+loss, and the students' accuracy with the teacher's.
 """
 
 import matplotlib.pyplot as plt
@@ -10,12 +11,15 @@ from matplotlib.figure import Figure
 
 from luckmatters.figures.style import (
     BANDS,
+    LINES,
     NETWORK_QUANTITIES,
     QUANTITIES,
     curves,
     footer,
+    label_name,
     layer_legend,
     network_curve,
+    title,
 )
 from luckmatters.results import Results
 
@@ -23,38 +27,57 @@ from luckmatters.results import Results
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     """Rows: variants in the order of the grid; columns: ρ̄ and r̄ by layer, and what the whole network is worth."""
     options = results.experiment.figure
-    variants, band = list(results.runs), options.band
-    if options.included_first:
-        variants.sort(key=lambda variant: results.runs[variant].experiment == results.name)
+    rows, band = list(grouped(results).values()), options.band
     labelled = not results.select("accuracy").empty
     quantities = QUANTITIES | (NETWORK_QUANTITIES if labelled else {})
     figure, grid = plt.subplots(
-        len(variants), len(quantities), figsize=(10.8 if labelled else 7.2, 0.9 + 1.9 * len(variants)),
+        len(rows), len(quantities), figsize=(10.8 if labelled else 7.2, 1.2 + 1.9 * len(rows)),
         squeeze=False, layout="constrained",
     )  # fmt: skip
-    for row, variant in zip(grid, variants, strict=True):
-        for axes, (quantity, label) in zip(row, quantities.items(), strict=True):
-            rows = results.select(quantity)
-            rows = rows[rows["variant"] == variant]
-            if quantity in QUANTITIES:
-                reference = published.get(variant)
-                reference = None if reference is None else reference[reference["quantity"] == quantity]
-                curves(axes, rows, band=band, published=reference)
-            else:
-                network_curve(axes, rows, band=band)
-            axes.set_title(f"{results.title(variant)}: {label}", fontsize=8.5)
+    for panels, variants in zip(grid, rows, strict=True):
+        for axes, (quantity, label) in zip(panels, quantities.items(), strict=True):
+            for variant, line in zip(variants, LINES, strict=False):
+                panel(axes, results, variant, quantity, line, published.get(variant))
             limits(axes, quantity)
+            axes.set_title(title(results, variants[0], without=options.compare), fontsize=8.5)
+            axes.set_ylabel(label, fontsize=8)
             if quantity == "accuracy":
                 its = results.select("teacher_accuracy")
-                level_line(axes, its[its["variant"] == variant]["value"].mean(), "teacher")
+                level_line(axes, its[its["variant"].isin(variants)]["value"].mean(), "teacher")
             if quantity == "mean_rank":
                 level_line(axes, 0.5, "chance")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     layers = sorted(int(layer) for layer in results.select("correlation")["layer"].unique())
-    layer_legend(figure, layers, published=bool(published))
+    compared = dict.fromkeys(its[options.compare] for its in results.labels.values()) if options.compare else {}
+    layer_legend(figure, layers, published=bool(published), compared=[label_name(results, one) for one in compared])
     footer(figure, results, f"Mean over seeds; {BANDS[band][1]}.")
     return figure
+
+
+def grouped(results: Results) -> dict[tuple[str, ...], list[str]]:
+    """The variants of each row, by the labels that they share; included ones first if the file says so."""
+    options, rows = results.experiment.figure, {}
+    order = sorted(
+        results.runs, key=lambda one: options.included_first and results.runs[one].experiment == results.name
+    )
+    for variant in order:
+        shared = tuple(label for axis, label in results.labels[variant].items() if axis != options.compare)
+        rows.setdefault(shared, []).append(variant)
+    return rows
+
+
+def panel(
+    axes: Axes, results: Results, variant: str, quantity: str, line: object, published: pd.DataFrame | None
+) -> None:
+    """One variant's curves of one quantity."""
+    rows, band = results.select(quantity), results.experiment.figure.band
+    rows = rows[rows["variant"] == variant]
+    if quantity in QUANTITIES:
+        reference = None if published is None else published[published["quantity"] == quantity]
+        curves(axes, rows, band=band, published=reference, line=line)
+    else:
+        network_curve(axes, rows, band=band, line=line)
 
 
 def limits(axes: Axes, quantity: str) -> None:

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from luckmatters.figures.style import BANDS, QUANTITIES, curves, footer, layer_legend
+from luckmatters.figures.style import BANDS, QUANTITIES, curves, footer, label_name, layer_legend
 from luckmatters.results import Results
 
 
@@ -24,7 +24,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             axes, variant = grid[i, j], names.get((row, column))
-            axes.set_title(f"{column}, {row}", fontsize=8.5)
+            axes.set_title(f"{label_name(results, column)}\n{label_name(results, row)}", fontsize=8.5)
             if variant is None:
                 axes.text(
                     0.5, 0.5, "not run at\nthis scale", transform=axes.transAxes, ha="center", va="center", color="0.4"

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from luckmatters.figures.style import LAYER_COLORS, footer, layer_name
+from luckmatters.figures.style import LAYER_COLORS, footer, layer_name, title
 from luckmatters.results import Results
 
 BEFORE = "0.45"
@@ -28,7 +28,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
                 axes.plot(nodes.index + 1, nodes.to_numpy(), color=color, lw=0.4, alpha=0.2)
                 mean = lines.groupby("rank")["value"].mean()
                 axes.plot(mean.index + 1, mean, color=color, lw=2, ls="--" if epoch == 0 else "-")
-            axes.set_title(f"{results.title(variant)}: {layer_name(layer)}", fontsize=8.5)
+            axes.set_title(f"{title(results, variant)}\n{layer_name(layer)}", fontsize=8.5)
             axes.set_ylim(-0.02, 1.02)
         row[0].set_ylabel("correlation ρ")
     for axes in grid[-1]:
