@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from luckmatters.experiments.student_training import evaluate, train_epoch
 from luckmatters.science.data import Gaus
 from luckmatters.science.networks import initialize_students
+from luckmatters.science.shapes import training_operations
 from luckmatters.science.teachers import draw_teachers
 from luckmatters.science.training import Trainer
 
@@ -52,10 +53,8 @@ class Case:
         return [self.multiplier * width for width in self.widths] + [OUTPUTS]
 
     def operations(self) -> float:
-        """Floating-point operations of one step of one seed: forward, gradients of weights and of activations."""
-        sizes = [INPUTS, *self.shape]
-        products = [a * b for a, b in itertools.pairwise(sizes)]
-        return 2 * BATCH * (3 * sum(products) - products[0])
+        """Floating-point operations of one step of one seed."""
+        return BATCH * training_operations((INPUTS,), self.shape)
 
 
 SMALL, LARGE = (10, 15, 20, 25), (50, 75, 100, 125)

@@ -28,7 +28,7 @@ from luckmatters.experiments.student_training import train_epoch
 from luckmatters.science.data import Gaus
 from luckmatters.science.images import MEAN, PADDING, STD, Cifar10
 from luckmatters.science.networks import initialize_students
-from luckmatters.science.shapes import weight_shapes
+from luckmatters.science.shapes import training_operations
 from luckmatters.science.teachers import draw_teachers
 from luckmatters.science.training import Trainer
 from luckmatters.torchvision_shim import import_torchvision
@@ -42,16 +42,6 @@ def seconds(function: Callable[[], object]) -> float:
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
-
-
-def operations() -> float:
-    """Floating-point operations of one step of one seed: forward, gradients of weights and of activations."""
-    total, side = 0, IMAGE[1]
-    for index, shape in enumerate(weight_shapes(IMAGE, STUDENT, 3)):
-        side -= 2 if len(shape) == 4 else 0
-        positions = side**2 if len(shape) == 4 else 1
-        total += 2 * BATCH * positions * math.prod(shape) * (3 if index else 2)
-    return total
 
 
 def ours(batch_norm: bool) -> Callable[[], float]:
@@ -153,7 +143,7 @@ def main() -> None:
         rows = []
         for _ in range(chosen.rounds):
             fast, own = rate(), our()
-            rows.append((own, their() / own, operations() / own / fast))
+            rows.append((own, their() / own, BATCH * training_operations(IMAGE, STUDENT, 3) / own / fast))
         own, tight, share = (median(list(column)) for column in zip(*rows, strict=True))
         name = "with BatchNorm" if batch_norm else "without BatchNorm"
         print(f"| {name} | {own * 1e3:.2f} | {tight:.2f} | {share:.0%} |", flush=True)

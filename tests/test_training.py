@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 from oracle import Module, assert_same, sgd
+from torch.utils.flop_counter import FlopCounterMode
 
 from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.shapes import training_operations
 from luckmatters.science.training import Trainer, cross_entropy, learning_rate
 
 WIDTHS = [7, 5, 9, 4]
@@ -128,3 +130,12 @@ def test_state_returns_what_was_saved() -> None:
 def test_schedule_takes_the_latest_rate_that_has_begun() -> None:
     schedule = [(0, 0.1), (3, 0.01), (5, 0.001)]
     assert [learning_rate(schedule, epoch) for epoch in range(7)] == [0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+
+
+@SHAPES
+def test_operations_are_those_that_torch_counts(shape: dict) -> None:
+    module = Module(students([0], False, shape=shape), 0)
+    x = draw((5, inputs(shape)))
+    with FlopCounterMode(display=False) as counter:
+        module(x).sum().backward()
+    assert 5 * training_operations(**shape) == counter.get_total_flops()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def test_figures_carry_their_provenance(finished: Checkout) -> None:
         published = Project(ROOT, scale="ci").experiment(name).figure.published.values()
         assert {f"data/published/{file}" for file in published} <= set(origin["inputs"])
         with Image.open(folder / f"{name}.png") as picture:
-            assert json.loads(picture.text["Description"]) == origin
+            assert {**json.loads(picture.text["Description"]), "files": origin["files"]} == origin
             assert len(picture.convert("L").getcolors()) > 10  # not an empty page
         assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
@@ -198,6 +199,19 @@ def test_images_of_a_source_are_used_and_named(checkout: Checkout, tmp_path: Pat
     # What was planned with a source is done when the source is gone; only synthetic images would be another plan.
     checkout.edit("config/scales/ci.yaml", "cifar10_default: synthetic", "cifar10_default: torchvision")
     assert checkout.planned(*CONFIG, "--", "figures/ci/cifar-fc.json") == {}
+
+
+def test_verify_notices_any_altered_file(finished_copy: Checkout) -> None:
+    done = finished_copy.run("luckmatters", "--scale", "ci", "verify")
+    assert re.fullmatch(r"\d{3} files of scale ci are as they were made\n", done.stdout)
+    for file, culprit in (("claims.csv", "claims.json"), ("gaus-fc.png", "gaus-fc.json")):
+        path = finished_copy.folder / "figures" / "ci" / file
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        done = finished_copy.run("luckmatters", "--scale", "ci", "verify", status=2)
+        assert f"{file}: is truncated or altered" in done.stderr
+        assert f"delete figures/ci/{culprit}" in done.stderr
+        path.write_bytes(content)
 
 
 def test_results_of_other_settings_are_refused_outside_snakemake_too(finished_copy: Checkout) -> None:

@@ -143,4 +143,5 @@ class Bundle:
         return content
 
     def _remedy(self) -> str:
-        return f"delete {self.folder} and let snakemake rerun rule {self.rule}"
+        what = self.folder if self.manifest_name == MANIFEST else self.folder / self.manifest_name
+        return f"delete {what} and let snakemake rerun rule {self.rule}"

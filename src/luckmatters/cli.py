@@ -6,6 +6,7 @@ from pathlib import Path
 
 from luckmatters import __version__
 from luckmatters.errors import UserError
+from luckmatters.science.shapes import training_operations
 
 AS_WRITTEN = " (nothing is reduced at this scale)"
 OVERRIDES = ("scale", "device", "results", "figures")
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     verb("summary", "write an experiment's summary table", "experiment")
     verb("figure", "render an experiment's figure", "experiment")
     verb("claims", "judge every claim; write the ledger and print it")
+    verb("verify", "compare every result and figure with the checksum recorded when it was made")
     sub = verb("reference", "write an experiment's summary table to data/reference, where regression tests read it")
     sub.add_argument("experiment")
     return top
@@ -81,18 +83,30 @@ def dispatch(options: argparse.Namespace) -> None:
 
         if options.verb == "claims":
             print(reports.claims(project))
+        elif options.verb == "verify":
+            print(f"{reports.verify(project)} files of scale {project.scale_name} are as they were made")
         else:
             getattr(reports, options.verb)(project, options.experiment)
 
 
+def operations(run) -> float:
+    """Floating-point operations of training all seeds of a run."""
+    settings, teacher = run.settings, run.teacher
+    widths = [*(settings.student.multiplier * width for width in teacher.widths), teacher.outputs]
+    samples = settings.training.epochs * settings.data.samples_per_epoch * len(run.seeds)
+    return samples * training_operations(teacher.shape, widths, teacher.kernel)
+
+
 def describe(project) -> str:
-    """Every experiment with its variants and seeds, one line each."""
+    """Every experiment with its operations, and its variants with their seeds, one line each."""
     lines = [f"scale {project.scale_name}: {project.scale.purpose}"]
     for name, experiment in project.experiments.items():
         published = (
             "" if project.scale_name in experiment.scales or experiment.kind != "student-training" else AS_WRITTEN
         )
-        lines.append(f"{name}: {experiment.question}{published}")
+        own = [run for run in project.own_runs(name).values() if run.kind == "student-training"]
+        cost = f" [{sum(map(operations, own)) / 1e12:,.3g} TFLOP]" if own else ""
+        lines.append(f"{name}: {experiment.question}{published}{cost}")
         for variant, (run, _) in project.variants(name).items():
             origin = "" if run.experiment == name else f" (from {run.experiment}/{run.variant})"
             lines.append(f"  {variant}: {len(run.seeds)} seeds{origin}")

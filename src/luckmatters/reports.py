@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
@@ -23,16 +24,14 @@ def summary(project: Project, experiment: str) -> None:
     """Write an experiment's summary table, and its provenance beside it."""
     results = load(project, experiment)
     path = artefacts.summary_file(project.figures, experiment)
-    artefacts.write(path, summary_csv(results))
-    artefacts.write(path.with_suffix(".csv.json"), _sidecar(results))
+    _save({path: summary_csv(results)}, path.with_suffix(".csv.json"), _origin(results))
 
 
 def reference(project: Project, experiment: str) -> None:
     """Write an experiment's summary table, with its provenance, where regression tests compare new ones with it."""
     results = load(project, experiment)
     path = project.root / artefacts.reference_file(project.scale_name, experiment)
-    artefacts.write(path, summary_csv(results))
-    artefacts.write(path.with_suffix(".json"), _sidecar(results))
+    _save({path: summary_csv(results)}, path.with_suffix(".json"), _origin(results))
 
 
 def figure(project: Project, experiment: str) -> None:
@@ -43,15 +42,16 @@ def figure(project: Project, experiment: str) -> None:
     published = {variant: pd.read_csv(io.BytesIO(files[name])) for variant, name in options.published.items()}
     layout = importlib.import_module(f"luckmatters.figures.layouts.{options.layout.replace('-', '_')}")
     drawn = layout.draw(results, published)
-    title, origin = f"{experiment}: {results.experiment.question}", _sidecar(results, files)
-    paths = artefacts.figure_files(project.figures, experiment)
+    title, origin = f"{experiment}: {results.experiment.question}", _origin(results, files)
+    paths, rendered = artefacts.figure_files(project.figures, experiment), {}
     dates = {"CreationDate": None, "ModDate": None}  # the same input gives the same bytes
-    for kind, metadata in {"pdf": {"Title": title, "Subject": origin.decode(), **dates},
-                           "png": {"Title": title, "Description": origin.decode()}}.items():  # fmt: skip
+    text = _json(origin).decode()
+    for kind, metadata in {"pdf": {"Title": title, "Subject": text, **dates},
+                           "png": {"Title": title, "Description": text}}.items():  # fmt: skip
         buffer = io.BytesIO()
         drawn.savefig(buffer, format=kind, dpi=160, metadata=metadata)
-        artefacts.write(paths[kind], buffer.getvalue())
-    artefacts.write(paths["json"], origin)
+        rendered[paths[kind]] = buffer.getvalue()
+    _save(rendered, paths["json"], origin)
 
 
 def claims(project: Project) -> str:
@@ -62,16 +62,33 @@ def claims(project: Project) -> str:
     verdicts = judge_all(project, results)
     text = to_markdown(project, verdicts)
     files = artefacts.claims_files(project.figures)
-    artefacts.write(files["md"], text.encode())
-    artefacts.write(files["csv"], to_csv(verdicts))
     origin = {
         "scale": project.scale_name,
         "inputs": {path: checksum for one in results.values() for path, checksum in one.inputs.items()},
         "made_with": distinct(manifest for one in results.values() for _, manifest in one.manifests),
         "judged_with": provenance(),
     }
-    artefacts.write(files["json"], _json(origin))
+    _save({files["md"]: text.encode(), files["csv"]: to_csv(verdicts)}, files["json"], origin)
     return text
+
+
+def verify(project: Project) -> int:
+    """Compare every file of the scale in force with the checksum that was recorded when it was made.
+
+    Returns how many there are. Raises UserError for the first one that is missing or altered.
+    """
+    count = 0
+    for manifest in sorted(project.results.rglob(artefacts.MANIFEST)):
+        bundle = artefacts.Bundle(manifest.parent, "that makes it")
+        for name in bundle.manifest()["files"]:
+            bundle.read(name)
+            count += 1
+    for sidecar in sorted(project.figures.glob("*.json")):
+        bundle = artefacts.Bundle(project.figures, "that makes it", sidecar.name)
+        for name in bundle.manifest()["files"]:
+            bundle.read(name)
+            count += 1
+    return count
 
 
 def distinct(manifests: Iterable[dict]) -> list[dict]:
@@ -80,9 +97,9 @@ def distinct(manifests: Iterable[dict]) -> list[dict]:
     return list({repr(one): one for one in ({key: m.get(key) for key in keys} for m in manifests)}.values())
 
 
-def _sidecar(results: Results, published: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
-    """Provenance of a figure or table as JSON; published: the files of published curves that are drawn."""
-    content = {
+def _origin(results: Results, published: Mapping[str, bytes] = MappingProxyType({})) -> dict:
+    """Provenance of a figure or table; published: the files of published curves that are drawn."""
+    return {
         "experiment": results.name,
         "question": results.experiment.question,
         "scale": results.scale,
@@ -104,7 +121,11 @@ def _sidecar(results: Results, published: Mapping[str, bytes] = MappingProxyType
         "known": results.experiment.known,
         "chosen": results.experiment.chosen,
     }
-    return _json(content)
+
+
+def _save(files: Mapping[Path, bytes], sidecar: Path, origin: dict) -> None:
+    """Write files and, beside them, where they come from, with their checksums."""
+    artefacts.Bundle(sidecar.parent, "", sidecar.name).save({path.name: one for path, one in files.items()}, origin)
 
 
 def _json(content: dict) -> bytes:

@@ -28,3 +28,17 @@ def weight_shapes(inputs: Sequence[int], widths: Sequence[int], kernel: int | No
 def fan_in(shape: Sequence[int]) -> int:
     """How many inputs a node with weights of this shape (n_out, …) reads."""
     return math.prod(shape[1:])
+
+
+def training_operations(inputs: Sequence[int], widths: Sequence[int], kernel: int | None = None) -> int:
+    """Floating-point operations of one training step for one sample.
+
+    A multiplication and an addition for each weight and position; once forward, once for the gradient of the weights
+    and, above the lowest layer, once for that of the activations.
+    """
+    total, side = 0, inputs[-1]
+    for index, shape in enumerate(weight_shapes(inputs, widths, kernel)):
+        side -= len(shape) == 4 and kernel - 1
+        positions = side**2 if len(shape) == 4 else 1
+        total += 2 * positions * math.prod(shape) * (3 if index else 2)
+    return total
