@@ -17,6 +17,7 @@ import argparse
 import itertools
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 
 import torch
@@ -153,14 +154,13 @@ def main() -> None:
     data = Cifar10(images, labels, images, labels, count, True, BATCH)
     students = Trainer(initialize_students((3, 32, 32), [500, 750, 1000, 1250, 10], seeds=[0]))
     loader = DataLoader(Pictures(images), batch_size=BATCH, shuffle=True, num_workers=2, persistent_workers=True)
-    for _ in loader:  # the workers' start does not count
-        pass
+    deque(loader, maxlen=0)  # the workers' start does not count
     batches = [(x, torch.zeros(1, 10, x.shape[2])) for x in data.blocks([0], 0)]
     rows = []
     for number in range(chosen.rounds):
-        own = seconds(lambda epoch=number: list(data.blocks([0], epoch))) / count
+        own = seconds(lambda epoch=number: deque(data.blocks([0], epoch), maxlen=0)) / count
         training = seconds(lambda: [students.step(x, y, RATE) for x, y in batches]) / count
-        rows.append((own, seconds(lambda: [None for _ in loader]) / count / own, own / training))
+        rows.append((own, seconds(lambda: deque(loader, maxlen=0)) / count / own, own / training))
     own, usual_pipeline, share = (median(list(column)) for column in zip(*rows, strict=True))
     print(f"\nCIFAR-10 images: {own * 1e6:.1f} µs each; (c) / ours {usual_pipeline:.1f}; ", end="")
     print(f"{share:.1%} of the time of the steps on them (fully connected, 50-75-100-125 x10)")

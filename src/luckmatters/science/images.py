@@ -32,15 +32,17 @@ def crop_and_flip(crops: Tensor, image: Tensor, top: Tensor, left: Tensor, flip:
     crops: see above; image, top, left: integers, (B,); flip: bool, (B,).
     """
     mirrored_left = 2 * PADDING - left  # a mirrored crop is a crop of the mirrored image
-    return crops[image + flip * (len(crops) // 2), top, torch.where(flip, mirrored_left, left)]
+    index = image + flip * (len(crops) // 2), top, torch.where(flip, mirrored_left, left)
+    if crops.is_cpu:  # NumPy gathers blocks four times as fast
+        return torch.from_numpy(crops.numpy()[tuple(one.numpy() for one in index)])
+    return crops[index]
 
 
-def normalize(images: Tensor) -> Tensor:
+def normalize(images: Tensor, out: Tensor | None = None) -> Tensor:
     """Pixels (N, C, H, W), uint8, as samples (C·H·W, N), float32: in [0, 1], minus the channel's mean, over its std."""
-    scale = 1 / (255 * torch.tensor(STD, device=images.device))
-    shift = torch.tensor(MEAN, device=images.device) / torch.tensor(STD, device=images.device)
-    pixels = images.permute(1, 2, 3, 0).contiguous()  # as bytes, which are cheaper to move than floats
-    return pixels.float().mul_(scale.view(-1, 1, 1, 1)).sub_(shift.view(-1, 1, 1, 1)).flatten(0, 2)
+    mean, std = (torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (MEAN, STD))
+    pixels = images.float().mul_(1 / (255 * std)).sub_(mean / std).flatten(1)
+    return pixels.T.contiguous() if out is None else out.copy_(pixels.T)
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,12 @@ class Cifar10:
         draws = [self._draw(seed, epoch) for seed in seeds]
         for start in range(0, self.samples, self.batch):
             parts = [[one[start : start + self.batch] for one in draw] for draw in draws]
-            samples = [normalize(crop_and_flip(self._crops, *part)) for part in parts]
-            yield torch.stack(samples), torch.stack([self.train_labels[order] for order, *_ in parts])
+            samples = self._crops.new_empty(
+                len(seeds), self.train_images[0].numel(), len(parts[0][0]), dtype=torch.float32
+            )
+            for one, part in zip(samples, parts, strict=True):
+                normalize(crop_and_flip(self._crops, *part), out=one)
+            yield samples, torch.stack([self.train_labels[order] for order, *_ in parts])
 
     def blocks(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
         """One epoch's samples, a batch at a time."""

@@ -39,10 +39,6 @@ class BatchNorm:
         fields = [field.flatten() for field in (self.running_mean, self.running_var, self.weight, self.bias)]
         return torch.nn.functional.batch_norm(by_channel(x), *fields, eps=BATCH_NORM_EPS).view(x.shape)
 
-    def expand(self, seeds: int) -> "BatchNorm":
-        """The same for that many networks, if it was one's (else as it is)."""
-        return BatchNorm(*(field.expand(seeds, -1) for field in vars(self).values()))
-
 
 @dataclass
 class Networks:
@@ -67,26 +63,48 @@ class Networks:
         """Nodes of each layer, the output layer last."""
         return [weight.shape[1] for weight in self.weights]
 
+    def layers(self, x: Tensor) -> Iterator[Tensor]:
+        """Each layer's activations in evaluation mode, the output last, in its own shape (nodes or images).
+
+        x: samples (S or 1, n_in, N).
+        """
+        x = x.expand(self.seeds, -1, -1)
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = forward(weight, bias, x)
+            if index < len(self.weights) - 1:
+                x.relu_()
+                if self.norms:
+                    x = self.norms[index].evaluate(x)
+            yield x
+
     def activations(self, x: Tensor) -> list[Tensor]:
         """Every layer's activations for samples (S, n_in, N), in evaluation mode; the output, (S, n_out, N), last.
 
         Hidden layers are (S, n, P): P = N values of each node, or those at all positions of all samples. A single
         network serves any number of sample sets, a single set any number of networks.
         """
-        layers, size = [], max(self.seeds, len(x))
-        x = x.expand(size, -1, -1)
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = forward(weight.expand(size, *weight.shape[1:]), bias.expand(size, -1, -1), x)
-            if index < len(self.weights) - 1:
-                x.relu_()
-                if self.norms:
-                    x = self.norms[index].expand(size).evaluate(x)
-            layers.append(values(x, size))
-        return layers
+        sets = self._sets(x)
+        return [self._split(values(layer, self.seeds), sets) for layer in self.layers(self._joined(x, sets))]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Outputs (S, n_out, N) for samples (S, n_in, N), in evaluation mode."""
-        return self.activations(x)[-1]
+        """Outputs (S, n_out, N) for samples (S, n_in, N), in evaluation mode; as above."""
+        sets = self._sets(x)
+        *_, output = self.layers(self._joined(x, sets))
+        return self._split(output, sets)
+
+    def _sets(self, x: Tensor) -> int:
+        """How many sample sets a single network serves."""
+        return len(x) if self.seeds == 1 else 1
+
+    @staticmethod
+    def _joined(x: Tensor, sets: int) -> Tensor:
+        """Several sample sets (sets, n_in, N) as a single one, (1, n_in, sets · N)."""
+        return x.transpose(0, 1).flatten(1)[None] if sets > 1 else x
+
+    @staticmethod
+    def _split(x: Tensor, sets: int) -> Tensor:
+        """The inverse for nodes, (1, n, sets · P) -> (sets, n, P)."""
+        return x[0].unflatten(1, (sets, -1)).transpose(0, 1) if sets > 1 else x
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Every parameter and running statistic under a stable name."""
@@ -116,6 +134,17 @@ class Networks:
     def select(self, seeds: Sequence[int]) -> "Networks":
         """The networks at these positions of the seed axis, copied."""
         return self.from_state({name: tensor[list(seeds)] for name, tensor in self.named_tensors()})
+
+    def each(self) -> list["Networks"]:
+        """The S networks one by one, sharing memory with these."""
+        return [
+            Networks(
+                [weight[seed : seed + 1] for weight in self.weights],
+                [bias[seed : seed + 1] for bias in self.biases],
+                [BatchNorm(*(field[seed : seed + 1] for field in vars(norm).values())) for norm in self.norms],
+            )
+            for seed in range(self.seeds)
+        ]
 
     def finite(self) -> Tensor:
         """Which of the S networks have nothing but finite parameters; shape (S,), bool."""
