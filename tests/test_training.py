@@ -29,13 +29,19 @@ def inputs(shape: dict) -> int:
     return math.prod(shape["inputs"])
 
 
-@SHAPES
+@pytest.mark.parametrize(
+    ("shape", "grouped"),
+    [(FULL, False), (CONV, False), (CONV, True)],
+    ids=["fully-connected", "convolutional", "convolutional-groups"],
+)
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_steps_equal_autograd_in_float64(shape: dict, batch_norm: bool) -> None:
+def test_steps_equal_autograd_in_float64(shape: dict, grouped: bool, batch_norm: bool) -> None:
     networks = students([3, 1, 4], batch_norm, shape=shape)
     x, y = draw((12, 3, inputs(shape), 16), 1), draw((12, 3, 4, 16), 2)
     modules = [Module(networks, seed) for seed in range(3)]
     trainer = Trainer(networks)
+    if grouped:
+        trainer._in_turn = []  # as on CUDA
     sizes = [16] * 11 + [10]  # an epoch's last batch may be smaller
     for step, size in enumerate(sizes):
         trainer.step(x[step, ..., :size], y[step, ..., :size], lr=0.3)
