@@ -43,9 +43,9 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
             axes.set_ylabel(label, fontsize=8)
             if quantity == "accuracy":
                 its = results.select("teacher_accuracy")
-                level_line(axes, its[its["variant"].isin(variants)]["value"].mean(), "teacher")
+                level_line(axes, its[its["variant"].isin(variants)]["value"].mean(), "teacher", above=True)
             if quantity == "mean_rank":
-                level_line(axes, 0.5, "chance")
+                level_line(axes, 0.5, "chance", above=False)
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     layers = sorted(int(layer) for layer in results.select("correlation")["layer"].unique())
@@ -90,10 +90,10 @@ def limits(axes: Axes, quantity: str) -> None:
         axes.set_ylim(bottom=0)
 
 
-def level_line(axes: Axes, level: float, name: str) -> None:
-    """A dotted line at a level, with its name under it."""
+def level_line(axes: Axes, level: float, name: str, *, above: bool) -> None:
+    """A dotted line at a level, with its name above or below, on the side where the curves are not."""
     axes.axhline(level, color="0.4", lw=0.8, ls=":")
-    axes.text(
-        0.985, level - 0.03 * (axes.get_ylim()[1] - axes.get_ylim()[0]), name,
-        transform=axes.get_yaxis_transform(), ha="right", va="top", fontsize=7,
+    axes.annotate(
+        name, (0.985, level), xycoords=axes.get_yaxis_transform(), xytext=(0, 2 if above else -2),
+        textcoords="offset points", ha="right", va="bottom" if above else "top", fontsize=7,
     )  # fmt: skip
