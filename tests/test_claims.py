@@ -10,7 +10,7 @@ from conftest import ROOT
 from scipy import stats
 
 from luckmatters.claims.ledger import FAILS, HOLDS, OPEN, judge, judge_all, outcome, to_frame, to_markdown
-from luckmatters.claims.overlap import CLAIMS, gap_closed
+from luckmatters.claims.overlap import CLAIMS, gap_closed, same_rate
 from luckmatters.claims.statistics import Effect, log_spread_ratio, mean_effect
 from luckmatters.config import Project
 from luckmatters.results import Results
@@ -37,7 +37,7 @@ def make(
     columns = ["variant", "seed", "epoch", "layer", "quantity", "value", *next(iter(labels.values()))]
     table = pd.DataFrame(rows, columns=columns).astype({"layer": "Int64"})
     runs = {variant: run for variant, (run, _) in PROJECT.variants(name).items()}
-    return Results(name, PROJECT.experiment(name), "paper", table, runs, labels, [], {})
+    return Results(name, PROJECT.experiment(name), "paper", table, runs, labels, [], {}, {})
 
 
 def rising(start: float, end: float, epoch: int, seed: int) -> float:
@@ -58,8 +58,9 @@ def falling_rank(labels: dict[str, str], layer: int, epoch: int, seed: int) -> f
 
 
 def networks_as_published(labels: dict[str, str], layer: int, epoch: int, seed: int) -> float:
-    """Conv and CIFAR-10: all layers grow, with BatchNorm sooner but in the end no more."""
-    return rising(0.4 - 0.03 * layer, 0.7, min(epoch * (2 if labels["batch-norm"] == "bn" else 1), 12), seed)
+    """Conv and CIFAR-10: all layers grow, with BatchNorm sooner but in the end less."""
+    speed, end = (2, 0.69) if labels["batch-norm"] == "bn" else (1, 0.7)
+    return rising(0.4 - 0.03 * layer, end, min(epoch * speed, 12), seed)
 
 
 def accuracy_as_published(labels: dict[str, str], epoch: int, seed: int) -> dict[str, float]:
@@ -114,6 +115,52 @@ def test_students_that_stay_behind_their_teacher_fail_their_check() -> None:
     assert found == {
         "fc-reaches": HOLDS, "conv-reaches": FAILS, "bn-improves-rank": FAILS, "bn-not-overlap": FAILS,
     }  # fmt: skip
+
+
+def test_batch_norm_is_judged_only_where_the_learning_rate_is_the_same() -> None:
+    def conv_differs(labels, layer, epoch, seed):
+        return 0.4 if labels["network"] == "conv" else rank_as_published(labels, layer, epoch, seed)
+
+    results = make("cifar-conv", networks_as_published, conv_differs, accuracy=accuracy_as_published)
+    assert same_rate(results, ("fc", "conv")) == ["fc"]  # at the paper scale
+    assert outcomes("cifar-students", "cifar-conv", results)["bn-improves-rank"] == HOLDS
+    everywhere = replace(results, runs=dict.fromkeys(results.runs, results.runs["fc-bn"]))
+    assert outcomes("cifar-students", "cifar-conv", everywhere)["bn-improves-rank"] != HOLDS
+    rates = {"fc-bn": results.runs["conv-bn"], "conv-bn": results.runs["conv-bn"]}
+    nowhere = replace(results, runs=results.runs | rates)
+    assert set(outcomes("cifar-students", "cifar-conv", nowhere)) == {"fc-reaches", "conv-reaches"}
+
+
+@pytest.mark.parametrize("odd", ["fc", "conv"])
+def test_every_check_on_both_kinds_notices_either(odd: str) -> None:
+    def shrinks(labels, layer, epoch, seed):
+        return rising(0.5, 0.4 if labels["network"] == odd else 0.9, epoch, seed)
+
+    def behind_chance(labels, layer, epoch, seed):
+        return 0.6 if labels["network"] == odd else 0.1
+
+    results = make("cifar-conv", shrinks, behind_chance)
+    assert outcomes("recovery", "cifar-conv", results) == {"cifar-grows": FAILS}
+    assert outcomes("luck-keeps", "cifar-conv", results) == {"cifar-ahead": FAILS}
+
+
+@pytest.mark.parametrize("odd", ["fc", "conv"])
+def test_stalls_are_told_apart_by_network(odd: str) -> None:
+    def stalls(labels, layer, epoch, seed):
+        stalled = labels["data"] == "finite" and labels["network"] == odd
+        return rising(0.4, 0.8, min(epoch, 4) if stalled else epoch, seed)
+
+    found = outcomes("finite-stalls", "finite-data", make("finite-data", stalls))
+    prefix = "conv-" if odd == "conv" else ""
+    other = "" if odd == "conv" else "conv-"
+    assert (found[f"{prefix}behind"], found[f"{prefix}grows-less"]) == (HOLDS, HOLDS)
+    assert HOLDS not in (found[f"{other}behind"], found[f"{other}grows-less"])
+
+
+def test_an_experiment_without_the_variants_is_not_judged() -> None:
+    results = make("gaus-conv", networks_as_published, rank_as_published)
+    only_fc = replace(results, table=results.table[results.table["network"] == "fc"])
+    assert outcomes("recovery", "gaus-conv", only_fc) == {}
 
 
 def test_conv_checks_look_at_conv_alone() -> None:

@@ -73,6 +73,14 @@ def test_an_epoch_has_different_images_with_their_labels(augment: bool) -> None:
     assert [x.shape[2] for x in data.blocks([0], 0)] == [32, 32, 32, 4]
 
 
+def test_training_images_are_cropped_and_flipped_as_drawn() -> None:
+    data = cifar10()
+    samples, _ = epoch(data, [7], 1)
+    expected = crop_and_flip(crops(data.train_images), *data._draw(7, 1))
+    assert torch.equal(samples[0], normalize(expected))
+    assert not torch.equal(samples[0], normalize(data.train_images[data._draw(7, 1)[0]]))
+
+
 @pytest.mark.parametrize("augment", [False, True])
 def test_a_seeds_samples_do_not_depend_on_the_batch_of_seeds(augment: bool) -> None:
     together, alone = (epoch(cifar10(augment=augment), seeds, 2) for seeds in ([0, 1, 2], [1]))

@@ -31,7 +31,7 @@ def test_every_reference_belongs_to_an_experiment() -> None:
 def test_the_tolerances_would_notice_a_change() -> None:
     """In most variants a change of a tenth of what training brings would not pass for rounding."""
     noticed = []
-    for name in ("gaus-fc", "over-param", "teacher-size", "separation"):
+    for name in ("gaus-fc", "gaus-conv", "cifar-fc", "cifar-conv", "over-param", "teacher-size", "separation"):
         reference = pd.read_csv(ROOT / reference_file("ci", name)).query("quantity == 'correlation'")
         spread = SPREAD.query("quantity == 'correlation'").set_index(["experiment", "variant"])["difference"]
         for variant, rows in reference.groupby("variant"):

@@ -216,6 +216,23 @@ def test_verify_notices_any_altered_file(finished_copy: Checkout) -> None:
         path.write_bytes(content)
 
 
+def test_nothing_to_verify_is_no_success(checkout: Checkout) -> None:
+    done = checkout.run("luckmatters", "--scale", "ci", "verify", status=2)
+    assert "hold no results to verify" in done.stderr
+
+
+def test_too_few_images_are_one_line(finished_copy: Checkout) -> None:
+    finished_copy.edit("config/experiments/cifar-fc.yaml", "evaluation_samples: 100}", "evaluation_samples: 500}")
+    done = finished_copy.run("luckmatters", "--scale", "ci", "train", "cifar-fc", "bn", status=2)
+    assert "500 evaluation images are asked for, but there are 400; lower samples_per_epoch or" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_edited_decoder_reads_the_images_again(finished_copy: Checkout) -> None:
+    finished_copy.append("src/luckmatters/cifar10.py", "\n# edited\n")
+    assert finished_copy.planned(*CONFIG)["prepare_cifar10"] == 1
+
+
 def test_results_of_other_settings_are_refused_outside_snakemake_too(finished_copy: Checkout) -> None:
     finished_copy.edit("config/experiments/gaus-fc.yaml", "rate: 0.1}", "rate: 0.2}")
     for verb in (("figure", "gaus-fc"), ("claims",), ("measure", "rank-profile", "bn")):

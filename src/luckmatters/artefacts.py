@@ -103,6 +103,10 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+class AlteredError(UserError):
+    """A file is not what was written."""
+
+
 @dataclass(frozen=True)
 class Bundle:
     """Files in a folder with one manifest; ``rule`` is the Snakemake rule that makes them, named in errors."""
@@ -132,14 +136,16 @@ class Bundle:
         return content
 
     def read(self, name: str) -> bytes:
-        """A file's content. Raises UserError if it is missing, truncated or altered."""
+        """A file's content. Raises UserError if it is missing, AlteredError if it is truncated or altered."""
         path, expected = self.folder / name, self.manifest()["files"].get(name)
         try:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}); {self._remedy()}") from None
         if sha256(content) != expected:
-            raise UserError(f"{path}: is truncated or altered (its checksum is not the recorded one); {self._remedy()}")
+            raise AlteredError(
+                f"{path}: is truncated or altered (its checksum is not the recorded one); {self._remedy()}"
+            )
         return content
 
     def _remedy(self) -> str:

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 from luckmatters import __version__
+from luckmatters.config.load import OVERRIDES
 from luckmatters.errors import UserError
 from luckmatters.science.shapes import training_operations
 
 AS_WRITTEN = " (nothing is reduced at this scale)"
-OVERRIDES = ("scale", "device", "results", "figures")
 
 
 def parser() -> argparse.ArgumentParser:

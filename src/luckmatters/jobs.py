@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from luckmatters import artefacts
-from luckmatters.artefacts import TABLE, TENSORS, Bundle
+from luckmatters.artefacts import TABLE, TENSORS, AlteredError, Bundle
 from luckmatters.config import Project, Run
 from luckmatters.config.files import choose
 from luckmatters.config.load import config_hash
@@ -87,20 +87,21 @@ def pretrain_teacher(project: Project, name: str) -> None:
     training = spec.pretraining.training
     images, image_sums, description = _images(project)
     data = _data(spec.pretraining.data, spec.shape, training.batch, images, device, f"teacher {name}")
-    settings = spec.model_dump(mode="json", exclude_none=True)
+    settings = spec.model_dump(mode="json", exclude_none=True, exclude={"reduced", "published_accuracy"})
     identity = {"settings": settings, "device": device, "inputs": image_sums}
-    state, seconds = _advance(
-        project,
-        teacher_bundle(project, name),
-        identity,
-        lambda resume: teacher_training.train(spec, data, device=device, resume=resume),
-        training.epochs,
-        f"teacher {name}",
-    )
+    try:
+        state, seconds = _advance(
+            project,
+            teacher_bundle(project, name),
+            identity,
+            lambda resume: teacher_training.train(spec, data, device=device, resume=resume),
+            training.epochs,
+            f"teacher {name}",
+        )
+    except FloatingPointError as error:
+        raise UserError(f"config/teachers.yaml: {name}.pretraining.training.learning_rate: {error}; lower it") from None
     result = teacher_training.finish(range(spec.count), state)
     final = result.table.query("quantity == 'accuracy' and epoch == @training.epochs")["value"]
-    if final.isna().any():
-        raise UserError(f"config/teachers.yaml: {name}.pretraining: training diverged; lower its learning_rate")
     print(f"teacher {name}: test accuracy {final.mean():.2%}", file=sys.stderr, flush=True)
     manifest = {
         "teacher": name, **identity, "data": description, "test_accuracy": final.tolist(),
@@ -210,9 +211,9 @@ def _images(project: Project) -> tuple[dict, dict[str, str], str]:
     bundle = cifar10_bundle(project)
     try:
         content = bundle.read(TENSORS)
-    except UserError:
-        (bundle.folder / TENSORS).unlink(missing_ok=True)  # so that the next run of snakemake makes it again
-        raise
+    except AlteredError as error:
+        (bundle.folder / TENSORS).unlink()  # so that the next run of snakemake makes it again
+        raise UserError(f"{error}; it has been removed, start again") from None
     return _unpack(content), {"datasets/cifar10": artefacts.sha256(content)}, bundle.manifest()["data"]
 
 

@@ -136,7 +136,8 @@ class Plan:
     def teacher_hash(self, wildcards: Wildcards) -> str:
         """Changes with a teacher's settings."""
         name = choose(wildcards.teacher, self.project.teachers, "teacher")
-        return artefacts.sha256(self.project.teachers[name].model_dump_json().encode())
+        shown = {"reduced", "published_accuracy"}
+        return artefacts.sha256(self.project.teachers[name].model_dump_json(exclude=shown).encode())
 
     def config_hash(self, wildcards: Wildcards) -> str:
         """Changes with any setting that a run's numbers depend on, and with nothing else."""
@@ -154,4 +155,5 @@ class Plan:
         """Changes with what an experiment's outputs show besides numbers: variants, labels, options, texts."""
         variants = {name: labels for name, (_, labels) in self.project.variants(wildcards.experiment).items()}
         shown = self.project.experiment(wildcards.experiment).model_dump_json(exclude={"claims", "scales", "grid"})
+        shown += repr(self.project.reduced(wildcards.experiment))
         return artefacts.sha256(repr((variants, shown)).encode())

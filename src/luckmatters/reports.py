@@ -11,6 +11,7 @@ import pandas as pd
 
 from luckmatters import artefacts
 from luckmatters.config import Project
+from luckmatters.errors import UserError
 from luckmatters.provenance import provenance
 from luckmatters.results import Results, is_complete, load, summarize
 
@@ -88,6 +89,8 @@ def verify(project: Project) -> int:
         for name in bundle.manifest()["files"]:
             bundle.read(name)
             count += 1
+    if not count:
+        raise UserError(f"{project.results} and {project.figures}: hold no results to verify; run snakemake first")
     return count
 
 
@@ -117,7 +120,7 @@ def _origin(results: Results, published: Mapping[str, bytes] = MappingProxyType(
         "inputs": results.inputs | {f"data/published/{name}": artefacts.sha256(c) for name, c in published.items()},
         "made_with": distinct(manifest for _, manifest in results.manifests),
         "drawn_with": provenance(),
-        "reduced": results.experiment.scales.get(results.scale, {}).get("reduced", "nothing: the published settings"),
+        "reduced": results.reduced,
         "known": results.experiment.known,
         "chosen": results.experiment.chosen,
     }

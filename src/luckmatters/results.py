@@ -18,7 +18,7 @@ class Results:
 
     table: columns variant, one a grid axis, seed, epoch, layer, quantity, value (and what the kind adds);
     runs: the run behind each variant; manifests: of every job read, with its variant; inputs: checksums of
-    all files read.
+    all files read; reduced: what the scale changes, by the experiment or teacher that says so.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Results:
     labels: dict[str, dict[str, str]]
     manifests: list[tuple[str, dict]]
     inputs: dict[str, str]
+    reduced: dict[str, str]
 
     def select(self, quantity: str, **labels: str) -> pd.DataFrame:
         """Rows of a quantity where every named axis has the given label (``batch_norm="bn"`` for axis batch-norm)."""
@@ -70,7 +71,17 @@ def load(project: Project, name: str) -> Results:
             manifests.append((variant, bundle.manifest()))
             inputs[str(bundle.folder / TABLE)] = sha256(content)
     table = pd.concat(frames, ignore_index=True)
-    return Results(name, project.experiment(name), project.scale_name, table, runs, labels, manifests, inputs)
+    return Results(
+        name,
+        project.experiment(name),
+        project.scale_name,
+        table,
+        runs,
+        labels,
+        manifests,
+        inputs,
+        project.reduced(name),
+    )
 
 
 def summarize(results: Results) -> pd.DataFrame:

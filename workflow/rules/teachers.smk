@@ -3,6 +3,8 @@
 
 # From its source (config/config.yaml: cifar10, or LUCKMATTERS_CIFAR10), decoded once.
 rule prepare_cifar10:
+    input:
+        code=closure("cifar10"),
     output:
         **PLAN.cifar10(),
     log:

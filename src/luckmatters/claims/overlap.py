@@ -5,7 +5,7 @@ threshold that config/claims.yaml gives it. A seed that diverged is NaN and drop
 effect's number of seeds shrinks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,13 @@ LONG_RUN = 10
 
 
 def curves(results: Results, quantity: str = "correlation", **labels: str) -> list[pd.DataFrame]:
-    """A quantity of each variant that has the labels: index (seed, epoch), a column a layer."""
+    """A quantity of each variant that has the labels: index (seed, epoch), a column a layer.
+
+    Raises LacksDataError if there is no such variant.
+    """
     rows = results.select(quantity, **labels)
+    if rows.empty:
+        raise LacksDataError(f"{results.name} has no variant with {labels}")
     return [
         part.pivot(index=["seed", "epoch"], columns="layer", values="value").sort_index()
         for _, part in rows.groupby("variant", sort=False)
@@ -197,8 +202,17 @@ def finite_stalls(table: Results) -> Effects:
     return {"behind": fc[0], "grows-less": fc[1], "conv-behind": conv[0], "conv-grows-less": conv[1]}
 
 
-def cifar_students(table: Results) -> Effects:
-    """Final accuracy against the teacher's on the same images; what BatchNorm does to r̄ and to the growth of ρ̄."""
+def same_rate(table: Results, networks: Iterable[str]) -> list[str]:
+    """The kinds of network that were trained with and without BatchNorm at the same learning rate."""
+    rates = {
+        (its["network"], its["batch-norm"]): table.runs[variant].settings.training.learning_rate
+        for variant, its in table.labels.items()
+    }
+    return [network for network in networks if rates.get((network, "bn")) == rates.get((network, "no-bn"))]
+
+
+def cifar_accuracy(table: Results) -> Effects:
+    """Final accuracy against the teacher's on the same images."""
     reached = {
         network: smallest(
             [
@@ -211,20 +225,22 @@ def cifar_students(table: Results) -> Effects:
         )
         for network in ("fc", "conv")
     }
+    return {"fc-reaches": reached["fc"], "conv-reaches": reached["conv"]}
+
+
+def cifar_batch_norm(table: Results) -> Effects:
+    """What BatchNorm does to r̄ and to the growth of ρ̄, at the same learning rate."""
     ranks, growths = [], []
-    for network in ("fc", "conv"):
+    for network in same_rate(table, ("fc", "conv")):
         without, with_norm = (
             on_the_way(curve(table, "mean_rank", network=network, batch_norm=norm)) for norm in ("no-bn", "bn")
         )
         ranks.append(mean_over_layers(without - with_norm))
         plain, normed = (curve(table, network=network, batch_norm=norm) for norm in ("no-bn", "bn"))
         growths.append(mean_over_layers((at_end(plain) - at(plain, 0)) - (at_end(normed) - at(normed, 0))))
-    return {
-        "fc-reaches": reached["fc"],
-        "conv-reaches": reached["conv"],
-        "bn-improves-rank": smallest(ranks),
-        "bn-not-overlap": smallest(growths),
-    }
+    if not ranks:
+        raise LacksDataError("no kind of network has the same learning rate with and without BatchNorm")
+    return {"bn-improves-rank": smallest(ranks), "bn-not-overlap": smallest(growths)}
 
 
 # Of each claim: its experiments, and the functions that give the effects found in each.
@@ -247,5 +263,5 @@ CLAIMS: dict[str, dict[str, list[Callable[[Results], Effects]]]] = {
     "small-teacher-faster": {"teacher-size": [small_teacher_faster]},
     "over-param-helps": {"over-param": [over_param_helps]},
     "finite-stalls": {"finite-data": [finite_stalls]},
-    "cifar-students": {"cifar-conv": [cifar_students]},
+    "cifar-students": {"cifar-conv": [cifar_accuracy, cifar_batch_norm]},
 }

@@ -12,6 +12,7 @@ from luckmatters.config.files import choose, read_yaml, validate
 from luckmatters.config.schema import (
     KINDS,
     LAYOUTS,
+    MOST_COMPARED,
     NAME,
     Claim,
     Experiment,
@@ -23,6 +24,7 @@ from luckmatters.config.schema import (
 )
 from luckmatters.errors import UserError
 
+OVERRIDES = ("scale", "device", "results", "figures")  # keys of config/config.yaml that a command line may give
 RESERVED = ("claims", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
 COLUMNS = ("variant", "seed", "epoch", "layer", "node", "rank", "quantity", "value")
 
@@ -39,6 +41,8 @@ class Project:
         self.root = root
         config = root / "config"
         given = {key: value for key, value in overrides.items() if value is not None}
+        for key in given:
+            choose(key, OVERRIDES, "command line (--config or an option)")
         self.settings = validate(Settings, read_yaml(config / "config.yaml") | given, self._at("config.yaml"))
         self.scales = {
             path.stem: validate(Scale, read_yaml(path), self._at(f"scales/{path.name}"))
@@ -98,6 +102,18 @@ class Project:
             found[name] = (run, include.labels)
         return found
 
+    def reduced(self, experiment: str) -> dict[str, str]:
+        """What the scale in force changes in what an experiment draws, by the experiment or teacher that says so."""
+        runs = [run for run, _ in self.variants(experiment).values()]
+        sources = {run.source or run.experiment: None for run in runs}
+        said = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}
+        said |= {
+            f"teacher {run.settings.teacher.name}": run.teacher.reduced
+            for run in runs
+            if run.kind == "student-training"
+        }
+        return {name: text for name, text in said.items() if text}
+
     @property
     def claimed_experiments(self) -> list[str]:
         """The experiments that a claim names, sorted."""
@@ -121,8 +137,11 @@ class Project:
         for name, entry in read_yaml(self.root / "config" / file).items():
             where = f"{self._at(file)}: {name}"
             if scaled and isinstance(entry, dict):
+                said = (entry.get("scales") or {}).get(self.scale_name)
                 entry = self._at_scale(entry, where)
                 entry.pop("scales", None)
+                if said:
+                    entry["reduced"] = said["reduced"]
             entries[name] = validate(model, entry, where)
         return entries
 
@@ -222,6 +241,12 @@ class Project:
         axes = next(iter(variants.values()))[1]
         for axis in filter(None, (experiment.figure.rows, experiment.figure.columns, experiment.figure.compare)):
             choose(axis, axes, f"{where}: axis")
+        if experiment.figure.compare:
+            compared = {its[experiment.figure.compare] for _, its in variants.values()}
+            if len(compared) > MOST_COMPARED:
+                raise UserError(
+                    f"{where}.compare: at most {MOST_COMPARED} labels can share a panel, got {len(compared)}"
+                )
         for label in experiment.figure.labels:
             choose(label, {label for _, its in variants.values() for label in its.values()}, f"{where}.labels")
         for variant, file in experiment.figure.published.items():
@@ -263,5 +288,6 @@ def config_hash(run: Run) -> str:
     )
     content["settings"].pop("seeds", None)
     if "teacher" in content:
-        content["teacher"].pop("count")
+        for key in ("count", "reduced", "published_accuracy"):
+            content["teacher"].pop(key, None)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

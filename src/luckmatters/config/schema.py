@@ -112,7 +112,9 @@ class Teacher(Model):
     init: Literal["separated", "no_sep", "pretrained"]
     batch_norm: bool = False
     pretraining: Pretraining | None = None
+    published_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
     count: Positive
+    reduced: str | None = None  # what the scale in force changes; set by the loader
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -202,6 +204,7 @@ class RankProfile(Model):
 KINDS: dict[str, type[Model]] = {"student-training": StudentTraining, "rank-profile": RankProfile}
 
 
+MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
 # Which kind of experiment a layout draws, and which options it cannot do without.
 LAYOUTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "overlap-curves": ("student-training", ()),

@@ -17,7 +17,8 @@ from luckmatters.science.training import Trainer, learning_rate
 
 Data = Gaus | Cifar10
 WHOLE_NETWORK = ("loss", "accuracy", "teacher_accuracy")
-EVALUATION_FLOATS = 2**24  # activations of a layer that an evaluation may hold at once: 64 MiB
+# Activations of a layer that an evaluation may hold at once: 64 MiB of each layer on a CPU, 1 GiB on a graphics card.
+EVALUATION_FLOATS = 2**24
 
 
 def data_source(
@@ -30,6 +31,9 @@ def data_source(
     """
     if settings.kind == "gaus":
         return Gaus(math.prod(inputs), settings.std, settings.samples_per_epoch, settings.infinite, batch, device)
+    if settings.evaluation_samples > len(images["test_images"]):
+        have = len(images["test_images"])
+        raise ValueError(f"{settings.evaluation_samples} evaluation images are asked for, but there are {have}")
     on_device = {name: tensor.to(device) for name, tensor in images.items()}
     return Cifar10(**on_device, samples=settings.samples_per_epoch, augment=settings.augment, batch=batch)
 
@@ -107,7 +111,10 @@ def overlaps(
     seeds, layers = max(teachers.seeds, students.seeds, len(x)), len(students.weights) - 1
     gathered, sums = [Overlap() for _ in range(layers)], {}
     widest = max(weight.shape[1] for weight in students.weights)
-    part = max(1, EVALUATION_FLOATS // (seeds * (x.shape[1] if students.weights[0].dim() > 3 else 1) * widest))
+    lowest = students.weights[0]
+    positions = x.shape[1] // lowest.shape[2] if lowest.dim() > 3 else 1
+    room = EVALUATION_FLOATS * (16 if x.is_cuda else 1)
+    part = max(1, room // (seeds * positions * widest))
     for start in range(0, x.shape[2], part):
         samples = x[..., start : start + part]
         teacher, student = teachers.activations(samples), students.activations(samples)

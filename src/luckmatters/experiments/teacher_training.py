@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from luckmatters.config.schema import Teacher
-from luckmatters.experiments.history import Progress, Result, diverged_by, tidy
+from luckmatters.experiments.history import Progress, Result, tidy
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.training import Trainer, cross_entropy, learning_rate
@@ -21,14 +21,16 @@ def train(
     """Yield the state of training after every epoch, the initial one (epoch 0) first; all `count` teachers at once.
 
     History: loss (cross-entropy) and accuracy on the evaluation images, finite; each (S,). resume: as for students.
+    Raises FloatingPointError at the first epoch at which a teacher has diverged.
     """
-    seeds, training = range(teacher.count), teacher.pretraining.training
+    seeds = [-1 - seed for seed in range(teacher.count)]  # streams of their own: seeds below zero are never students
+    training = teacher.pretraining.training
     evaluation_set = data.evaluation_set(seeds, teacher.pretraining.data.evaluation_samples)
     if resume is None:
         networks = initialize_students(
             teacher.shape,
             [*teacher.widths, teacher.outputs],
-            seeds=[-1 - seed for seed in seeds],  # a stream of their own: seeds below zero are never students
+            seeds=seeds,
             kernel=teacher.kernel,
             batch_norm=teacher.batch_norm,
             device=device,
@@ -41,7 +43,10 @@ def train(
     for epoch in range(state.epoch, training.epochs):
         for x, labels in data.batches(seeds, epoch):
             trainer.step(x, labels, learning_rate(schedule, epoch))
-        state = state.record(networks, evaluate(networks, *evaluation_set))
+        measured = evaluate(networks, *evaluation_set)
+        if not (measured["finite"] & measured["loss"].isfinite()).all():
+            raise FloatingPointError(f"diverged in epoch {epoch + 1}")
+        state = state.record(networks, measured)
         yield state
 
 
@@ -59,5 +64,5 @@ def evaluate(networks: Networks, x: Tensor, labels: Tensor) -> dict[str, Tensor]
 def finish(seeds: Sequence[int], state: Progress) -> Result:
     """Loss and accuracy by epoch (columns seed, epoch, layer, quantity, value), and the trained networks."""
     history = state.history()
-    frames = [tidy(seeds, None, name, history[name], diverged_by(history)) for name in ("loss", "accuracy")]
+    frames = [tidy(seeds, None, name, history[name], ~history["finite"]) for name in ("loss", "accuracy")]
     return Result(pd.concat(frames, ignore_index=True), state.network())

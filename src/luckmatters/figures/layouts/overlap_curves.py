@@ -34,9 +34,11 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         len(rows), len(quantities), figsize=(10.8 if labelled else 7.2, 1.2 + 1.9 * len(rows)),
         squeeze=False, layout="constrained",
     )  # fmt: skip
+    compared = list(dict.fromkeys(its[options.compare] for its in results.labels.values())) if options.compare else []
     for panels, variants in zip(grid, rows, strict=True):
         for axes, (quantity, label) in zip(panels, quantities.items(), strict=True):
-            for variant, line in zip(variants, LINES, strict=False):
+            for variant in variants:
+                line = LINES[compared.index(results.labels[variant][options.compare])] if compared else LINES[0]
                 panel(axes, results, variant, quantity, line, published.get(variant))
             limits(axes, quantity)
             axes.set_title(title(results, variants[0], without=options.compare), fontsize=8.5)
@@ -49,10 +51,20 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     layers = sorted(int(layer) for layer in results.select("correlation")["layer"].unique())
-    compared = dict.fromkeys(its[options.compare] for its in results.labels.values()) if options.compare else {}
     layer_legend(figure, layers, published=bool(published), compared=[label_name(results, one) for one in compared])
-    footer(figure, results, f"Mean over seeds; {BANDS[band][1]}.")
+    footer(figure, results, f"Mean over seeds; {BANDS[band][1]}.", *(accuracies(results) if labelled else []))
     return figure
+
+
+def accuracies(results: Results) -> list[str]:
+    """Sentences on the teachers' accuracies against those published."""
+    known = results.select("teacher_accuracy").groupby("variant")["value"].mean()
+    found = {
+        run.settings.teacher.name: f"{known[variant]:.1%} (published {run.teacher.published_accuracy:.2%})"
+        for variant, run in results.runs.items()
+        if run.teacher.published_accuracy
+    }
+    return [f"Accuracy of teacher {name}: {text}." for name, text in found.items()]
 
 
 def grouped(results: Results) -> dict[tuple[str, ...], list[str]]:
