@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -38,10 +38,17 @@ def crop_and_flip(crops: Tensor, image: Tensor, top: Tensor, left: Tensor, flip:
     return crops[index]
 
 
+@cache
+def _affine(device: torch.device) -> tuple[Tensor, Tensor]:
+    """What bytes are multiplied by, and what is then subtracted, (3, 1, 1)."""
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (MEAN, STD))
+    return 1 / (255 * std), mean / std
+
+
 def normalize(images: Tensor, out: Tensor | None = None) -> Tensor:
     """Pixels (N, C, H, W), uint8, as samples (C·H·W, N), float32: in [0, 1], minus the channel's mean, over its std."""
-    mean, std = (torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (MEAN, STD))
-    pixels = images.float().mul_(1 / (255 * std)).sub_(mean / std).flatten(1)
+    scale, shift = _affine(images.device)
+    pixels = images.float().mul_(scale).sub_(shift).flatten(1)
     return pixels.T.contiguous() if out is None else out.copy_(pixels.T)
 
 
@@ -72,12 +79,10 @@ class Cifar10:
 
     def batches(self, seeds: Sequence[int], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch's samples (S, 3·32·32, B) and labels (S, B)."""
-        draws = [self._draw(seed, epoch) for seed in seeds]
-        for start in range(0, self.samples, self.batch):
-            parts = [[one[start : start + self.batch] for one in draw] for draw in draws]
-            samples = self._crops.new_empty(
-                len(seeds), self.train_images[0].numel(), len(parts[0][0]), dtype=torch.float32
-            )
+        draws = [zip(*(one.split(self.batch) for one in self._draw(seed, epoch)), strict=True) for seed in seeds]
+        for parts in zip(*draws, strict=True):  # of each seed: image, top, left and flip of a batch
+            shape = len(seeds), self.train_images[0].numel(), len(parts[0][0])
+            samples = torch.empty(shape, device=self.train_images.device)
             for one, part in zip(samples, parts, strict=True):
                 normalize(crop_and_flip(self._crops, *part), out=one)
             yield samples, torch.stack([self.train_labels[order] for order, *_ in parts])
