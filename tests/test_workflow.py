@@ -166,7 +166,7 @@ def test_a_damaged_image_cache_is_noticed_and_made_again_by_the_next_run(finishe
     cache.write_bytes(content)
     target = "results/ci/teachers/cifar-fc/run.json"
     done = finished_copy.snakemake(*CONFIG, "--", target, status=1)
-    assert "datasets/cifar10/tensors.safetensors: is truncated or altered" in done.stderr
+    assert "datasets/cifar10/tensors.safetensors: is truncated or altered, and has been removed" in done.stderr
     assert "Traceback" not in done.stderr
     assert not cache.exists()
     finished_copy.snakemake(*CONFIG, "--", target)
@@ -212,8 +212,15 @@ def test_verify_notices_any_altered_file(finished_copy: Checkout) -> None:
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         done = finished_copy.run("luckmatters", "--scale", "ci", "verify", status=2)
         assert f"{file}: is truncated or altered" in done.stderr
-        assert f"delete figures/ci/{culprit}" in done.stderr
+        assert f"delete figures/ci/{culprit} and run snakemake again" in done.stderr
         path.write_bytes(content)
+
+
+def test_a_teacher_trained_on_other_images_is_refused(finished_copy: Checkout) -> None:
+    manifest = finished_copy.folder / "results/ci/teachers/cifar-fc/run.json"
+    manifest.write_text(manifest.read_text().replace('"datasets/cifar10": "', '"datasets/cifar10": "0'))
+    done = finished_copy.run("luckmatters", "--scale", "ci", "train", "cifar-fc", "bn", status=2)
+    assert "was trained on other images than results/ci/datasets/cifar10 holds" in done.stderr
 
 
 def test_nothing_to_verify_is_no_success(checkout: Checkout) -> None:

@@ -150,4 +150,4 @@ class Bundle:
 
     def _remedy(self) -> str:
         what = self.folder if self.manifest_name == MANIFEST else self.folder / self.manifest_name
-        return f"delete {what} and let snakemake rerun rule {self.rule}"
+        return f"delete {what} and " + (f"let snakemake rerun rule {self.rule}" if self.rule else "run snakemake again")

@@ -118,6 +118,7 @@ def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> 
 
     teachers, sums = _teachers(project, run, device)
     data, image_sums, description = _run_data(project, run, device)
+    _same_images(project, run, image_sums)
     bundle, label = run_bundle(project, run, seeds), f"{experiment}/{variant} seeds {artefacts.seed_label(seeds)}"
     identity = {
         "config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": {**sums, **image_sums},
@@ -211,10 +212,21 @@ def _images(project: Project) -> tuple[dict, dict[str, str], str]:
     bundle = cifar10_bundle(project)
     try:
         content = bundle.read(TENSORS)
-    except AlteredError as error:
-        (bundle.folder / TENSORS).unlink()  # so that the next run of snakemake makes it again
-        raise UserError(f"{error}; it has been removed, start again") from None
+    except AlteredError:
+        path = bundle.folder / TENSORS
+        path.unlink()  # so that the next run of snakemake makes it again
+        raise UserError(f"{path}: is truncated or altered, and has been removed; run snakemake again") from None
     return _unpack(content), {"datasets/cifar10": artefacts.sha256(content)}, bundle.manifest()["data"]
+
+
+def _same_images(project: Project, run: Run, image_sums: dict[str, str]) -> None:
+    """Raises UserError if the run's teacher was trained on other images than those that are there now."""
+    bundle = teacher_bundle(project, run.settings.teacher.name)
+    if run.teacher.pretraining and bundle.manifest()["inputs"] != image_sums:
+        raise UserError(
+            f"{bundle.folder}: was trained on other images than {cifar10_bundle(project).folder} holds; "
+            f"luckmatters pretrain-teacher {run.settings.teacher.name} trains it again"
+        )
 
 
 def _run_data(project: Project, run: Run, device: str) -> tuple:

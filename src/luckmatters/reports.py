@@ -76,19 +76,25 @@ def claims(project: Project) -> str:
 def verify(project: Project) -> int:
     """Compare every file of the scale in force with the checksum that was recorded when it was made.
 
-    Returns how many there are. Raises UserError for the first one that is missing or altered.
+    Returns how many there are. Raises UserError with a line for each that is missing or altered, or if there is none.
     """
-    count = 0
-    for manifest in sorted(project.results.rglob(artefacts.MANIFEST)):
-        bundle = artefacts.Bundle(manifest.parent, "that makes it")
-        for name in bundle.manifest()["files"]:
-            bundle.read(name)
+    bundles = [artefacts.Bundle(path.parent, "") for path in sorted(project.results.rglob(artefacts.MANIFEST))]
+    bundles += [artefacts.Bundle(project.figures, "", path.name) for path in sorted(project.figures.glob("*.json"))]
+    count, faults = 0, []
+    for bundle in bundles:
+        try:
+            names = list(bundle.manifest()["files"])
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        for name in names:
             count += 1
-    for sidecar in sorted(project.figures.glob("*.json")):
-        bundle = artefacts.Bundle(project.figures, "that makes it", sidecar.name)
-        for name in bundle.manifest()["files"]:
-            bundle.read(name)
-            count += 1
+            try:
+                bundle.read(name)
+            except UserError as error:
+                faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
     if not count:
         raise UserError(f"{project.results} and {project.figures}: hold no results to verify; run snakemake first")
     return count

@@ -114,8 +114,8 @@ def origin(results: Results) -> str:
     """Where the numbers come from, in a line."""
     counts = sorted({len(run.seeds) for run in results.runs.values()})
     seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds a variant"
-    data = "; ".join(sorted({manifest["data"] for _, manifest in results.manifests}))
-    return f"Scale {results.scale}, {seeds}. {data}."
+    data = "; ".join(dict.fromkeys(manifest["data"] for _, manifest in results.manifests))
+    return f"Scale {results.scale}, {seeds}. Data: {data}."
 
 
 def settings(results: Results) -> str:

@@ -36,12 +36,12 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     )  # fmt: skip
     compared = list(dict.fromkeys(its[options.compare] for its in results.labels.values())) if options.compare else []
     for panels, variants in zip(grid, rows, strict=True):
+        panels[0].set_title(title(results, variants[0], without=options.compare), fontsize=8.5, loc="left")
         for axes, (quantity, label) in zip(panels, quantities.items(), strict=True):
             for variant in variants:
                 line = LINES[compared.index(results.labels[variant][options.compare])] if compared else LINES[0]
                 panel(axes, results, variant, quantity, line, published.get(variant))
             limits(axes, quantity)
-            axes.set_title(title(results, variants[0], without=options.compare), fontsize=8.5)
             axes.set_ylabel(label, fontsize=8)
             if quantity == "accuracy":
                 its = results.select("teacher_accuracy")
@@ -57,14 +57,15 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def accuracies(results: Results) -> list[str]:
-    """Sentences on the teachers' accuracies against those published."""
+    """Sentences on the teachers' accuracies on the evaluation samples, against those published for CIFAR-10."""
     known = results.select("teacher_accuracy").groupby("variant")["value"].mean()
-    found = {
-        run.settings.teacher.name: f"{known[variant]:.1%} (published {run.teacher.published_accuracy:.2%})"
-        for variant, run in results.runs.items()
-        if run.teacher.published_accuracy
-    }
-    return [f"Accuracy of teacher {name}: {text}." for name, text in found.items()]
+    real = all(not manifest["data"].startswith("synthetic") for _, manifest in results.manifests)
+    found = {}
+    for variant, run in results.runs.items():
+        published = run.teacher.published_accuracy if real else None
+        bar = f" (published {published:.2%})" if published else ""
+        found[run.settings.teacher.name] = f"{known[variant]:.1%}{bar}"
+    return [f"Accuracy of teacher {name} on these samples: {text}." for name, text in found.items()]
 
 
 def grouped(results: Results) -> dict[tuple[str, ...], list[str]]:
@@ -99,7 +100,7 @@ def limits(axes: Axes, quantity: str) -> None:
     elif quantity == "mean_rank":
         axes.set_ylim(-0.01, 0.52)
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.dataLim.y1)
 
 
 def level_line(axes: Axes, level: float, name: str, *, above: bool) -> None:
