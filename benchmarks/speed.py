@@ -188,16 +188,22 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def begin(description: str) -> int:
+    """Read the options, set the threads, say so; the number of rounds."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     options.add_argument("--rounds", type=int, default=7)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
+    print(f"{chosen.threads} threads, {chosen.rounds} rounds, torch {torch.__version__}\n")
+    return chosen.rounds
+
+
+def main() -> None:
+    rounds = begin(__doc__)
     samples = torch.randn(EPOCH, INPUTS) * 10
     sgemm()
 
-    print(f"{chosen.threads} threads, {chosen.rounds} rounds, torch {torch.__version__}\n")
     print("| case | ours, ms a step and seed | (a) / ours | (b) / ours | of SGEMM | evaluation / epoch |")
     print("| --- " * 6 + "|")
     times: dict[str, list[float]] = {}
@@ -207,7 +213,7 @@ def main() -> None:
         teacher, student = modules(Case("", case.widths, 1, 1)), modules(case)
         ours(), evaluate()
         rows = []
-        for _ in range(chosen.rounds):
+        for _ in range(rounds):
             rate = sgemm()
             own = ours()
             batches = samples[torch.randperm(len(samples))].split(BATCH)
@@ -231,7 +237,7 @@ def main() -> None:
         ("steps", by_steps, lambda steps: steps * case.seeds),
         ("seeds", by_seeds, lambda seeds: 64 * seeds),
     ):
-        rounds = [{key: one() * size(key) for key, one in functions.items()} for _ in range(chosen.rounds + 1)][1:]
+        rounds = [{key: one() * size(key) for key, one in functions.items()} for _ in range(rounds + 1)][1:]
         first = next(iter(functions))
         shown = ", ".join(f"{key}: {median([r[key] / r[first] for r in rounds]):.1f}" for key in functions)
         print(f"  {name} {shown}")

@@ -13,7 +13,6 @@ and products count.
 (c): images by a DataLoader with PIL transforms (crop, flip, to tensor, normalize) and 2 workers.
 """
 
-import argparse
 import itertools
 import math
 import time
@@ -21,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 
 import torch
-from speed import median
+from speed import begin, median
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -127,13 +126,7 @@ class Pictures(Dataset):
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options.add_argument("--rounds", type=int, default=7)
-    chosen = options.parse_args()
-    torch.set_num_threads(chosen.threads)
-
-    print(f"{chosen.threads} threads, {chosen.rounds} rounds, torch {torch.__version__}\n")
+    rounds = begin(__doc__)
     print("| 8 channels, x4, 4 seeds, 16×16 | ours, ms a step and seed | (a) / ours | of the best rate |")
     print("| --- " * 4 + "|")
     rate = best_rate()
@@ -142,7 +135,7 @@ def main() -> None:
         our, their = ours(batch_norm), usual(batch_norm)
         our(), their()
         rows = []
-        for _ in range(chosen.rounds):
+        for _ in range(rounds):
             fast, own = rate(), our()
             rows.append((own, their() / own, BATCH * training_operations(IMAGE, STUDENT, 3) / own / fast))
         own, tight, share = (median(list(column)) for column in zip(*rows, strict=True))
@@ -157,7 +150,7 @@ def main() -> None:
     deque(loader, maxlen=0)  # the workers' start does not count
     batches = [(x, torch.zeros(1, 10, x.shape[2])) for x in data.blocks([0], 0)]
     rows = []
-    for number in range(chosen.rounds):
+    for number in range(rounds):
         own = seconds(lambda epoch=number: deque(data.blocks([0], epoch), maxlen=0)) / count
         training = seconds(lambda: [students.step(x, y, RATE) for x, y in batches]) / count
         rows.append((own, seconds(lambda: deque(loader, maxlen=0)) / count / own, own / training))

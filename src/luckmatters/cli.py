@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from luckmatters import __version__
+from luckmatters.config import Project
 from luckmatters.config.load import OVERRIDES
 from luckmatters.errors import UserError
 from luckmatters.science.shapes import training_operations
@@ -55,13 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def dispatch(options: argparse.Namespace) -> None:
-    """Load the configuration and call the verb's function; what it needs is imported only here."""
-    from luckmatters.config import Project
-
-    project = Project(options.project, **{key: getattr(options, key) for key in OVERRIDES})
+    """Load the configuration and call the verb's function; what is slow to import is imported only here."""
+    overrides = {key: getattr(options, key) for key in OVERRIDES}
+    project = Project(options.project, **overrides)
     if options.verb == "check":
-        for scale in project.scales:
-            Project(options.project, **{**{key: getattr(options, key) for key in OVERRIDES}, "scale": scale})
+        for scale in set(project.scales) - {project.scale_name}:
+            Project(options.project, **{**overrides, "scale": scale})
         print(describe(project))
     elif options.verb == "prepare-cifar10":
         from luckmatters import jobs
@@ -91,10 +91,8 @@ def dispatch(options: argparse.Namespace) -> None:
 
 def operations(run) -> float:
     """Floating-point operations of training all seeds of a run."""
-    settings, teacher = run.settings, run.teacher
-    widths = [*(settings.student.multiplier * width for width in teacher.widths), teacher.outputs]
-    samples = settings.training.epochs * settings.data.samples_per_epoch * len(run.seeds)
-    return samples * training_operations(teacher.shape, widths, teacher.kernel)
+    samples = run.settings.training.epochs * run.settings.data.samples_per_epoch * len(run.seeds)
+    return samples * training_operations(run.teacher.shape, run.student_widths, run.teacher.kernel)
 
 
 def describe(project) -> str:

@@ -12,7 +12,7 @@ from luckmatters.artefacts import TABLE, TENSORS, AlteredError, Bundle
 from luckmatters.config import Project, Run
 from luckmatters.config.files import choose
 from luckmatters.config.load import config_hash
-from luckmatters.config.schema import Teacher
+from luckmatters.config.schema import TEACHER_TEXTS, Teacher
 from luckmatters.errors import UserError
 from luckmatters.progress import progress
 from luckmatters.provenance import provenance
@@ -87,7 +87,7 @@ def pretrain_teacher(project: Project, name: str) -> None:
     training = spec.pretraining.training
     images, image_sums, description = _images(project)
     data = _data(spec.pretraining.data, spec.shape, training.batch, images, device, f"teacher {name}")
-    settings = spec.model_dump(mode="json", exclude_none=True, exclude={"reduced", "published_accuracy"})
+    settings = spec.model_dump(mode="json", exclude_none=True, exclude=set(TEACHER_TEXTS))
     identity = {"settings": settings, "device": device, "inputs": image_sums}
     try:
         state, seconds = _advance(

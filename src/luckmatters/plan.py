@@ -9,6 +9,7 @@ from luckmatters.artefacts import MANIFEST, TABLE, TENSORS, seed_label
 from luckmatters.config import Project, Run
 from luckmatters.config.files import choose
 from luckmatters.config.load import config_hash
+from luckmatters.config.schema import TEACHER_TEXTS
 from luckmatters.sources import closure
 
 
@@ -136,8 +137,7 @@ class Plan:
     def teacher_hash(self, wildcards: Wildcards) -> str:
         """Changes with a teacher's settings."""
         name = choose(wildcards.teacher, self.project.teachers, "teacher")
-        shown = {"reduced", "published_accuracy"}
-        return artefacts.sha256(self.project.teachers[name].model_dump_json(exclude=shown).encode())
+        return artefacts.sha256(self.project.teachers[name].model_dump_json(exclude=set(TEACHER_TEXTS)).encode())
 
     def config_hash(self, wildcards: Wildcards) -> str:
         """Changes with any setting that a run's numbers depend on, and with nothing else."""

@@ -14,6 +14,7 @@ from luckmatters.config.schema import (
     LAYOUTS,
     MOST_COMPARED,
     NAME,
+    TEACHER_TEXTS,
     Claim,
     Experiment,
     Run,
@@ -288,6 +289,6 @@ def config_hash(run: Run) -> str:
     )
     content["settings"].pop("seeds", None)
     if "teacher" in content:
-        for key in ("count", "reduced", "published_accuracy"):
+        for key in {"count"} | TEACHER_TEXTS:
             content["teacher"].pop(key, None)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -102,6 +102,10 @@ class Pretraining(Model):
     training: Training
 
 
+# Keys of a teacher that are shown and that no number depends on.
+TEACHER_TEXTS = frozenset({"reduced", "published_accuracy"})
+
+
 class Teacher(Model):
     """One entry of config/teachers.yaml; with a kernel, hidden layers are convolutions of that size."""
 
@@ -302,3 +306,8 @@ class Run(Model):
     teacher: Teacher | None
     seeds: list[int]
     source: str | None = None
+
+    @property
+    def student_widths(self) -> list[int]:
+        """Nodes of the students' layers, the output layer last."""
+        return [*(self.settings.student.multiplier * width for width in self.teacher.widths), self.teacher.outputs]

@@ -31,11 +31,10 @@ def data_source(
     """
     if settings.kind == "gaus":
         return Gaus(math.prod(inputs), settings.std, settings.samples_per_epoch, settings.infinite, batch, device)
-    if settings.evaluation_samples > len(images["test_images"]):
-        have = len(images["test_images"])
-        raise ValueError(f"{settings.evaluation_samples} evaluation images are asked for, but there are {have}")
     on_device = {name: tensor.to(device) for name, tensor in images.items()}
-    return Cifar10(**on_device, samples=settings.samples_per_epoch, augment=settings.augment, batch=batch)
+    data = Cifar10(**on_device, samples=settings.samples_per_epoch, augment=settings.augment, batch=batch)
+    data.check_evaluation(settings.evaluation_samples)
+    return data
 
 
 def select_teachers(run: Run, teachers: Networks, seeds: Sequence[int]) -> Networks:
@@ -64,10 +63,9 @@ def train(
     evaluation_set = data.evaluation_set(seeds, settings.data.evaluation_samples)
 
     if resume is None:
-        widths = [settings.student.multiplier * width for width in run.teacher.widths]
         students = initialize_students(
             run.teacher.shape,
-            [*widths, run.teacher.outputs],
+            run.student_widths,
             seeds=seeds,
             kernel=run.teacher.kernel,
             batch_norm=settings.student.batch_norm,
@@ -93,9 +91,8 @@ def train_epoch(
 ) -> None:
     """Take a step on every batch of an epoch; the teachers' outputs are the labels."""
     for block in data.blocks(seeds, epoch):
-        for x in block.split(
-            data.batch, dim=2
-        ):  # labels of one batch at a time: those of a block would leave the cache
+        # Labels of one batch at a time: those of a block would leave the cache.
+        for x in block.split(data.batch, dim=2):
             trainer.step(x, teachers(x), rate)
 
 

@@ -92,13 +92,17 @@ class Cifar10:
         for samples, _ in self.batches(seeds, epoch):
             yield samples
 
+    def check_evaluation(self, samples: int) -> None:
+        """Raises ValueError if there are fewer test images than that."""
+        if samples > len(self.test_images):
+            raise ValueError(f"{samples} evaluation images are asked for, but there are {len(self.test_images)}")
+
     def evaluation_set(self, seeds: Sequence[int], samples: int) -> tuple[Tensor, Tensor]:
         """Test images as samples (1, 3·32·32, N), and their labels (N,): the same for every seed, drawn once.
 
         Raises ValueError if there are fewer.
         """
-        if samples > len(self.test_images):
-            raise ValueError(f"{samples} evaluation images are asked for, but there are {len(self.test_images)}")
+        self.check_evaluation(samples)
         chosen = torch.from_numpy(generator("cifar10-evaluation").permutation(len(self.test_images))[:samples])
         chosen = chosen.to(self.test_images.device)
         return normalize(self.test_images[chosen])[None], self.test_labels[chosen]
