@@ -9,8 +9,8 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from luckmatters.claims.ledger import FAILS, HOLDS, OPEN, judge, judge_all, outcome, to_frame, to_markdown
-from luckmatters.claims.overlap import CLAIMS, gap_closed, same_rate
+from luckmatters.claims.ledger import CLAIMS, FAILS, HOLDS, OPEN, judge, judge_all, outcome, to_frame, to_markdown
+from luckmatters.claims.overlap import gap_closed, same_rate
 from luckmatters.claims.statistics import Effect, log_spread_ratio, mean_effect
 from luckmatters.config import Project
 from luckmatters.results import Results

@@ -12,7 +12,7 @@ from conftest import ROOT
 
 from luckmatters.config import Project
 from luckmatters.config.load import config_hash, merge
-from luckmatters.config.schema import LAYOUTS
+from luckmatters.config.schema import KINDS, LAYOUTS
 from luckmatters.errors import UserError
 
 SCALES = ("ci", "laptop", "paper")
@@ -46,7 +46,7 @@ def test_every_claim_and_experiment_is_linked_both_ways() -> None:
 def test_every_experiment_says_what_each_smaller_scale_reduces() -> None:
     for path in (ROOT / "config" / "experiments").glob("*.yaml"):
         content = yaml.safe_load(path.read_text())
-        assert content["kind"] == "rank-profile" or {"ci", "laptop"} <= set(content["scales"]), path.name
+        assert KINDS[content["kind"]].step == "measure" or {"ci", "laptop"} <= set(content["scales"]), path.name
 
 
 def edit(root: Path, file: str, old: str, new: str) -> None:
@@ -56,6 +56,7 @@ def edit(root: Path, file: str, old: str, new: str) -> None:
 
 
 GAUS, SCALE = "config/experiments/gaus-fc.yaml", "config/scales/laptop.yaml"
+PROFILE = "config/experiments/rank-profile.yaml"
 FAULTS = [
     (GAUS, "  epochs: 40", "  epoch: 40", r"training.epoch: unknown key \(did you mean 'epochs'"),
     (GAUS, "question:", "qestion:", r"gaus-fc.yaml: key: unknown name 'qestion' \(did you mean 'question'"),
@@ -84,7 +85,8 @@ FAULTS = [
     (GAUS, "grid:", "grid: [", r"gaus-fc.yaml: line \d+: not valid YAML"),
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus-fc/nb", r"includes: unknown name 'nb'"),
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus/bn", r"includes: unknown name 'gaus'"),
-    ("config/experiments/rank-profile.yaml", "measures: gaus-fc", "measures: nothing", r"measures: unknown name"),
+    (PROFILE, "no-bn: {measures: gaus-fc/no-bn}", "no-bn: {measures: nothing/bn}", r"measures: unknown name"),
+    (PROFILE, "no-bn: {measures: gaus-fc/no-bn}", "no-bn: {measures: gaus-fc/x}", r"gaus-fc: unknown name 'x'"),
     ("config/experiments/over-param.yaml", "rows: batch-norm", "rows: norm", r"figure: axis: unknown name 'norm'"),
     ("config/teachers.yaml", "widths: [50, 75, 100, 125]", "widths: [50, -75]", r"large: widths.1: must be greater"),
     (GAUS, "layout: overlap-curves", "layout: rank-profile", r"layout: rank-profile draws the kind rank-profile"),

@@ -6,9 +6,9 @@ import pytest
 import torch
 from oracle import Module, correlation
 
-from luckmatters.config.schema import Run
+from luckmatters.config.schema import RankProfile, Run, StudentTraining
 from luckmatters.experiments.history import Progress
-from luckmatters.experiments.rank_profile import profile
+from luckmatters.experiments.rank_profile import measure
 from luckmatters.experiments.student_training import finish, overlaps, select_teachers, snapshot, train
 from luckmatters.science.data import Gaus
 from luckmatters.science.networks import initialize_students
@@ -32,7 +32,7 @@ def make_run(**changes: object) -> Run:
     teacher = {"inputs": 5, "widths": [4, 6], "outputs": 7, "init": "separated", "count": 4}
     return Run.model_validate(
         {"experiment": "toy", "variant": "base", "scale": "ci", "kind": "student-training", "labels": {},
-         "settings": settings, "teacher": teacher, "seeds": SEEDS}
+         "settings": StudentTraining.model_validate(settings), "teacher": teacher, "seeds": SEEDS}
     )  # fmt: skip
 
 
@@ -167,7 +167,9 @@ def test_a_lower_rate_from_an_epoch_on_changes_the_run_only_from_there() -> None
 def test_profile_is_the_sorted_correlation_of_each_teacher_node() -> None:
     run = make_run()
     _, result = run_to_end(run)
-    table = profile(run, 5, TEACHERS, DATA, result.tensors, SEEDS)
+    settings = RankProfile(measures="test/base", students=5)
+    measurement = run.model_copy(update={"kind": "rank-profile", "settings": settings, "source": run})
+    table = measure(measurement, TEACHERS, DATA, result.tensors, SEEDS).table
     x, _ = DATA.evaluation_set(SEEDS, 128)
     rho = correlation(
         select_teachers(run, TEACHERS, SEEDS).activations(x)[1], snapshot(result.tensors, 3).activations(x)[1]

@@ -17,6 +17,7 @@ from PIL import Image
 
 from luckmatters.cifar10 import CLASSES
 from luckmatters.config import Project
+from luckmatters.jobs import RULES
 
 TOY = """
 question: Does a new experiment need any code?
@@ -62,10 +63,9 @@ def test_a_dry_run_plans_every_experiment_in_under_five_seconds(checkout: Checko
     planned = checkout.planned("--config", f"scale={scale}")
     assert time.monotonic() - start < 5
     assert planned["draw_figure"] == planned["summarize_experiment"] == len(project.experiments)
-    kinds = {"train_students": "student-training", "measure_students": "rank-profile"}
-    for rule, kind in kinds.items():
-        runs = [run for name in project.experiments for run in project.own_runs(name).values() if run.kind == kind]
-        assert planned[rule] == sum(len(project.chunks(run)) for run in runs)
+    for step, rule in RULES.items():
+        runs = [run for name in project.experiments for run in project.own_runs(name).values() if run.step == step]
+        assert planned.get(rule, 0) == sum(len(project.chunks(run)) for run in runs)
 
 
 def test_everything_is_made_and_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
@@ -126,7 +126,7 @@ def test_edited_training_code_trains_again(finished_copy: Checkout) -> None:
     finished_copy.append("src/luckmatters/science/training.py", "\n# edited\n")
     planned = finished_copy.planned(*CONFIG)
     project = Project(ROOT, scale="ci")
-    trained = [run for name in project.experiments for run in project.own_runs(name).values() if run.source is None]
+    trained = [run for name in project.experiments for run in project.own_runs(name).values() if run.step == "train"]
     assert planned["train_students"] == len(trained)
     assert planned["pretrain_teacher"] == sum(one.init == "pretrained" for one in project.teachers.values())
     assert not {"generate_teacher", "prepare_cifar10"} & set(planned)
@@ -317,6 +317,7 @@ import sys
 from pathlib import Path
 from luckmatters import jobs
 from luckmatters.config import Project
+from luckmatters.jobs import RULES
 
 saved = jobs._save_checkpoint
 def save_and_die(*arguments):

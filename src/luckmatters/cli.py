@@ -32,7 +32,11 @@ def parser() -> argparse.ArgumentParser:
     verb("prepare-cifar10", "read the images of CIFAR-10 from their source")
     verb("generate-teacher", "draw the networks of a random teacher in config/teachers.yaml", "teacher")
     verb("pretrain-teacher", "train the networks of a teacher in config/teachers.yaml on labels", "teacher")
-    for name, about in (("train", "train one variant of an experiment"), ("measure", "measure finished runs")):
+    for name, about in (
+        ("train", "train one variant of an experiment"),
+        ("measure", "measure finished runs"),
+        ("simulate", "run dynamics that need no teacher's file"),
+    ):
         sub = verb(name, f"{about}, for some seeds", "experiment", "variant")
         sub.add_argument("--seeds", help="0-3, or 0+2+7 (default: all seeds of the variant at this scale)")
     verb("summary", "write an experiment's summary table", "experiment")
@@ -71,7 +75,7 @@ def dispatch(options: argparse.Namespace) -> None:
         from luckmatters import jobs
 
         getattr(jobs, options.verb.replace("-", "_"))(project, options.teacher)
-    elif options.verb in ("train", "measure"):
+    elif options.verb in ("train", "measure", "simulate"):
         from luckmatters import artefacts, jobs
 
         run = project.run(options.experiment, options.variant)

@@ -1,5 +1,6 @@
 """One function a verb of the command line: read what the step needs, compute, write its artefacts whole."""
 
+import importlib
 import io
 import os
 import sys
@@ -17,7 +18,7 @@ from luckmatters.errors import UserError
 from luckmatters.progress import progress
 from luckmatters.provenance import provenance
 
-TRAIN_RULE, MEASURE_RULE = "train_students", "measure_students"
+RULES = {"train": "train_students", "measure": "measure_students", "simulate": "simulate_dynamics"}
 TEACHER_RULE, PRETRAIN_RULE, CIFAR10_RULE = "generate_teacher", "pretrain_teacher", "prepare_cifar10"
 
 IMAGE_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -37,7 +38,7 @@ def cifar10_bundle(project: Project) -> Bundle:
 def run_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
     """Where a job of a run leaves its result."""
     folder = artefacts.run_folder(project.results, run.experiment, run.variant, artefacts.seed_label(seeds))
-    return Bundle(folder, TRAIN_RULE if run.kind == "student-training" else MEASURE_RULE)
+    return Bundle(folder, RULES[run.step])
 
 
 def finished_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
@@ -112,55 +113,73 @@ def pretrain_teacher(project: Project, name: str) -> None:
 
 def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
     """Train one variant for some seeds; resumes from its own checkpoint if it was killed before."""
-    run = _own(project, experiment, variant, seeds, "student-training")
+    run = _own(project, experiment, variant, seeds, "train")
     device = _device(project)
-    from luckmatters.experiments import student_training
-
+    kind = _module(run)
     teachers, sums = _teachers(project, run, device)
     data, image_sums, description = _run_data(project, run, device)
     _same_images(project, run, image_sums)
-    bundle, label = run_bundle(project, run, seeds), f"{experiment}/{variant} seeds {artefacts.seed_label(seeds)}"
-    identity = {
-        "config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": {**sums, **image_sums},
-    }  # fmt: skip
-    state, seconds = _advance(
-        project,
-        bundle,
-        identity,
-        lambda resume: student_training.train(run, teachers, data, seeds, device=device, resume=resume),
-        run.settings.training.epochs,
-        label,
-    )
-    result = student_training.finish(run, seeds, state)
-    diverged = result.table.query("quantity == 'diverged' and value == 1").groupby("seed")["epoch"].min()
-    for seed, epoch in diverged.items():
-        print(f"{label}: seed {seed} diverged at epoch {epoch}", file=sys.stderr, flush=True)
-    manifest = {
-        **_description(run), **identity, "diverged": {str(s): int(e) for s, e in diverged.items()},
-        "data": description, "seconds": round(seconds, 1), **provenance(),
-    }  # fmt: skip
-    _finish(bundle, {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}, manifest)
+
+    def start(resume):
+        return kind.train(run, teachers, data, seeds, device=device, resume=resume)
+
+    _run_job(project, run, seeds, device, start, description, {**sums, **image_sums})
+
+
+def simulate(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Run dynamics that need no teacher's file and no data set, for some seeds; resumes likewise."""
+    run = _own(project, experiment, variant, seeds, "simulate")
+    device = _device(project)
+    kind = _module(run)
+
+    def start(resume):
+        return kind.simulate(run, seeds, device=device, resume=resume)
+
+    _run_job(project, run, seeds, device, start, kind.describe(run), {})
 
 
 def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
     """Measure what another experiment's training run has left."""
-    run = _own(project, experiment, variant, seeds, "rank-profile")
-    source = project.run(run.source, variant)
-    from luckmatters.experiments.rank_profile import profile
-
-    trained = finished_bundle(project, source, seeds)
-    tensors, (teachers, sums) = _unpack(trained.read(TENSORS)), _teachers(project, source, "cpu")
-    data, image_sums, description = _run_data(project, source, "cpu")
-    table = profile(source, run.settings.students, teachers, data, tensors, seeds)
+    run = _own(project, experiment, variant, seeds, "measure")
+    trained = finished_bundle(project, run.source, seeds)
+    tensors, (teachers, sums) = _unpack(trained.read(TENSORS)), _teachers(project, run.source, "cpu")
+    data, image_sums, description = _run_data(project, run.source, "cpu")
+    _device(project)
+    result = _module(run).measure(run, teachers, data, tensors, seeds)
     manifest = {
         **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu",
         "data": description, "diverged": trained.manifest()["diverged"],
         "inputs": {**sums, **image_sums, **trained.manifest()["files"]}, **provenance(),
     }  # fmt: skip
-    run_bundle(project, run, seeds).save({TABLE: _to_parquet(table, run)}, manifest)
+    files = {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}
+    run_bundle(project, run, seeds).save(files, manifest)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _module(run: Run):
+    """The module of a run's kind."""
+    return importlib.import_module(f"luckmatters.experiments.{run.kind.replace('-', '_')}")
+
+
+def _run_job(
+    project: Project, run: Run, seeds: list[int], device: str, start: Callable[..., Iterator], data: str, inputs: dict
+) -> None:
+    """Advance a run to its end and write what it leaves; start: see :func:`_advance`."""
+    kind, bundle = _module(run), run_bundle(project, run, seeds)
+    label = f"{run.experiment}/{run.variant} seeds {artefacts.seed_label(seeds)}"
+    identity = {"config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": inputs}
+    state, seconds = _advance(project, bundle, identity, start, kind.last(run), label)
+    result = kind.finish(run, seeds, state)
+    diverged = result.table.query("quantity == 'diverged' and value == 1").groupby("seed")["epoch"].min()
+    for seed, epoch in diverged.items():
+        print(f"{label}: seed {seed} diverged at epoch {epoch}", file=sys.stderr, flush=True)
+    manifest = {
+        **_description(run), **identity, "diverged": {str(s): int(e) for s, e in diverged.items()},
+        "data": data, "seconds": round(seconds, 1), **provenance(),
+    }  # fmt: skip
+    _finish(bundle, {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}, manifest)
 
 
 def _teacher_spec(project: Project, name: str, *, pretrained: bool) -> Teacher:
@@ -185,11 +204,11 @@ def _device(project: Project) -> str:
     return device
 
 
-def _own(project: Project, experiment: str, variant: str, seeds: list[int], kind: str) -> Run:
+def _own(project: Project, experiment: str, variant: str, seeds: list[int], verb: str) -> Run:
     """The run that a command names, if its kind and its seeds fit."""
     run = project.run(experiment, variant)
-    if run.kind != kind:
-        raise UserError(f"experiment {experiment} is of kind {run.kind}, this verb is for {kind}")
+    if run.step != verb:
+        raise UserError(f"experiment {experiment} is of kind {run.kind}, whose verb is {run.step}, not {verb}")
     if missing := set(seeds) - set(run.seeds):
         raise UserError(
             f"--seeds: {experiment}/{variant} at scale {project.scale_name} has seeds "
@@ -252,9 +271,9 @@ def _data(settings, inputs: tuple[int, ...], batch: int, images: dict | None, de
 
 
 def _advance(
-    project: Project, bundle: Bundle, identity: dict, start: Callable[..., Iterator], epochs: int, label: str
+    project: Project, bundle: Bundle, identity: dict, start: Callable[..., Iterator], last: int, label: str
 ) -> tuple:
-    """Run to the last epoch, from a checkpoint if there is a fitting one; the last state, and the seconds it took.
+    """Run to the last state, from a checkpoint if there is a fitting one; the last state, and the seconds it took.
 
     start: given a state or None, yields the states after it, that before training first.
     """
@@ -263,9 +282,9 @@ def _advance(
     if resume:
         print(f"{label}: resuming after epoch {resume.epoch}", file=sys.stderr, flush=True)
     saved, done = time.monotonic(), resume.epoch + 1 if resume else 0
-    if done <= epochs:
-        for state in progress(start(resume), total=epochs + 1, label=label, done=done):
-            if time.monotonic() - saved >= project.scale.checkpoint_seconds and state.epoch < epochs:
+    if done <= last:
+        for state in progress(start(resume), total=last + 1, label=label, done=done):
+            if time.monotonic() - saved >= project.scale.checkpoint_seconds and state.epoch < last:
                 _save_checkpoint(checkpoint, state, identity)
                 saved = time.monotonic()
     return state, time.monotonic() - began

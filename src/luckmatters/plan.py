@@ -9,7 +9,7 @@ from luckmatters.artefacts import MANIFEST, TABLE, TENSORS, seed_label
 from luckmatters.config import Project, Run
 from luckmatters.config.files import choose
 from luckmatters.config.load import config_hash
-from luckmatters.config.schema import TEACHER_TEXTS
+from luckmatters.config.schema import KINDS, LAYOUTS, TEACHER_TEXTS
 from luckmatters.sources import closure
 
 
@@ -64,45 +64,33 @@ class Plan:
     def job(self, run: Run, seeds: str) -> dict[str, Path]:
         """The files of one job."""
         folder = artefacts.run_folder(self.project.results, run.experiment, run.variant, seeds)
-        files = {"table": folder / TABLE, "manifest": folder / MANIFEST}
-        return files | ({"tensors": folder / TENSORS} if run.kind == "student-training" else {})
+        return {"table": folder / TABLE, "tensors": folder / TENSORS, "manifest": folder / MANIFEST}
 
-    def names(self, *kinds: str) -> str:
-        """The experiments of some kinds (of all, if none is given), as a regular expression for a wildcard."""
+    def names(self, *steps: str) -> str:
+        """The experiments of some steps (of all, if none is given), as a regular expression for a wildcard."""
         experiments = self.project.experiments.items()
-        return "|".join(name for name, one in experiments if not kinds or one.kind in kinds) or "none"
+        return "|".join(name for name, one in experiments if not steps or KINDS[one.kind].step in steps) or "none"
 
-    def training_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
-        """What a training job reads: its teacher, and the code that trains."""
+    def job_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
+        """What a job reads: the training job that it measures, its teacher, images, and the code of its kind."""
         run = self.project.run(wildcards.experiment, wildcards.variant)
+        behind = run.trained
+        labelled = run.teacher and behind.settings.data.kind == "cifar10"
         return {
-            "teacher": [self.teacher(run.settings.teacher.name)["tensors"]],
-            "images": self._images(run),
-            "code": closure("experiments.student_training"),
+            "trained": list(self.job(run.source, wildcards.seeds).values()) if run.source else [],
+            "teacher": [self.teacher(behind.settings.teacher.name)["tensors"]] if run.teacher else [],
+            "images": [self.cifar10()["tensors"]] if labelled else [],
+            "code": closure(f"experiments.{run.kind.replace('-', '_')}"),
         }
 
-    def measuring_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
-        """What a measuring job reads: the finished training job, its teacher, and the code that measures."""
-        run = self.project.run(wildcards.experiment, wildcards.variant)
-        source = self.project.run(run.source, wildcards.variant)
-        return {
-            "trained": list(self.job(source, wildcards.seeds).values()),
-            "teacher": [self.teacher(source.settings.teacher.name)["tensors"]],
-            "images": self._images(source),
-            "code": closure("experiments.rank_profile"),
-        }
-
-    def _images(self, run: Run) -> list[Path]:
-        return [self.cifar10()["tensors"]] if run.settings.data.kind == "cifar10" else []
-
-    def tables(self, experiment: str) -> list[Path]:
-        """Every table that an experiment's variants, own and included, consist of, with its manifest."""
+    def tables(self, experiment: str, *, tensors: bool = False) -> list[Path]:
+        """Every table that an experiment's variants, own and included, consist of, with its manifest (and tensors)."""
         return [
             path
             for run, _ in self.project.variants(experiment).values()
             for seeds in self.project.chunks(run)
             for name, path in self.job(run, seed_label(seeds)).items()
-            if name != "tensors"
+            if tensors or name != "tensors"
         ]
 
     def experiment_tables(self, wildcards: Wildcards) -> list[Path]:
@@ -114,7 +102,7 @@ class Plan:
         options = self.project.experiment(wildcards.experiment).figure
         published = self.project.root / "data" / "published"
         return {
-            "tables": self.tables(wildcards.experiment),
+            "tables": self.tables(wildcards.experiment, tensors=LAYOUTS[options.layout].tensors),
             "published": [published / name for name in sorted(set(options.published.values()))],
             "code": closure(f"figures.layouts.{options.layout.replace('-', '_')}"),
         }

@@ -11,6 +11,7 @@ import pandas as pd
 
 from luckmatters import artefacts
 from luckmatters.config import Project
+from luckmatters.config.schema import LAYOUTS
 from luckmatters.errors import UserError
 from luckmatters.provenance import provenance
 from luckmatters.results import Results, is_complete, load, summarize
@@ -37,8 +38,8 @@ def reference(project: Project, experiment: str) -> None:
 
 def figure(project: Project, experiment: str) -> None:
     """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them."""
-    results = load(project, experiment)
-    options = results.experiment.figure
+    options = project.experiment(experiment).figure
+    results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
     files = {name: (project.root / "data" / "published" / name).read_bytes() for name in options.published.values()}
     published = {variant: pd.read_csv(io.BytesIO(files[name])) for variant, name in options.published.items()}
     layout = importlib.import_module(f"luckmatters.figures.layouts.{options.layout.replace('-', '_')}")
@@ -116,8 +117,9 @@ def _origin(results: Results, published: Mapping[str, bytes] = MappingProxyType(
             variant: {
                 "run": f"{run.experiment}/{run.variant}",
                 "seeds": run.seeds,
-                "settings": run.settings.model_dump(mode="json", exclude={"seeds"}),
-                "teacher": run.teacher.model_dump(mode="json", exclude_none=True),
+                "settings": run.trained.settings.model_dump(mode="json", exclude={"seeds"}),
+                "measured": run.settings.model_dump(mode="json") if run.source else None,
+                "teacher": run.teacher and run.teacher.model_dump(mode="json", exclude_none=True),
             }
             for variant, run in results.runs.items()
         },

@@ -1,12 +1,14 @@
 """Finished runs of an experiment, read back (and checked) for figures, summaries and claims. Imports no torch."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
+import safetensors.numpy
 
-from luckmatters.artefacts import TABLE, sha256
+from luckmatters.artefacts import TABLE, TENSORS, sha256
 from luckmatters.config import Project, Run
 from luckmatters.config.schema import Experiment
 from luckmatters.jobs import finished_bundle, run_bundle
@@ -18,7 +20,8 @@ class Results:
 
     table: columns variant, one a grid axis, seed, epoch, layer, quantity, value (and what the kind adds);
     runs: the run behind each variant; manifests: of every job read, with its variant; inputs: checksums of
-    all files read; reduced: what the scale changes, by the experiment or teacher that says so.
+    all files read; reduced: what the scale changes, by the experiment or teacher that says so; tensors: by variant,
+    what each job left beside its table, by name, if it was asked for.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Results:
     manifests: list[tuple[str, dict]]
     inputs: dict[str, str]
     reduced: dict[str, str]
+    tensors: dict[str, list[dict[str, np.ndarray]]] = field(default_factory=dict)
 
     def select(self, quantity: str, **labels: str) -> pd.DataFrame:
         """Rows of a quantity where every named axis has the given label (``batch_norm="bn"`` for axis batch-norm)."""
@@ -56,9 +60,9 @@ def is_complete(project: Project, name: str) -> bool:
     )
 
 
-def load(project: Project, name: str) -> Results:
+def load(project: Project, name: str, *, tensors: bool = False) -> Results:
     """Read every job of an experiment's variants. Raises UserError if one is missing or damaged."""
-    frames, runs, labels, manifests, inputs = [], {}, {}, [], {}
+    frames, runs, labels, manifests, inputs, named = [], {}, {}, [], {}, {}
     for variant, (run, its_labels) in project.variants(name).items():
         runs[variant], labels[variant] = run, its_labels
         for seeds in project.chunks(run):
@@ -70,6 +74,10 @@ def load(project: Project, name: str) -> Results:
             frames.append(frame)
             manifests.append((variant, bundle.manifest()))
             inputs[str(bundle.folder / TABLE)] = sha256(content)
+            if tensors:
+                content = bundle.read(TENSORS)
+                inputs[str(bundle.folder / TENSORS)] = sha256(content)
+                named.setdefault(variant, []).append(safetensors.numpy.load(content))
     table = pd.concat(frames, ignore_index=True)
     return Results(
         name,
@@ -81,6 +89,7 @@ def load(project: Project, name: str) -> Results:
         manifests,
         inputs,
         project.reduced(name),
+        named,
     )
 
 

@@ -3,7 +3,7 @@
 
 rule train_students:
     input:
-        unpack(PLAN.training_inputs),
+        unpack(PLAN.job_inputs),
     output:
         table=RESULTS / "{experiment}/{variant}/seeds-{seeds}/table.parquet",
         tensors=RESULTS / "{experiment}/{variant}/seeds-{seeds}/tensors.safetensors",
@@ -11,7 +11,7 @@ rule train_students:
     log:
         RESULTS / "logs/{experiment}/{variant}/seeds-{seeds}.log",
     wildcard_constraints:
-        experiment=PLAN.names("student-training"),
+        experiment=PLAN.names("train"),
     params:
         options=OPTIONS,
         settings=PLAN.config_hash,
@@ -27,14 +27,15 @@ rule train_students:
 # Finished runs of another experiment, measured.
 rule measure_students:
     input:
-        unpack(PLAN.measuring_inputs),
+        unpack(PLAN.job_inputs),
     output:
         table=RESULTS / "{experiment}/{variant}/seeds-{seeds}/table.parquet",
+        tensors=RESULTS / "{experiment}/{variant}/seeds-{seeds}/tensors.safetensors",
         manifest=RESULTS / "{experiment}/{variant}/seeds-{seeds}/run.json",
     log:
         RESULTS / "logs/{experiment}/{variant}/seeds-{seeds}.log",
     wildcard_constraints:
-        experiment=PLAN.names("rank-profile"),
+        experiment=PLAN.names("measure"),
     params:
         options=OPTIONS,
         settings=PLAN.config_hash,
@@ -43,4 +44,28 @@ rule measure_students:
         "../../environment.yml"
     shell:
         "luckmatters {params.options} measure {wildcards.experiment} {wildcards.variant}"
+        " --seeds {wildcards.seeds} 2> >(tee {log} >&2)"
+
+
+# Dynamics that need neither a teacher's file nor a data set.
+rule simulate_dynamics:
+    input:
+        unpack(PLAN.job_inputs),
+    output:
+        table=RESULTS / "{experiment}/{variant}/seeds-{seeds}/table.parquet",
+        tensors=RESULTS / "{experiment}/{variant}/seeds-{seeds}/tensors.safetensors",
+        manifest=RESULTS / "{experiment}/{variant}/seeds-{seeds}/run.json",
+    log:
+        RESULTS / "logs/{experiment}/{variant}/seeds-{seeds}.log",
+    wildcard_constraints:
+        experiment=PLAN.names("simulate"),
+    params:
+        options=OPTIONS,
+        settings=PLAN.config_hash,
+        device=PROJECT.settings.device,
+    threads: PROJECT.scale.threads_per_job
+    conda:
+        "../../environment.yml"
+    shell:
+        "luckmatters {params.options} --device {params.device} simulate {wildcards.experiment} {wildcards.variant}"
         " --seeds {wildcards.seeds} 2> >(tee {log} >&2)"

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from luckmatters.claims.overlap import CLAIMS
+from luckmatters.claims import overlap
 from luckmatters.claims.statistics import Effect, LacksDataError
 from luckmatters.config import Claim, Project
 from luckmatters.config.schema import Check, Verdict
 from luckmatters.errors import UserError
 from luckmatters.results import Results
 
+# Of each claim: its experiments, and the functions that give the effects found in each.
+CLAIMS = {**overlap.CLAIMS}
 HOLDS, FAILS, OPEN = "holds", "fails", "undecided"
 
 

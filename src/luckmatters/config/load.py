@@ -17,9 +17,12 @@ from luckmatters.config.schema import (
     TEACHER_TEXTS,
     Claim,
     Experiment,
+    Measurement,
+    Model,
     Run,
     Scale,
     Settings,
+    StudentTraining,
     Teacher,
     check_images,
 )
@@ -106,13 +109,9 @@ class Project:
     def reduced(self, experiment: str) -> dict[str, str]:
         """What the scale in force changes in what an experiment draws, by the experiment or teacher that says so."""
         runs = [run for run, _ in self.variants(experiment).values()]
-        sources = {run.source or run.experiment: None for run in runs}
+        sources = {name: None for run in runs for name in (run.experiment, run.trained.experiment)}
         said = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}
-        said |= {
-            f"teacher {run.settings.teacher.name}": run.teacher.reduced
-            for run in runs
-            if run.kind == "student-training"
-        }
+        said |= {f"teacher {run.trained.settings.teacher.name}": run.teacher.reduced for run in runs if run.teacher}
         return {name: text for name, text in said.items() if text}
 
     @property
@@ -127,7 +126,7 @@ class Project:
 
     def chunks(self, run: Run) -> list[list[int]]:
         """The seeds of a run, cut into jobs."""
-        size = self.experiments[run.source or run.experiment].seeds_per_job or self.scale.seeds_per_job
+        size = self.experiments[run.trained.experiment].seeds_per_job or self.scale.seeds_per_job
         return [run.seeds[start : start + size] for start in range(0, len(run.seeds), size)]
 
     def _at(self, file: str) -> str:
@@ -148,7 +147,7 @@ class Project:
 
     def _experiment(self, name: str) -> Experiment:
         where, content = self._at(f"experiments/{name}.yaml"), self._merged(name)
-        kind = KINDS[choose(str(content.get("kind")), KINDS, f"{where}: kind")]
+        kind = KINDS[choose(str(content.get("kind")), KINDS, f"{where}: kind")].settings
         for key in content:
             choose(str(key), [*Experiment.model_fields, *kind.model_fields], f"{where}: key")
         common = {key: value for key, value in content.items() if key in Experiment.model_fields}
@@ -174,8 +173,6 @@ class Project:
     def _resolve(self, name: str) -> dict[str, Run]:
         experiment, where = self.experiments[name], self._at(f"experiments/{name}.yaml")
         base = {key: value for key, value in self._merged(name).items() if key not in Experiment.model_fields}
-        if experiment.kind == "rank-profile":
-            return self._resolve_measurement(name, base, where)
         names = ["-".join(labels) for labels in itertools.product(*experiment.grid.values())]
         for key in ("skip", "adjust"):
             for variant in getattr(experiment, key):
@@ -191,37 +188,38 @@ class Project:
             content = merge(content, experiment.adjust.get(variant, {}))
             if variant in runs:
                 raise UserError(f"{where}: grid: two variants would be named {variant}; rename a label")
-            settings = validate(KINDS[experiment.kind], content, f"{where} (scale {self.scale_name}, {variant})")
-            at = f"{where} (scale {self.scale_name}, {variant}): "
-            teacher = self.teachers[choose(settings.teacher.name, self.teachers, f"{at}teacher.name")]
-            seeds = settings.seeds if isinstance(settings.seeds, list) else list(range(settings.seeds))
-            needed = max(seeds) if settings.teacher.seed == "own" else settings.teacher.seed
-            if needed >= teacher.count:
-                raise UserError(
-                    f"{at}seeds: teacher seed {needed} is needed, but config/teachers.yaml: {settings.teacher.name}"
-                    f".count is {teacher.count}; raise it or use fewer seeds"
-                )
-            if settings.data.kind == "cifar10":
-                try:
-                    check_images(teacher.shape, teacher.outputs)
-                except ValueError as error:
-                    raise UserError(f"{at}teacher.name: {settings.teacher.name}: {error}") from None
+            at = f"{where} (scale {self.scale_name}, {variant})"
+            settings = validate(KINDS[experiment.kind].settings, content, at)
             runs[variant] = Run(
                 experiment=name, variant=variant, scale=self.scale_name, kind=experiment.kind, settings=settings,
-                labels=dict(zip(experiment.grid, labels, strict=True)), teacher=teacher, seeds=seeds,
+                labels=dict(zip(experiment.grid, labels, strict=True)), **self._behind(settings, at),
             )  # fmt: skip
         return runs
 
-    def _resolve_measurement(self, name: str, base: dict, where: str) -> dict[str, Run]:
-        settings = validate(KINDS["rank-profile"], base, where)
-        trained = [n for n, raw in self._raw.items() if raw.get("kind") == "student-training"]
-        source = choose(settings.measures, trained, f"{where}: measures")
-        return {
-            variant: run.model_copy(
-                update={"experiment": name, "kind": "rank-profile", "settings": settings, "source": source}
+    def _behind(self, settings: Model, at: str) -> dict:
+        """A run's teacher, its seeds, and the training run that it measures."""
+        if isinstance(settings, Measurement):
+            source, variant = settings.measures.split("/")
+            trained = [name for name, raw in self._raw.items() if _step(raw) == "train"]
+            runs = self._resolve(choose(source, trained, f"{at}: measures"))
+            run = runs[choose(variant, runs, f"{at}: measures: {source}")]
+            return {"teacher": run.teacher, "seeds": run.seeds, "source": run}
+        seeds = settings.seeds if isinstance(settings.seeds, list) else list(range(settings.seeds))
+        if not isinstance(settings, StudentTraining):
+            return {"teacher": None, "seeds": seeds}
+        teacher = self.teachers[choose(settings.teacher.name, self.teachers, f"{at}: teacher.name")]
+        needed = max(seeds) if settings.teacher.seed == "own" else settings.teacher.seed
+        if needed >= teacher.count:
+            raise UserError(
+                f"{at}: seeds: teacher seed {needed} is needed, but config/teachers.yaml: {settings.teacher.name}"
+                f".count is {teacher.count}; raise it or use fewer seeds"
             )
-            for variant, run in self._resolve(source).items()
-        }
+        if settings.data.kind == "cifar10":
+            try:
+                check_images(teacher.shape, teacher.outputs)
+            except ValueError as error:
+                raise UserError(f"{at}: teacher.name: {settings.teacher.name}: {error}") from None
+        return {"teacher": teacher, "seeds": seeds}
 
     def _check_figure(self, name: str) -> None:
         experiment, where = self.experiments[name], self._at(f"experiments/{name}.yaml: figure")
@@ -230,10 +228,12 @@ class Project:
                 raise UserError(
                     f"config/experiments/{name}.yaml: grid.{axis}: is a column of the tables; rename the axis"
                 )
-        kind, needed = LAYOUTS[choose(experiment.figure.layout, LAYOUTS, f"{where}.layout")]
-        if kind != experiment.kind:
-            raise UserError(f"{where}.layout: {experiment.figure.layout} draws the kind {kind}, not {experiment.kind}")
-        for option in needed:
+        layout = LAYOUTS[choose(experiment.figure.layout, LAYOUTS, f"{where}.layout")]
+        if layout.kind != experiment.kind:
+            raise UserError(
+                f"{where}.layout: {experiment.figure.layout} draws the kind {layout.kind}, not {experiment.kind}"
+            )
+        for option in layout.options:
             if getattr(experiment.figure, option) is None:
                 raise UserError(f"{where}.{option}: missing; layout {experiment.figure.layout} needs it")
         variants = self.variants(name)
@@ -266,6 +266,12 @@ class Project:
                 choose(experiment, self.experiments, self._at(f"claims.yaml: {name}.experiments"))
 
 
+def _step(raw: dict) -> str | None:
+    """The step of an experiment's file, which may not have been checked yet."""
+    kind = KINDS.get(str(raw.get("kind")))
+    return kind and kind.step
+
+
 def merge(base: Mapping, overrides: Mapping) -> dict:
     """Base with overrides laid over it, mapping by mapping; a null removes the key."""
     merged = dict(base)
@@ -284,11 +290,11 @@ def config_hash(run: Run) -> str:
 
     Keys without a value do not count, so that a new optional key leaves the results of old files valid.
     """
-    content = run.model_dump(
-        mode="json", exclude_none=True, include={"kind": True, "settings": True, "teacher": True, "source": True}
-    )
+    content = run.model_dump(mode="json", exclude_none=True, include={"kind": True, "settings": True, "teacher": True})
     content["settings"].pop("seeds", None)
     if "teacher" in content:
         for key in {"count"} | TEACHER_TEXTS:
             content["teacher"].pop(key, None)
+    if run.source:
+        content["source"] = config_hash(run.source)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

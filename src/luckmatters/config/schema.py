@@ -1,8 +1,17 @@
 """The keys of every configuration file, their types and their limits. Unknown keys are refused."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    model_validator,
+)
 
 from luckmatters.science.shapes import fan_in, weight_shapes
 
@@ -198,23 +207,51 @@ class StudentTraining(Model):
         return self
 
 
-class RankProfile(Model):
-    """Settings of the kind ``rank-profile``: the best students of each teacher node in the runs of an experiment."""
+class Measurement(Model):
+    """What the settings of every measuring kind have: the finished training run that is measured."""
 
-    measures: Name
+    measures: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
+
+
+class RankProfile(Measurement):
+    """Settings of the kind ``rank-profile``: the best students of each teacher node, before and after training."""
+
     students: Positive
 
 
-KINDS: dict[str, type[Model]] = {"student-training": StudentTraining, "rank-profile": RankProfile}
+@dataclass(frozen=True)
+class Kind:
+    """A kind of experiment, a module of luckmatters.experiments; step: the verb and the rule that run its jobs."""
+
+    settings: type[Model]
+    step: Literal["train", "measure", "simulate"]
 
 
-MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
-# Which kind of experiment a layout draws, and which options it cannot do without.
-LAYOUTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "overlap-curves": ("student-training", ()),
-    "overlap-grid": ("student-training", ("rows", "columns")),
-    "rank-profile": ("rank-profile", ()),
+KINDS = {
+    "student-training": Kind(StudentTraining, "train"),
+    "rank-profile": Kind(RankProfile, "measure"),
 }
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout of figures, a module of luckmatters.figures.layouts.
+
+    kind: of the experiments that it draws; options: of the figure that it cannot do without; tensors: whether it draws
+    what jobs leave beside their tables.
+    """
+
+    kind: str
+    options: tuple[str, ...] = ()
+    tensors: bool = False
+
+
+LAYOUTS = {
+    "overlap-curves": Layout("student-training"),
+    "overlap-grid": Layout("student-training", options=("rows", "columns")),
+    "rank-profile": Layout("rank-profile"),
+}
+MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
 
 
 class Figure(Model):
@@ -250,7 +287,7 @@ class Experiment(Model):
 
     question: str
     published_as: str
-    kind: Literal["student-training", "rank-profile"]
+    kind: Name
     figure: Figure
     claims: list[Name] = []
     known: list[str] = []
@@ -295,19 +332,34 @@ class Claim(Model):
 
 
 class Run(Model):
-    """One variant of an experiment at a scale, fully resolved: all that its numbers depend on."""
+    """One variant of an experiment at a scale, fully resolved: all that its numbers depend on.
+
+    source: the training run that is measured, whose teacher and seeds are this run's; teacher: None where the kind has
+    none in config/teachers.yaml.
+    """
 
     experiment: Name
     variant: Name
     scale: Name
     kind: str
     labels: dict[str, str]
-    settings: StudentTraining | RankProfile
+    settings: SerializeAsAny[Model]
     teacher: Teacher | None
     seeds: list[int]
-    source: str | None = None
+    source: "Run | None" = None
+
+    @property
+    def step(self) -> str:
+        """The verb and the rule that run its jobs."""
+        return KINDS[self.kind].step
+
+    @property
+    def trained(self) -> "Run":
+        """The training run behind this one, or itself."""
+        return self.source or self
 
     @property
     def student_widths(self) -> list[int]:
         """Nodes of the students' layers, the output layer last."""
-        return [*(self.settings.student.multiplier * width for width in self.teacher.widths), self.teacher.outputs]
+        multiplier = self.trained.settings.student.multiplier
+        return [*(multiplier * width for width in self.teacher.widths), self.teacher.outputs]

@@ -6,23 +6,23 @@ import pandas as pd
 from torch import Tensor
 
 from luckmatters.config.schema import Run
+from luckmatters.experiments.history import Result
 from luckmatters.experiments.student_training import Data, overlaps, select_teachers, snapshot
 from luckmatters.science.networks import Networks
 
 
-def profile(
-    run: Run, students: int, teachers: Networks, data: Data, tensors: dict[str, Tensor], seeds: Sequence[int]
-) -> pd.DataFrame:
+def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor], seeds: Sequence[int]) -> Result:
     """ρ of the best students of each teacher node at the first and the last epoch of a finished training run.
 
-    run, teachers, data, tensors, seeds: the training run's settings, teacher file, samples, saved tensors and seeds;
-    students: how many to keep (fewer where a layer has fewer). Columns seed, epoch, layer, node (of the teacher), rank
-    (0 = best), quantity (correlation), value.
+    teachers, data, tensors: the training run's teacher file, samples and saved tensors. Table: columns seed, epoch,
+    layer, node (of the teacher), rank (0 = best), quantity (correlation), value; layers with fewer students than
+    ``run.settings.students`` have fewer ranks.
     """
-    teachers = select_teachers(run, teachers, seeds)
-    x, _ = data.evaluation_set(seeds, run.settings.data.evaluation_samples)
+    trained, students = run.source.settings, run.settings.students
+    teachers = select_teachers(run.source, teachers, seeds)
+    x, _ = data.evaluation_set(seeds, trained.data.evaluation_samples)
     frames = []
-    for epoch in (0, run.settings.training.epochs):
+    for epoch in (0, trained.training.epochs):
         gathered, _ = overlaps(teachers, snapshot(tensors, epoch), x)
         for layer, overlap in enumerate(gathered):
             rho = overlap.correlation()
@@ -33,4 +33,4 @@ def profile(
             frame = pd.DataFrame({"value": best.flatten().double().numpy()}, index=index).reset_index()
             frames.append(frame.assign(epoch=epoch, layer=pd.array([layer] * len(frame), dtype="Int64")))
     table = pd.concat(frames, ignore_index=True).assign(quantity="correlation")
-    return table[["seed", "epoch", "layer", "node", "rank", "quantity", "value"]]
+    return Result(table[["seed", "epoch", "layer", "node", "rank", "quantity", "value"]], {})

@@ -86,6 +86,11 @@ def train(
         yield state
 
 
+def last(run: Run) -> int:
+    """The last epoch."""
+    return run.settings.training.epochs
+
+
 def train_epoch(
     trainer: Trainer, teachers: Networks, data: Data, seeds: Sequence[int], epoch: int, rate: float
 ) -> None:

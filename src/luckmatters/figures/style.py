@@ -126,7 +126,9 @@ def settings(results: Results) -> str:
 
     runs = list(results.runs.values())
     if any(run.source for run in runs):
-        return f"Measured on the runs of {either(run.source for run in runs)}."
+        return f"Measured on the runs of {either(run.trained.experiment for run in runs)}."
+    if any(run.teacher is None for run in runs):
+        return ""  # the layout says
     trained = [run.settings for run in runs]
     shapes = either(f"{run.settings.teacher.name} ({'-'.join(map(str, run.teacher.widths))})" for run in runs)
     rates = either(" then ".join(f"{s.rate:g}" for s in one.training.learning_rate) for one in trained)
@@ -141,7 +143,7 @@ def incidents(results: Results) -> list[str]:
     counts: dict[str, dict[int, float]] = {}  # of each layer of a teacher, by seed
     for row in results.select("dead_teachers").query("epoch == 0").itertuples():
         run = results.runs[row.variant]
-        key = f"of {run.teacher.widths[row.layer]} in {run.settings.teacher.name} layer {row.layer}"
+        key = f"of {run.teacher.widths[row.layer]} in {run.trained.settings.teacher.name} layer {row.layer}"
         counts.setdefault(key, {})[row.seed] = row.value
     dead = [f"{sum(n.values()) / len(n):.2g} {where}" for where, n in counts.items() if any(n.values())]
     return found + ([f"Dead teacher nodes (ρ = 0; mean over seeds): {', '.join(dead)}."] if dead else [])
