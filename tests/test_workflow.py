@@ -317,7 +317,6 @@ import sys
 from pathlib import Path
 from luckmatters import jobs
 from luckmatters.config import Project
-from luckmatters.jobs import RULES
 
 saved = jobs._save_checkpoint
 def save_and_die(*arguments):
@@ -344,7 +343,7 @@ def test_a_damaged_checkpoint_is_not_used(checkout: Checkout) -> None:
     luckmatters = ("python", "-m", "luckmatters", "--scale", "ci")
     checkout.run(*luckmatters, "generate-teacher", "gaus-fc-small")
     folder = checkout.folder / "results/ci/toy/fast/seeds-0-1"
-    checkpoint = Bundle(folder, jobs.TRAIN_RULE, "checkpoint.json")
+    checkpoint = Bundle(folder, jobs.RULES["train"], "checkpoint.json")
     checkpoint.save({"checkpoint-3.safetensors": b"damaged"}, {"epoch": 3, "file": "checkpoint-3.safetensors"})
     (folder / "checkpoint-3.safetensors").write_bytes(b"truncat")
     done = checkout.run(*luckmatters, "train", "toy", "fast")
