@@ -135,6 +135,13 @@ class Networks:
         """The networks at these positions of the seed axis, copied."""
         return self.from_state({name: tensor[list(seeds)] for name, tensor in self.named_tensors()})
 
+    @classmethod
+    def joined(cls, parts: Sequence["Networks"]) -> "Networks":
+        """Networks of one shape, one after another on the seed axis; copied."""
+        tensors = [dict(part.named_tensors()) for part in parts]
+        together = {name: torch.cat([one[name] for one in tensors]) for name in tensors[0]}
+        return cls.from_state(together, device=parts[0].weights[0].device)
+
     def each(self) -> list["Networks"]:
         """The S networks one by one, sharing memory with these."""
         return [
@@ -156,6 +163,7 @@ def initialize_students(
     widths: Sequence[int],
     *,
     seeds: Sequence[int],
+    purpose: str = "student-init",
     kernel: int | None = None,
     batch_norm: bool = False,
     device: str = "cpu",
@@ -163,10 +171,10 @@ def initialize_students(
 ) -> Networks:
     """Students with torch's default initialization, uniform in ±1/sqrt(fan_in) (paper, Section 5).
 
-    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`. Each seed draws from its own
-    generator, so that a student is the same in any batch of seeds and on any device.
+    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`; purpose: of the generators. Each seed
+    draws from its own, so that a student is the same in any batch of seeds and on any device.
     """
-    generators = [generator("student-init", seed) for seed in seeds]
+    generators = [generator(purpose, seed) for seed in seeds]
 
     def uniform(*shape: int, bound: float) -> Tensor:
         draws = torch.stack([torch.from_numpy(g.random(shape, dtype=np.float32)) for g in generators])
