@@ -23,7 +23,7 @@ def at_end(results: Results, quantity: str, branch: str, **labels: str) -> pd.Se
 
 
 def gain(results: Results, over: str, branch: str = "rewound", **labels: str) -> pd.Series:
-    """log of the final loss of one branch (`over`) relative to another's, by seed: above 0 where the other's is lower."""
+    """log of the final loss of one branch (`over`) over another's, by seed: above 0 where the other's is lower."""
     return np.log(at_end(results, "loss", over, **labels)) - np.log(at_end(results, "loss", branch, **labels))
 
 

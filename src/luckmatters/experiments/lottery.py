@@ -1,7 +1,7 @@
 """Kind ``lottery``: prune the students of a finished run and train what is left again, from many starts at once.
 
-All starts (branches) of all seeds are one batch: network b · S + s is branch b of seed s. They see the same samples, in
-epochs that the finished run did not have, and take as many steps as it did.
+All starts (branches) of all seeds are one batch, those of a seed in a row: network s · B + b is branch b of seed s. They
+see the same samples, in epochs that the finished run did not have, and take as many steps as it did.
 """
 
 import math
@@ -79,16 +79,14 @@ class Job:
 
     def train(self, trainer: Trainer, epoch: int, *, stream: int) -> None:
         """Train for an epoch (from 0, it sets the rate) on the samples of that number."""
-        settings, copies = self.run.source.settings, trainer.networks.seeds // len(self.seeds)
+        settings = self.run.source.settings
         rate = student_training.rate(settings, epoch)
-        train_epoch(
-            trainer, self.teachers, self.data, self.seeds, stream, rate, on_labels=settings.on_labels, copies=copies
-        )
+        train_epoch(trainer, self.teachers, self.data, self.seeds, stream, rate, on_labels=settings.on_labels)
 
     def trainer(self, starts: Sequence[Start]) -> Trainer:
         """Trains all these networks as one batch."""
-        networks = Networks.joined([one.networks for one in starts])
-        mask = Mask.joined([one.mask for one in starts]) if not self.of_nodes else None
+        networks = Networks.interleaved([one.networks for one in starts])
+        mask = None if self.of_nodes else Mask.interleaved([one.mask for one in starts])
         return Trainer(networks, student_training.loss(self.run.source.settings), mask)
 
     def evaluate(self, networks: Networks) -> dict[str, Tensor]:
@@ -97,9 +95,9 @@ class Job:
         x, labels = self.data.evaluation_set(self.seeds, settings.data.evaluation_samples)
         teachers = self.teachers
         if len(x) > 1:
-            x = x.repeat(copies, 1, 1)
+            x = x.repeat_interleave(copies, 0)
         if teachers.seeds > 1:
-            teachers = teachers.select([*range(teachers.seeds)] * copies)
+            teachers = teachers.select([seed for seed in range(teachers.seeds) for _ in range(copies)])
         return evaluate(teachers, networks, x, labels, on_labels=settings.on_labels)
 
     def luck(self, mask: Mask) -> dict[str, Tensor]:
@@ -197,7 +195,7 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     """
     trained = [name for name in run.settings.branches if name != "untrained"]
     history = {
-        name: {key: value.unflatten(1, (len(trained), -1))[:, branch] for key, value in state.history().items()}
+        name: {key: value.unflatten(1, (len(seeds), -1))[:, :, branch] for key, value in state.history().items()}
         for branch, name in enumerate(trained)
     }
     if left := under(state.tensors, "fixed/untrained"):

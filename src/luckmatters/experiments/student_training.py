@@ -112,15 +112,13 @@ def train_epoch(
     rate: float,
     *,
     on_labels: bool = False,
-    copies: int = 1,
 ) -> None:
-    """Take a step on every batch of an epoch.
+    """Take a step on every batch of an epoch; several networks of a seed, which stand in a row, see the same samples.
 
-    on_labels: outputs are compared with the samples' labels, or else with the teachers' outputs. copies: the trainer
-    has so many networks a seed, which all see the same samples: all seeds' first ones, then all their second ones, ….
+    on_labels: outputs are compared with the samples' labels, or else with the teachers' outputs.
     """
     for x, target in batches(teachers, data, seeds, epoch, on_labels=on_labels):
-        trainer.step(*(one.repeat(copies, *[1] * (one.dim() - 1)) for one in (x, target)), rate)
+        trainer.step(x, target, rate)
 
 
 def batches(

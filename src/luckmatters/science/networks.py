@@ -136,10 +136,10 @@ class Networks:
         return self.from_state({name: tensor[list(seeds)] for name, tensor in self.named_tensors()})
 
     @classmethod
-    def joined(cls, parts: Sequence["Networks"]) -> "Networks":
-        """Networks of one shape, one after another on the seed axis; copied."""
+    def interleaved(cls, parts: Sequence["Networks"]) -> "Networks":
+        """As many networks of one shape from each part, copied: all parts' first ones, then their second ones, …."""
         tensors = [dict(part.named_tensors()) for part in parts]
-        together = {name: torch.cat([one[name] for one in tensors]) for name in tensors[0]}
+        together = {name: torch.stack([one[name] for one in tensors], 1).flatten(0, 1) for name in tensors[0]}
         return cls.from_state(together, device=parts[0].weights[0].device)
 
     def each(self) -> list["Networks"]:

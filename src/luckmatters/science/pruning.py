@@ -34,9 +34,10 @@ class Mask:
         return cls(tuple(torch.ones(shape, device=networks.weights[0].device) for shape in shapes))
 
     @classmethod
-    def joined(cls, masks: Sequence["Mask"]) -> "Mask":
-        """Masks of networks of one shape, one after another on the seed axis."""
-        return cls(tuple(torch.cat(layers) for layers in zip(*(mask.layers for mask in masks), strict=True)))
+    def interleaved(cls, masks: Sequence["Mask"]) -> "Mask":
+        """See :meth:`luckmatters.science.networks.Networks.interleaved`."""
+        layers = zip(*(mask.layers for mask in masks), strict=True)
+        return cls(tuple(torch.stack(parts, 1).flatten(0, 1) for parts in layers))
 
     @property
     def of_nodes(self) -> bool:

@@ -53,7 +53,15 @@ class Trainer:
         self._in_turn = [Trainer(one, loss, its) for one, its in in_turn_with]
 
     def step(self, x: Tensor, target: Tensor, lr: float) -> None:
-        """One step on samples (S, n_in, B) and what the loss compares the outputs (S, n_out, B) with."""
+        """One step on samples (S, n_in, B) and what the loss compares the outputs (S, n_out, B) with.
+
+        There may be fewer sets of samples than networks: set k then serves S / S' networks in a row.
+        """
+        copies = self.networks.seeds // len(x)
+        if copies > 1:
+            target = target.repeat_interleave(copies, 0)
+            if self.networks.weights[0].dim() == 5:
+                x = x.repeat_interleave(copies, 0)
         for seed, trainer in enumerate(self._in_turn):
             trainer.step(x[seed : seed + 1], target[seed : seed + 1], lr)
         if self._in_turn:
