@@ -1,7 +1,7 @@
 """Kind ``lottery``: prune the students of a finished run and train what is left again, from many starts at once.
 
-All starts (branches) of all seeds are one batch, those of a seed in a row: network s · B + b is branch b of seed s. They
-see the same samples, in epochs that the finished run did not have, and take as many steps as it did.
+All starts (branches) of all seeds are one batch, those of a seed in a row: network s · B + b is branch b of seed s.
+They see the same samples, in epochs that the finished run did not have, and take as many steps as it did.
 """
 
 import math

@@ -37,14 +37,16 @@ def fan_out_spread(networks: Networks, x: Tensor) -> list[Tensor]:
 def node_overlap(teachers: Networks, networks: Networks, x: Tensor) -> list[Tensor]:
     """The best student of any teacher node comes first, then the second best of any, and so on; by ρ among equals.
 
-    The oracle: it knows the teacher. Ranking by the greatest ρ alone would leave teacher nodes without a student.
+    The oracle: it knows the teacher. Ranking by the greatest ρ alone would leave teacher nodes without a student; dead
+    ones, whose ρ is 0 with all, get none.
     """
     scores = []
     for its, ours in list(zip(teachers.activations(x), networks.activations(x), strict=True))[:-1]:
         overlap = Overlap()
         overlap.add(its, ours)
         rho = overlap.correlation()
-        scores.append(rho.amax(1) / 4 - rank(rho).amin(1))  # |ρ| / 4 < 1/2: never moves a node past another rank
+        place = rank(rho).masked_fill((rho == 0).all(2, keepdim=True), rho.shape[2])
+        scores.append(rho.amax(1) / 4 - place.amin(1))  # |ρ| / 4 < 1/2: never moves a node past another place
     return scores
 
 
