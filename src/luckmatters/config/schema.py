@@ -207,6 +207,20 @@ class StudentTraining(Model):
         return self
 
 
+class LuckSpeed(StudentTraining):
+    """Settings of the kind ``luck-speed``: student training that follows every student node.
+
+    measurements: how many moments after the first are measured, evenly in the logarithm of the step, from first_step to
+    the end; levels: of ρ, whose passing is timed; negligible: below this share of its layer's greatest, a student's
+    contribution does not count.
+    """
+
+    measurements: Annotated[int, Field(ge=2)]
+    first_step: Positive
+    levels: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
+    negligible: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Measurement(Model):
     """What the settings of every measuring kind have: the finished training run that is measured."""
 
@@ -219,6 +233,12 @@ class RankProfile(Measurement):
     students: Positive
 
 
+class GradientMeasurement(Measurement):
+    """Settings of the kinds ``modulation`` and ``gradient-rule``; samples: evaluation samples that means are over."""
+
+    samples: Annotated[int, Field(ge=2)]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of experiment, a module of luckmatters.experiments; step: the verb and the rule that run its jobs."""
@@ -229,7 +249,10 @@ class Kind:
 
 KINDS = {
     "student-training": Kind(StudentTraining, "train"),
+    "luck-speed": Kind(LuckSpeed, "train"),
     "rank-profile": Kind(RankProfile, "measure"),
+    "modulation": Kind(GradientMeasurement, "measure"),
+    "gradient-rule": Kind(GradientMeasurement, "measure"),
 }
 
 
@@ -250,6 +273,9 @@ LAYOUTS = {
     "overlap-curves": Layout("student-training"),
     "overlap-grid": Layout("student-training", options=("rows", "columns")),
     "rank-profile": Layout("rank-profile"),
+    "luck-speed": Layout("luck-speed"),
+    "modulation": Layout("modulation", tensors=True),
+    "gradient-rule": Layout("gradient-rule", tensors=True),
 }
 MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
 

@@ -63,14 +63,7 @@ def train(
     evaluation_set = data.evaluation_set(seeds, settings.data.evaluation_samples)
 
     if resume is None:
-        students = initialize_students(
-            run.teacher.shape,
-            run.student_widths,
-            seeds=seeds,
-            kernel=run.teacher.kernel,
-            batch_norm=settings.student.batch_norm,
-            device=device,
-        )
+        students = initial_students(run, seeds, device)
         state = Progress.none().record(students, evaluate(teachers, students, *evaluation_set), snapshot=True)
         yield state
     else:
@@ -84,6 +77,18 @@ def train(
         keep = finished in settings.training.snapshots or finished == settings.training.epochs
         state = state.record(students, evaluate(teachers, students, *evaluation_set), snapshot=keep)
         yield state
+
+
+def initial_students(run: Run, seeds: Sequence[int], device: str) -> Networks:
+    """The students of a run before training."""
+    return initialize_students(
+        run.teacher.shape,
+        run.student_widths,
+        seeds=seeds,
+        kernel=run.teacher.kernel,
+        batch_norm=run.settings.student.batch_norm,
+        device=device,
+    )
 
 
 def last(run: Run) -> int:
