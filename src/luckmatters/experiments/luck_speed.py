@@ -87,12 +87,12 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     """What became of every student node, and how many stand for each teacher node, as one table.
 
     Columns seed, epoch, layer, node, quantity, value. With a node (of the student; epoch 0): teacher (the node that it
-    has the greatest ρ with at the end; NaN if it is dead), initial_overlap and final_overlap with it, initial_rank (share
-    of the layer's students that start closer to it), margin (initial overlap minus the greatest with another teacher
-    node), time_<level> and time_half_way (epochs until ρ passes the level, or has come half its way from its start to 1;
-    NaN: never). Without: loss, diverged, and by layer passed, standing (students per teacher node that has any, with ρ
-    above the first level; with a contribution as well), found (share of teacher nodes with a standing student),
-    winners_share (of the layer's contribution, by the best student of each teacher node).
+    has the greatest ρ with at the end; NaN if it is dead), initial_overlap and final_overlap with it, initial_rank
+    (share of the layer's students that start closer to it), margin (initial overlap minus the greatest with another
+    teacher node), time_<level> and time_half_way (epochs until ρ passes the level, or has come half its way from its
+    start to 1; NaN: never). Without: loss, diverged, and by layer passed, standing (students per teacher node that has
+    any, with ρ above the first level; with a contribution as well), found (share of teacher nodes with a standing
+    student), winners_share (of the layer's contribution, by the best student of each teacher node).
     """
     history, settings = state.history(), run.settings
     epochs = np.array(steps(run)[: state.epoch + 1]) / steps_per_epoch(run)
@@ -111,7 +111,7 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
 
 
 def standing(rho: Tensor, contribution: Tensor, level: float, negligible: float) -> dict[str, Tensor]:
-    """passed, standing, found, winners_share by moment, each (T, S), from ρ (T, S, n°, n) and contributions (T, S, n)."""
+    """passed, standing, found, winners_share, each (T, S), from ρ (T, S, n°, n) and contributions (T, S, n)."""
     above = rho > level
     contributes = contribution >= negligible * contribution.amax(2, keepdim=True)
     stands = above & contributes[:, :, None]
