@@ -117,8 +117,8 @@ def standing(rho: Tensor, contribution: Tensor, level: float, negligible: float)
     stands = above & contributes[:, :, None]
     counts = {"passed": above.sum(3), "standing": stands.sum(3)}  # (T, S, n°)
     found = {name: count.where(count > 0, torch.nan).double().nanmean(2) for name, count in counts.items()}
-    winners = torch.zeros_like(contribution, dtype=torch.bool)
-    winners.scatter_(2, rho.argmax(3), (rho != 0).any(3))  # a dead teacher node has no winner
+    best = torch.nn.functional.one_hot(rho.argmax(3), rho.shape[3]).bool()
+    winners = (best & (rho != 0)).any(2)  # a dead teacher node has no winner
     share = (contribution * winners).sum(2) / contribution.sum(2)
     return {**found, "found": (counts["standing"] > 0).double().mean(2), "winners_share": share}
 

@@ -39,6 +39,9 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     panels[1].axhline(np.sqrt(0.5), color="0.4", lw=0.8, ls=":")
     panels[1].set_ylabel("matrix form and true gradient:\ncosine", fontsize=8)
     panels[2].set_yscale("log")
+    panels[2].yaxis.set_major_formatter("{x:g}")
+    panels[2].yaxis.set_minor_formatter("{x:g}")
+    panels[2].tick_params(which="minor", labelsize=6)
     panels[2].axhline(1, color="0.4", lw=0.8, ls=":")
     panels[2].set_ylabel("ratio of norms", fontsize=8)
     layer_legend(figure, layers, published=False, compared=list(FORMS.values()))
@@ -46,7 +49,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     footer(
         figure,
         results,
-        f"Float64, {run.settings.samples:,} samples. Above: gradients averaged over samples, all seeds; line: equality.",
+        f"Float64, {run.settings.samples:,} samples. Above: gradients averaged over samples, all seeds; line: equal.",
         "Below: mean over seeds, points a seed; residual over all nodes and samples of a layer (dotted: 1e-10); cosine "
         "with the averaged gradient of the layer's weights (dotted: 45 degrees).",
     )

@@ -6,6 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from scipy import stats
 
 from luckmatters.figures.style import LAYER_COLORS, LINES, footer, layer_name
@@ -28,24 +29,26 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     for row, layer in zip(grid, layers, strict=True):
         its = nodes[nodes["layer"] == layer]
         waiting(row[0], its, f"time_{level:g}", layer, start, end)
-        cloud(row[1], its, layer, end)
+        cloud(row[1], its, layer, start, end)
         counts(row[2], table[table["layer"] == layer], layer, start)
         row[0].set_title(layer_name(layer), fontsize=8.5, loc="left")
         row[0].set_ylabel(f"share of students\nwith ρ ≤ {level:g}", fontsize=8)
         row[1].set_ylabel("epochs until\nhalf way to 1", fontsize=8)
         row[2].set_ylabel("students per\nteacher node", fontsize=8)
+    for axes in (grid[-1][0], grid[-1][2]):
+        axes.xaxis.set_major_formatter("{x:g}")
     for axes, label in zip(grid[-1], ("epoch", "initial overlap ρ", "epoch"), strict=True):
         axes.set_xlabel(label)
     legend(figure)
     footer(
         figure,
         results,
-        f"{run.settings.training.epochs} epochs; every student node, with the teacher node that it ends on (greatest ρ).",
+        f"{run.settings.training.epochs} epochs; every student node, and the teacher node that it ends on.",
         "Left: mean over seeds by quarter of the initial ρ (within seed and layer); darker started closer.",
         "Middle: until ρ has come half its way from its start to 1; in the grey strip those that never do; "
         "r: Spearman's rank correlation, mean over seeds.",
-        f"Right: students with ρ > {level:g}; solid: those whose contribution is at least {run.settings.negligible:g} of "
-        "the layer's greatest; teacher nodes that have any; dashes below: share of teacher nodes that have one.",
+        f"Right: students with ρ > {level:g}, of teacher nodes that have any; to stand for one takes a contribution "
+        f"(fan-out norm times spread) of at least {run.settings.negligible:g} of the layer's greatest.",
     )
     return figure
 
@@ -74,19 +77,19 @@ def waiting(axes: Axes, nodes: pd.DataFrame, time: str, layer: int, start: float
     axes.set_ylim(-0.02, 1.04)
 
 
-def cloud(axes: Axes, nodes: pd.DataFrame, layer: int, end: float) -> None:
+def cloud(axes: Axes, nodes: pd.DataFrame, layer: int, start: float, end: float) -> None:
     """Time to half way against initial overlap, a point a student; those that never get there in a strip above."""
     time = nodes["time_half_way"]
     axes.axhspan(1.15 * end, 2 * end, color="0.9", lw=0)
-    spread = (
-        np.random.default_rng(0).uniform(1.2, 1.9, len(nodes)) * end
-    )  # where a point lies in the strip says nothing
+    spread = np.random.default_rng(0).uniform(1.2, 1.9, len(nodes)) * end  # without a meaning
     axes.plot(
         nodes["initial_overlap"], time.fillna(pd.Series(spread, index=nodes.index)), ".", ms=1.5, alpha=0.35,
         color=LAYER_COLORS[layer], rasterized=True,
     )  # fmt: skip
     axes.set_yscale("log")
-    axes.set_ylim(None, 2 * end)
+    axes.set_ylim(0.8 * start, 2 * end)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     ranks = [
         stats.spearmanr(one["initial_overlap"], one["time_half_way"].fillna(np.inf)).statistic
         for _, one in nodes.groupby("seed")
