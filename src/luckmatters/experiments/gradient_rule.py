@@ -30,7 +30,7 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
 
     Table: columns seed, epoch, layer, quantity, value. Quantities: residual, |predicted − true| / |true| over all nodes
     and samples of a layer; for matrix_form and recursive_matrix_form cosine and norm_ratio, of its prediction with (to)
-    the averaged gradient of the layer's weights. Tensors: predicted and true ``/<epoch>/<layer>`` (S, n), each node's
+    the averaged gradient of the layer's weights, and teacher_cosine, of the teacher's term alone. Tensors: predicted and true ``/<epoch>/<layer>`` (S, n), each node's
     gradient averaged over samples.
     """
     trained = run.source.settings
@@ -40,16 +40,20 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
     frames, kept = [], {}
     for epoch in sorted({0, *trained.training.snapshots, trained.training.epochs}):
         students = snapshot(tensors, epoch).to(torch.float64)
-        true = autograd(students, teachers, x)
+        true, target = autograd(students, teachers, x)
         below = [with_constant(x), *(with_constant(f) for f in students.activations(x)[:-1])]
         found = averages(students, teachers, x)
         forms = {name: form(students, teachers, x, found) for name, form in FORMS.items()}
         for layer, ours in enumerate(predicted(students, teachers, x)):
             theirs = true[layer]
             values = {"residual": (ours - theirs).norm(dim=(1, 2)) / theirs.norm(dim=(1, 2))}
-            weights = gradient_of_weights(theirs, below[layer].transpose(1, 2))
+            weights, target_weights = (
+                gradient_of_weights(g, below[layer].transpose(1, 2)) for g in (theirs, target[layer])
+            )
             for name, form in forms.items():
-                values |= {f"{name}_{key}": value for key, value in agreement(form[layer], weights).items()}
+                its, own = form[layer]
+                values |= {f"{name}_{key}": value for key, value in agreement(its - own, weights).items()}
+                values[f"{name}_teacher_cosine"] = agreement(its, target_weights)["cosine"]
             frames += [rows(seeds, epoch, layer, quantity, value) for quantity, value in values.items()]
             kept |= {f"predicted/{epoch}/{layer}": ours.mean(1), f"true/{epoch}/{layer}": theirs.mean(1)}
     return Result(pd.concat(frames, ignore_index=True), kept)
@@ -64,14 +68,19 @@ def predicted(students: Networks, teachers: Networks, x: Tensor) -> Iterator[Ten
     yield from (torch.cat(layer, 1) for layer in zip(*parts, strict=True))
 
 
-def autograd(students: Networks, teachers: Networks, x: Tensor) -> list[Tensor]:
-    """The same by automatic differentiation: −∂(½ |y − y°|²) / ∂(pre-activation), lowest layer first."""
+def autograd(students: Networks, teachers: Networks, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """The same by automatic differentiation, −∂(½ |y − y°|²) / ∂(pre-activation), and the teacher's term of it alone.
+
+    That term is ∂(y · y°) / ∂(pre-activation). Both lowest layer first, each layer (S, N, n).
+    """
     target, f, sums = teachers(x), x.expand(students.seeds, -1, -1), []
     for weight, bias in zip(students.weights, students.biases, strict=True):
         sums.append((weight @ f + bias).requires_grad_())
         f = sums[-1].relu()
-    loss = 0.5 * (sums[-1] - target).square().sum()
-    return [-g.transpose(1, 2) for g in torch.autograd.grad(loss, sums[:-1])]
+    loss, product = 0.5 * (sums[-1] - target).square().sum(), (sums[-1] * target).sum()
+    whole = torch.autograd.grad(-loss, sums[:-1], retain_graph=True)
+    teacher = torch.autograd.grad(product, sums[:-1])
+    return [g.transpose(1, 2) for g in whole], [g.transpose(1, 2) for g in teacher]
 
 
 def agreement(predicted: Tensor, true: Tensor) -> dict[str, Tensor]:

@@ -182,15 +182,20 @@ def _sums(student: Layer, teacher: Layer, *, own: bool) -> dict[str, Tensor]:
     return {name: left.transpose(1, 2) @ right for name, (left, right) in pairs.items()}
 
 
-def matrix_form(students: Networks, teachers: Networks, x: Tensor, found: list[Averages]) -> list[Tensor]:
-    """The averaged gradient of each hidden layer's weights by the products of averages, (S, n, n_below + 1).
+def matrix_form(
+    students: Networks, teachers: Networks, x: Tensor, found: list[Averages]
+) -> list[tuple[Tensor, Tensor]]:
+    """The averaged gradient of each hidden layer's weights by the products of averages, its two terms.
 
-    (L*_below W°ᵀ H*ᵀ − L_below Wᵀ Hᵀ)ᵀ with H = E[H(x)] (paper, Section 4); the last column is the bias's.
+    The teacher's, (L*_below W°ᵀ H*ᵀ)ᵀ, and the students' own, (L_below Wᵀ Hᵀ)ᵀ, with H = E[H(x)]; the gradient is their
+    difference (paper, Section 4). Each is (S, n, n_below + 1), the last column the bias's.
     """
     return _matrix_form(students, teachers, x, found, [(one.h, one.h_star) for one in found])
 
 
-def recursive_matrix_form(students: Networks, teachers: Networks, x: Tensor, found: list[Averages]) -> list[Tensor]:
+def recursive_matrix_form(
+    students: Networks, teachers: Networks, x: Tensor, found: list[Averages]
+) -> list[tuple[Tensor, Tensor]]:
     """The same where H is itself a product of averages: H = E[gate gateᵀ] ∘ (Wᵀ H_above W), top down."""
     own, target = augmented(students), augmented(teachers)
     identity = torch.eye(own[-1].shape[1], dtype=x.dtype, device=x.device)
@@ -206,7 +211,7 @@ def recursive_matrix_form(students: Networks, teachers: Networks, x: Tensor, fou
 
 def _matrix_form(
     students: Networks, teachers: Networks, x: Tensor, found: list[Averages], pairs: list[tuple[Tensor, Tensor]]
-) -> list[Tensor]:
+) -> list[tuple[Tensor, Tensor]]:
     inputs = with_constant(x)
     lowest = inputs @ inputs.transpose(1, 2) / x.shape[2]
     below = [(lowest, lowest), *((one.moments, one.moments_star) for one in found[:-1])]
@@ -214,8 +219,8 @@ def _matrix_form(
     for (h, h_star), (moments, moments_star), own, target in zip(
         pairs, below, augmented(students), augmented(teachers), strict=False
     ):
-        gradient = h_star @ target @ moments_star.transpose(1, 2) - h @ own @ moments
-        result.append(gradient[:, :-1])  # without the row of the constant node, which has no weights
+        terms = h_star @ target @ moments_star.transpose(1, 2), h @ own @ moments
+        result.append(tuple(term[:, :-1] for term in terms))  # without the constant node, which has no weights
     return result
 
 

@@ -5,11 +5,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from luckmatters.figures.style import LAYER_COLORS, LINES, footer, layer_legend
 from luckmatters.results import Results
 
-FORMS = {"matrix_form": "H averaged", "recursive_matrix_form": "H made of averages"}
+LINED = {
+    "matrix_form": "matrix form, H averaged",
+    "recursive_matrix_form": "H made of averages",
+    "matrix_form_teacher": "teacher's term alone, H averaged",
+}
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
@@ -32,7 +37,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     panels[0].set_ylim(1e-17, 1e-9)
     panels[0].axhline(1e-10, color="0.4", lw=0.8, ls=":")
     panels[0].set_ylabel("|predicted − true| / |true|", fontsize=8)
-    for form, line in zip(FORMS, LINES, strict=False):
+    for form, line in zip(LINED, LINES, strict=True):
         through_training(panels[1], table, f"{form}_cosine", line)
         through_training(panels[2], table, f"{form}_norm_ratio", line)
     panels[1].set_ylim(-1.05, 1.05)
@@ -40,11 +45,12 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     panels[1].set_ylabel("matrix form and true gradient:\ncosine", fontsize=8)
     panels[2].set_yscale("log")
     panels[2].yaxis.set_major_formatter("{x:g}")
+    panels[2].yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     panels[2].yaxis.set_minor_formatter("{x:g}")
-    panels[2].tick_params(which="minor", labelsize=6)
+    panels[2].tick_params(which="minor", labelsize=7)
     panels[2].axhline(1, color="0.4", lw=0.8, ls=":")
     panels[2].set_ylabel("ratio of norms", fontsize=8)
-    layer_legend(figure, layers, published=False, compared=list(FORMS.values()))
+    layer_legend(figure, layers, published=False, compared=list(LINED.values()))
     run = results.runs[variant]
     footer(
         figure,
@@ -58,20 +64,21 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 def scatter(axes: Axes, jobs: list[dict[str, np.ndarray]], epoch: int, layers: list[int]) -> None:
     """Predicted against true gradients of all nodes at an epoch, in units of the layer's largest."""
-    for layer in layers:
+    for layer in reversed(layers):  # lower ones, which have fewer nodes, on top
         true, predicted = (
             np.concatenate([job[f"{name}/{epoch}/{layer}"].ravel() for job in jobs]) for name in ("true", "predicted")
         )
         axes.plot(true, predicted, ".", ms=2.5, color=LAYER_COLORS[layer], alpha=0.6, rasterized=True)
     ends = np.array(axes.get_xlim())
     axes.plot(ends, ends, color="0.3", lw=0.6, zorder=1)
-    axes.set_xscale("symlog", linthresh=1e-2)
-    axes.set_yscale("symlog", linthresh=1e-2)
+    axes.set_xscale("symlog", linthresh=1e-2, linscale=0.4)
+    axes.set_yscale("symlog", linthresh=1e-2, linscale=0.4)
+    axes.set_xticks([tick for tick in axes.get_xticks() if tick == 0 or abs(np.log10(abs(tick))) % 2 == 0])
     axes.tick_params(labelsize=6.5)
 
 
 def through_training(axes: Axes, table: pd.DataFrame, quantity: str, line: object) -> None:
-    """A quantity against the saved epochs, evenly spaced, by layer: mean over seeds, points a seed."""
+    """A quantity, if there is one, against the saved epochs, evenly spaced: a line a layer, points a seed."""
     rows = table[table["quantity"] == quantity]
     epochs = sorted(rows["epoch"].unique())
     for layer, its in rows.groupby("layer"):
