@@ -30,8 +30,8 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
 
     Table: columns seed, epoch, layer, quantity, value. Quantities: residual, |predicted − true| / |true| over all nodes
     and samples of a layer; for matrix_form and recursive_matrix_form cosine and norm_ratio, of its prediction with (to)
-    the averaged gradient of the layer's weights, and teacher_cosine, of the teacher's term alone. Tensors: predicted and true ``/<epoch>/<layer>`` (S, n), each node's
-    gradient averaged over samples.
+    the averaged gradient of the layer's weights, and teacher_cosine, of the teacher's term alone. Tensors: predicted
+    and true ``/<epoch>/<layer>`` (S, n), each node's gradient averaged over samples.
     """
     trained = run.source.settings
     teachers = select_teachers(run.source, teachers, seeds).folded().to(torch.float64)
