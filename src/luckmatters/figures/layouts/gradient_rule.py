@@ -73,13 +73,17 @@ def scatter(axes: Axes, jobs: list[dict[str, np.ndarray]], epoch: int, layers: l
     axes.plot(ends, ends, color="0.3", lw=0.6, zorder=1)
     axes.set_xscale("symlog", linthresh=1e-2, linscale=0.4)
     axes.set_yscale("symlog", linthresh=1e-2, linscale=0.4)
-    axes.set_xticks([tick for tick in axes.get_xticks() if tick == 0 or abs(np.log10(abs(tick))) % 2 == 0])
+    power = 10.0 ** np.floor(np.log10(np.abs(ends).max()))
+    axes.set_xticks([-power, 0, power], [f"{value:g}" for value in (-power, 0, power)])
+    axes.set_yticks([-power, 0, power], [f"{value:g}" for value in (-power, 0, power)])
     axes.tick_params(labelsize=6.5)
 
 
 def through_training(axes: Axes, table: pd.DataFrame, quantity: str, line: object) -> None:
     """A quantity, if there is one, against the saved epochs, evenly spaced: a line a layer, points a seed."""
     rows = table[table["quantity"] == quantity]
+    if rows.empty:
+        return
     epochs = sorted(rows["epoch"].unique())
     for layer, its in rows.groupby("layer"):
         wide = its.pivot(index="epoch", columns="seed", values="value")
