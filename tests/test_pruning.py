@@ -8,7 +8,6 @@ import torch
 from oracle import Module, assert_same, sgd
 
 from luckmatters.science.criteria import (
-    fan_out,
     fan_out_spread,
     node_magnitude,
     node_overlap,
@@ -126,7 +125,7 @@ def test_widths_of_a_size_round_halves_up() -> None:
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_criteria_equal_loops_over_nodes(shape: dict, batch_norm: bool) -> None:
     networks, (x, _) = students(shape, batch_norm=batch_norm), samples(shape)
-    found = node_magnitude(networks), fan_out(networks), spread(networks, x)
+    found = node_magnitude(networks), networks.fan_out_norms(), spread(networks, x)
     weighted = weight_spread(networks, x)
     for seed in range(len(SEEDS)):
         module = Module(networks, seed).eval()

@@ -17,6 +17,7 @@ from luckmatters.config.schema import (
     TEACHER_TEXTS,
     Claim,
     Experiment,
+    GradientMeasurement,
     Measurement,
     Model,
     Run,
@@ -207,6 +208,8 @@ class Project:
                 settings.check_source(run.settings, run.teacher)
             except ValueError as error:
                 raise UserError(f"{at}: {error}") from None
+            if isinstance(settings, GradientMeasurement):
+                self._check_gradient_measurement(settings, run, at)
             return {"teacher": run.teacher, "seeds": run.seeds, "source": run}
         seeds = settings.seeds if isinstance(settings.seeds, list) else list(range(settings.seeds))
         if not isinstance(settings, StudentTraining):
@@ -224,6 +227,18 @@ class Project:
             except ValueError as error:
                 raise UserError(f"{at}: teacher.name: {settings.teacher.name}: {error}") from None
         return {"teacher": teacher, "seeds": seeds}
+
+    def _check_gradient_measurement(self, settings: GradientMeasurement, run: Run, at: str) -> None:
+        if run.settings.student.batch_norm or run.teacher.kernel:
+            raise UserError(
+                f"{at}: measures: {settings.measures} has BatchNorm or convolutions, for which the gradient rule "
+                "is not stated; choose a fully connected run without"
+            )
+        if settings.samples > run.settings.data.evaluation_samples:
+            raise UserError(
+                f"{at}: samples: {settings.samples} are more than the {run.settings.data.evaluation_samples} that "
+                f"{settings.measures} is evaluated on; use fewer"
+            )
 
     def _check_figure(self, name: str) -> None:
         experiment, where = self.experiments[name], self._at(f"experiments/{name}.yaml: figure")

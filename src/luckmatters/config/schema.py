@@ -223,6 +223,20 @@ class StudentTraining(Model):
         return self
 
 
+class LuckSpeed(StudentTraining):
+    """Settings of the kind ``luck-speed``: student training that follows every student node.
+
+    measurements: how many moments after the first are measured, evenly in the logarithm of the step, from first_step to
+    the end; levels: of ρ, whose passing is timed; negligible: below this share of its layer's greatest, a student's
+    contribution does not count.
+    """
+
+    measurements: Annotated[int, Field(ge=2)]
+    first_step: Positive
+    levels: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
+    negligible: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Measurement(Model):
     """What the settings of every measuring kind have: the finished training run that is measured."""
 
@@ -236,6 +250,12 @@ class RankProfile(Measurement):
     """Settings of the kind ``rank-profile``: the best students of each teacher node, before and after training."""
 
     students: Positive
+
+
+class GradientMeasurement(Measurement):
+    """Settings of the kinds ``modulation`` and ``gradient-rule``; samples: evaluation samples that means are over."""
+
+    samples: Annotated[int, Field(ge=2)]
 
 
 class Pruning(Model):
@@ -317,7 +337,10 @@ class Kind:
 
 KINDS = {
     "student-training": Kind(StudentTraining, "train"),
+    "luck-speed": Kind(LuckSpeed, "train"),
     "rank-profile": Kind(RankProfile, "measure"),
+    "modulation": Kind(GradientMeasurement, "measure"),
+    "gradient-rule": Kind(GradientMeasurement, "measure"),
     "lottery": Kind(Lottery, "retrain"),
 }
 
@@ -339,6 +362,9 @@ LAYOUTS = {
     "overlap-curves": Layout("student-training"),
     "overlap-grid": Layout("student-training", options=("rows", "columns")),
     "rank-profile": Layout("rank-profile"),
+    "luck-speed": Layout("luck-speed"),
+    "modulation": Layout("modulation", tensors=True),
+    "gradient-rule": Layout("gradient-rule", tensors=True),
     "lottery-curves": Layout("lottery", options=("columns",)),
     "lottery-sparsity": Layout("lottery", options=("columns",)),
     "lottery-luck": Layout("lottery", options=("columns",)),

@@ -63,14 +63,7 @@ def train(
     evaluation_set = data.evaluation_set(seeds, settings.data.evaluation_samples)
 
     if resume is None:
-        students = initialize_students(
-            run.teacher.shape,
-            run.student_widths,
-            seeds=seeds,
-            kernel=run.teacher.kernel,
-            batch_norm=settings.student.batch_norm,
-            device=device,
-        )
+        students = initial_students(run, seeds, device)
         measured = evaluate(teachers, students, *evaluation_set, on_labels=settings.on_labels)
         state = Progress.none().record(students, measured, snapshot=True)
         yield state
@@ -96,6 +89,18 @@ def loss(settings: StudentTraining) -> Loss:
 def rate(settings: StudentTraining, epoch: int) -> float:
     """The learning rate of an epoch, counted from 0."""
     return learning_rate([(step.epoch, step.rate) for step in settings.training.learning_rate], epoch)
+
+
+def initial_students(run: Run, seeds: Sequence[int], device: str) -> Networks:
+    """The students of a run before training."""
+    return initialize_students(
+        run.teacher.shape,
+        run.student_widths,
+        seeds=seeds,
+        kernel=run.teacher.kernel,
+        batch_norm=run.settings.student.batch_norm,
+        device=device,
+    )
 
 
 def last(run: Run) -> int:

@@ -15,13 +15,7 @@ from luckmatters.science.random import generator
 def node_magnitude(networks: Networks) -> list[Tensor]:
     """The L2 norm of all weights that go with a node: its fan-in and its fan-out."""
     fan_in = [weight.flatten(2).norm(dim=2) for weight in networks.weights[:-1]]
-    return [torch.hypot(below, above) for below, above in zip(fan_in, fan_out(networks), strict=True)]
-
-
-def fan_out(networks: Networks) -> list[Tensor]:
-    """The L2 norm of the weights by which the layer above reads a node."""
-    widths = networks.widths
-    return [by_source(above, n).norm(dim=(1, 3)) for above, n in zip(networks.weights[1:], widths, strict=False)]
+    return [torch.hypot(below, above) for below, above in zip(fan_in, networks.fan_out_norms(), strict=True)]
 
 
 def spread(networks: Networks, x: Tensor) -> list[Tensor]:
@@ -31,7 +25,7 @@ def spread(networks: Networks, x: Tensor) -> list[Tensor]:
 
 def fan_out_spread(networks: Networks, x: Tensor) -> list[Tensor]:
     """How much a node moves what the layer above reads: fan-out norm times spread."""
-    return [norm * moved for norm, moved in zip(fan_out(networks), spread(networks, x), strict=True)]
+    return [norm * moved for norm, moved in zip(networks.fan_out_norms(), spread(networks, x), strict=True)]
 
 
 def node_overlap(teachers: Networks, networks: Networks, x: Tensor) -> list[Tensor]:

@@ -142,6 +142,29 @@ class Networks:
         together = {name: torch.stack([one[name] for one in tensors], 1).flatten(0, 1) for name in tensors[0]}
         return cls.from_state(together, device=parts[0].weights[0].device)
 
+    def folded(self) -> "Networks":
+        """The same functions without BatchNorm: each norm's scale and shift, as evaluated, go into the layer above."""
+        weights, biases = list(self.weights), list(self.biases)
+        for index, norm in enumerate(self.norms):
+            scale = norm.weight * (norm.running_var + BATCH_NORM_EPS).rsqrt()  # (S, n)
+            shift = norm.bias - norm.running_mean * scale
+            above = weights[index + 1]
+            by_node = above.reshape(*above.shape[:2], scale.shape[1], -1)  # (S, n_out, n, what reads each node)
+            weights[index + 1] = (by_node * scale[:, None, :, None]).view(above.shape)
+            biases[index + 1] = biases[index + 1] + (by_node.sum(3) @ shift[..., None])
+        return Networks(weights, biases, [])
+
+    def fan_out_norms(self) -> list[Tensor]:
+        """The L2 norm of all weights that read each hidden node, (S, n) a layer."""
+        return [
+            above.reshape(*above.shape[:2], weight.shape[1], -1).norm(dim=(1, 3))
+            for weight, above in zip(self.weights, self.weights[1:], strict=False)
+        ]
+
+    def to(self, dtype: torch.dtype) -> "Networks":
+        """A copy with another type of numbers."""
+        return self.from_state({name: tensor.to(dtype) for name, tensor in self.named_tensors()})
+
     def each(self) -> list["Networks"]:
         """The S networks one by one, sharing memory with these."""
         return [

@@ -64,6 +64,10 @@ class Overlap:
         rho = self._cross * inverse[0][..., None] * inverse[1][:, None]
         return rho.clamp_(-1, 1).to(self._dtype)
 
+    def student_spread(self) -> Tensor:
+        """The standard deviation of every student node's activation, (S, n)."""
+        return (self._student.square / self._student.count).sqrt().to(self._dtype)
+
     def measure(self) -> "LayerOverlap":
         """What is kept of ρ."""
         rho = self.correlation()

@@ -1,0 +1,53 @@
+"""Which student stands for which teacher node, and how much of a matrix between them lies on those pairs."""
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+
+def match(rho: Tensor) -> Tensor:
+    """One student for each teacher node, none twice, with the greatest sum of ρ; (S, n°, n ≥ n°) -> (S, n°), integers.
+
+    Where the best students of all teacher nodes differ, these are they.
+    """
+    chosen = [linear_sum_assignment(one, maximize=True)[1] for one in rho.double().cpu().numpy()]
+    return torch.from_numpy(np.stack(chosen)).to(rho.device)
+
+
+def order(matched: Tensor, students: int) -> Tensor:
+    """All students, matched ones first in the order of the teacher nodes, the rest as they were; (S, students)."""
+    rest = torch.ones(len(matched), students, dtype=torch.bool, device=matched.device).scatter_(1, matched, False)
+    others = rest.nonzero()[:, 1].view(len(matched), -1)
+    return torch.cat([matched, others], 1)
+
+
+def dominance(block: Tensor, used: Tensor) -> Tensor:
+    """How much a matched block is diagonal: mean |diagonal| over mean |off-diagonal|, (S, n°, n°) -> (S,).
+
+    block: rows are the matched students of the teacher nodes in the columns; used: (S, n°), the teacher nodes that
+    count (a dead one has no match). NaN with fewer than two of them.
+    """
+    size = block.abs().double()
+    both = used[:, :, None] & used[:, None]
+    diagonal = torch.eye(block.shape[1], dtype=torch.bool, device=block.device) & both
+    return _mean(size, diagonal) / _mean(size, both & ~diagonal)
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    return (values * where).sum((1, 2)) / where.sum((1, 2))
+
+
+def share(matrix: Tensor, matched: Tensor) -> Tensor:
+    """The share of each teacher node's absolute mass, over all students, that is its match's; (S, n, n°) -> (S, n°).
+
+    NaN for a column of zeros.
+    """
+    size = matrix.abs().double()
+    return size.gather(1, matched[:, None])[:, 0] / size.sum(1)
+
+
+def leads(matrix: Tensor, matched: Tensor) -> Tensor:
+    """Whether no student has a greater absolute value with a teacher node than its match; (S, n, n°) -> (S, n°)."""
+    size = matrix.abs()
+    return size.gather(1, matched[:, None])[:, 0] >= size.amax(1)

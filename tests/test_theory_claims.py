@@ -1,0 +1,153 @@
+"""Claims on the theory judged on made-up results whose answers are known."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from luckmatters.claims.ledger import HOLDS, judge
+from luckmatters.claims.theory import CLAIMS, luck_speed, nodes, winner_takes_all
+from luckmatters.config import Project
+from luckmatters.results import Results
+
+PROJECT = Project(Path(__file__).parents[1], scale="paper")
+SEEDS, LAYERS = range(4), range(4)
+
+
+def results(name: str, rows: list[tuple]) -> Results:
+    """rows: (seed, epoch, layer, node, quantity, value)."""
+    table = pd.DataFrame(rows, columns=["seed", "epoch", "layer", "node", "quantity", "value"])
+    table = table.astype({"layer": "Int64", "node": "Int64"}).assign(variant="base")
+    runs = {variant: run for variant, (run, _) in PROJECT.variants(name).items()}
+    return Results(name, PROJECT.experiment(name), "paper", table, runs, {"base": {}}, [], {}, {})
+
+
+def layered(name: str, values: dict) -> Results:
+    """values: of each quantity a function of (seed, moment 0 or 1, layer)."""
+    return results(
+        name,
+        [
+            (seed, moment, layer, pd.NA, quantity, value(seed, moment, layer))
+            for quantity, value in values.items()
+            for seed, moment, layer in itertools.product(SEEDS, (0, 1), LAYERS)
+        ],
+    )
+
+
+def luck(slope: float, *, noise: float = 0.1, standing: float = 2.0, carried: float = 0.6) -> Results:
+    """Nodes whose times fall with initial overlap by a slope; those that take longer than 1.2 never get there."""
+    draw, rows = np.random.default_rng(0), []
+    for seed, layer, node in itertools.product(SEEDS, LAYERS, range(60)):
+        start = draw.uniform(0, 0.6)
+        time = 1.5 - slope * start + noise * draw.standard_normal()
+        values = {
+            "teacher": node % 5, "initial_overlap": start, "time_0.9": time if time < 1.2 else np.nan,
+            "time_half_way": time,
+        }  # fmt: skip
+        rows += [(seed, 0.0, layer, node, quantity, value) for quantity, value in values.items()]
+    for seed, layer, moment in itertools.product(SEEDS, LAYERS, (0, 1)):
+        rows.append((seed, moment, layer, pd.NA, "standing", standing + 0.01 * seed))
+        rows.append((seed, moment, layer, pd.NA, "winners_share", 0.1 if moment == 0 else carried + 0.01 * seed))
+    return results("luck-speed", rows)
+
+
+def small(seed: int) -> float:
+    return 1 + 0.01 * seed
+
+
+SUPPORTING = {
+    "gradient-rule": {
+        "gradient-rule": layered(
+            "gradient-rule",
+            {
+                "residual": lambda s, m, layer: 1e-14 * small(s),
+                "matrix_form_cosine": lambda s, m, layer: 0.9 * small(s),
+                "recursive_matrix_form_cosine": lambda s, m, layer: 0.85 * small(s),
+            },
+        )
+    },
+    "top-down": {
+        name: layered(
+            name,
+            {
+                "beta_star_dominance": lambda s, m, layer: small(s) * (1 + m),
+                "h_star_dominance": lambda s, m, layer: small(s) * (1 + 3 * m),
+                "h_star_lead": lambda s, m, layer: 0.6 * small(s),
+            },
+        )
+        for name in ("modulation", "modulation-cifar")
+    },
+    "luck-speed": {"luck-speed": luck(1.0)},
+    "winner-takes-all": {"luck-speed": luck(1.0)},
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_results_as_claimed_support_the_claim(name: str) -> None:
+    judgement = judge(name, PROJECT.claims[name], SUPPORTING[name], "paper")
+    assert judgement.verdict == "supported", judgement.effects
+
+
+AGAINST = [
+    ("gradient-rule", "identity", {"residual": lambda s, m, layer: 1e-9 if (m, layer) == (1, 2) else 1e-15}),
+    ("gradient-rule", "direction", {"matrix_form_cosine": lambda s, m, layer: 0.5 if (m, layer) == (0, 3) else 0.99}),
+    ("gradient-rule", "direction-recursive", {"recursive_matrix_form_cosine": lambda s, m, layer: -0.9 + m}),
+    (
+        "top-down",
+        "beta-grows",
+        {"beta_star_dominance": lambda s, m, layer: small(s) * (2 - m if layer == 1 else 1 + m)},
+    ),
+    ("top-down", "h-grows", {"h_star_dominance": lambda s, m, layer: small(s) * (4 - m if layer == 0 else 1 + 3 * m)}),
+    ("top-down", "h-above-beta", {"h_star_dominance": lambda s, m, layer: small(s) * (1 + 0.9 * m)}),
+    ("top-down", "match-leads", {"h_star_lead": lambda s, m, layer: 0.3 if layer == 3 else 1.0}),
+]
+
+
+@pytest.mark.parametrize(("name", "check", "values"), AGAINST, ids=[check for _, check, _ in AGAINST])
+def test_one_bad_layer_is_enough_against(name: str, check: str, values: dict) -> None:
+    good = SUPPORTING[name]
+    (experiment, table) = next(iter(good.items()))
+    (quantity, value) = next(iter(values.items()))
+    rows = table.table[table.table["quantity"] != quantity]
+    changed = pd.concat([rows, layered(experiment, {quantity: value}).table])
+    bad = Results(experiment, table.experiment, "paper", changed, table.runs, table.labels, [], {}, {})
+    judgement = judge(name, PROJECT.claims[name], {**good, experiment: bad}, "paper")
+    failing = {key for key, (_, outcome) in judgement.effects.items() if outcome != HOLDS}
+    assert check in failing
+    assert failing <= {check, "direction", "direction-recursive", "h-above-beta"}
+
+
+def test_luck_that_does_not_matter_or_hurts_is_not_supported() -> None:
+    for slope in (0.0, -1.0):  # where no time is below 1.2 nobody passes, and only the way is timed
+        judgement = judge("luck-speed", PROJECT.claims["luck-speed"], {"luck-speed": luck(slope)}, "paper")
+        assert judgement.verdict != "supported"
+    assert luck_speed(luck(-1.0))["half-way-sooner"].estimate < -0.5
+
+
+def test_rank_correlation_equals_scipy_on_pandas_ranks() -> None:
+    table = luck(1.0)
+    wide = nodes(table).reset_index()
+    expected = [
+        -part["initial_overlap"].rank().corr(part["time_0.9"].fillna(np.inf).rank())
+        for _, part in wide.groupby(["seed", "layer"])
+    ]
+    worst = np.array(expected).reshape(len(SEEDS), len(LAYERS)).min(axis=1)
+    assert luck_speed(table)["passes-sooner"].estimate == pytest.approx(worst.mean())
+
+
+def test_nodes_renumbered_change_no_effect() -> None:
+    table = luck(0.7)
+    shuffled = table.table.copy()
+    shuffled["node"] = (shuffled["node"] * 7 + 3) % 60
+    renumbered = Results("luck-speed", table.experiment, "paper", shuffled, table.runs, table.labels, [], {}, {})
+    assert luck_speed(renumbered) == luck_speed(table)
+
+
+def test_many_standing_students_or_weak_winners_are_against() -> None:
+    effects = winner_takes_all(luck(1.0, standing=5.0, carried=0.3))
+    assert effects["few"].estimate == pytest.approx(-5.015)
+    assert effects["winners-carry"].estimate == pytest.approx(0.315)
+    judged = judge("winner-takes-all", PROJECT.claims["winner-takes-all"], {"luck-speed": luck(1, standing=5)}, "paper")
+    assert judged.verdict == "partly"

@@ -1,0 +1,174 @@
+"""Luck and speed, modulation and the gradient rule as experiments: tables against naive loops and known answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from oracle import correlation
+from torch import Tensor
+
+from luckmatters.config.schema import GradientMeasurement, LuckSpeed, Run, StudentTraining, Teacher
+from luckmatters.experiments import gradient_rule, luck_speed, modulation, student_training
+from luckmatters.experiments.history import Progress
+from luckmatters.science.data import Gaus
+from luckmatters.science.networks import Networks
+from luckmatters.science.teachers import draw_teachers
+
+SEEDS = [0, 2]
+TEACHERS = draw_teachers((5,), [4, 3, 7], init="separated", seeds=range(4))
+DATA = Gaus(dimension=5, std=10.0, samples=2560, infinite=True, batch=32)  # 80 steps: five blocks of 16 batches
+SETTINGS = {
+    "teacher": {"name": "toy", "seed": "own"},
+    "student": {"multiplier": 3, "batch_norm": False},
+    "data": {"kind": "gaus", "std": 10.0, "samples_per_epoch": 2560, "infinite": True, "evaluation_samples": 64},
+    "training": {"epochs": 2, "batch": 32, "learning_rate": [{"epoch": 0, "rate": 0.02}], "snapshots": [1]},
+    "seeds": SEEDS,
+}
+TIMES = {"measurements": 9, "first_step": 7, "levels": [0.9, 0.95], "negligible": 0.1}
+
+
+def make_run(kind: str, settings, source: Run | None = None) -> Run:
+    teacher = Teacher.model_validate({"inputs": 5, "widths": [4, 3], "outputs": 7, "init": "separated", "count": 4})
+    return Run(
+        experiment="toy", variant="base", scale="ci", kind=kind, labels={}, settings=settings, teacher=teacher,
+        seeds=SEEDS, source=source,
+    )  # fmt: skip
+
+
+LUCK = make_run("luck-speed", LuckSpeed.model_validate(SETTINGS | TIMES))
+TRAINING = make_run("student-training", StudentTraining.model_validate(SETTINGS))
+
+
+def luck_states(seeds: list[int] = SEEDS, resume: Progress | None = None) -> list[Progress]:
+    return list(luck_speed.train(LUCK, TEACHERS, DATA, seeds, resume=resume))
+
+
+def test_moments_are_the_first_step_the_last_and_evenly_spaced_between() -> None:
+    moments = luck_speed.steps(LUCK)
+    assert (moments[0], moments[1], moments[-1]) == (0, 7, 160)
+    assert moments == sorted(set(moments))
+    assert len(moments) == 1 + 9 == luck_speed.last(LUCK) + 1
+    ratios = np.diff(np.log(moments[1:]))
+    assert ratios.max() < 1.25 * ratios.min()
+
+
+def test_measuring_more_often_trains_the_same_students() -> None:
+    """The parameters at the end are those of student training on the same settings."""
+    *_, plain = student_training.train(TRAINING, TEACHERS, DATA, SEEDS)
+    for name, tensor in luck_states()[-1].network().items():
+        torch.testing.assert_close(tensor, plain.network()[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("moment", [0, 3, 7])
+def test_resuming_within_an_epoch_gives_the_undisturbed_numbers(moment: int) -> None:
+    states = luck_states()
+    *_, resumed = luck_states(resume=states[moment])
+    for name, tensor in states[-1].tensors.items():
+        assert torch.equal(tensor, resumed.tensors[name]), name
+
+
+def test_a_seed_alone_gives_the_same_table() -> None:
+    both, alone = (luck_speed.finish(LUCK, seeds, luck_states(seeds)[-1]).table for seeds in (SEEDS, [2]))
+    keys = ["epoch", "layer", "node", "quantity"]
+    merged = both[both["seed"] == 2].merge(alone, on=keys, suffixes=("_both", "_alone"), how="outer")
+    assert len(merged) == len(alone)
+    np.testing.assert_allclose(merged["value_both"], merged["value_alone"], rtol=1e-3, atol=1e-4)
+
+
+def test_history_holds_correlations_and_contributions() -> None:
+    state = luck_states()[-1]
+    students = Networks.from_state(state.network())
+    x, _ = DATA.evaluation_set(SEEDS, 64)
+    for layer in (0, 1):
+        its, ours = (net.activations(x)[layer] for net in (TEACHERS.select(SEEDS), students))
+        torch.testing.assert_close(state.history()[f"rho/{layer}"][-1], correlation(its, ours))
+        above = students.weights[layer + 1]  # (S, n_out, n)
+        for seed in range(2):
+            for node in range(ours.shape[1]):
+                expected = above[seed, :, node].norm() * ours[seed, node].std(correction=0)
+                torch.testing.assert_close(state.history()[f"contribution/{layer}"][-1, seed, node], expected)
+
+
+def test_fates_equal_a_naive_loop() -> None:
+    rho = torch.rand(6, 2, 3, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    rho[:, 0, :, 5] = 0  # a dead student
+    epochs = torch.tensor([0.0, 0.5, 1, 2, 4, 8], dtype=torch.float64)
+    found = luck_speed.fates(rho, epochs, [0.9])
+    for seed in range(2):
+        for node in range(8):
+            path = rho[:, seed, :, node]
+            if path[-1].max() == 0:
+                assert all(value[seed, node].isnan() for value in found.values())
+                continue
+            teacher = int(path[-1].argmax())
+            start, others = float(path[0, teacher]), [float(path[0, k]) for k in range(3) if k != teacher]
+            assert found["teacher"][seed, node] == teacher
+            assert found["margin"][seed, node] == pytest.approx(start - max(others))
+            closer = sum(float(rho[0, seed, teacher, other]) > start for other in range(8)) / 8
+            assert found["initial_rank"][seed, node] == pytest.approx(closer)
+            for name, goal in (("time_0.9", 0.9), ("time_half_way", (1 + start) / 2)):
+                first = next((float(t) for t, one in zip(epochs, path, strict=True) if one[teacher] > goal), np.nan)
+                assert found[name][seed, node].item() == pytest.approx(first, nan_ok=True)
+
+
+def test_standing_counts_students_that_overlap_and_contribute() -> None:
+    rho = torch.tensor([[0.95, 0.92, 0.2, 0.1], [0.0, 0.91, 0.93, 0.3], [0, 0, 0, 0]], dtype=torch.float64)[None, None]
+    contribution = torch.tensor([1.0, 0.05, 0.5, 0.45], dtype=torch.float64)[None, None]
+    found = {name: value.item() for name, value in luck_speed.standing(rho, contribution, 0.9, 0.1).items()}
+    # the first teacher node has two above the level, one of which contributes; the second likewise; the third is dead
+    assert found == pytest.approx({"passed": 2, "standing": 1, "found": 2 / 3, "winners_share": 1.5 / 2})
+
+
+def trained() -> dict[str, Tensor]:
+    *_, state = student_training.train(TRAINING, TEACHERS, DATA, SEEDS)
+    return student_training.finish(TRAINING, SEEDS, state).tensors
+
+
+def measured(kind) -> pd.DataFrame:
+    run = make_run(kind.__name__, GradientMeasurement(measures="toy/base", samples=48), TRAINING)
+    return kind.measure(run, TEACHERS, DATA, trained(), SEEDS)
+
+
+def test_gradient_rule_holds_at_every_saved_epoch_and_layer() -> None:
+    result = measured(gradient_rule)
+    residual = result.table.query("quantity == 'residual'")
+    assert len(residual) == 2 * 3 * 2  # seeds, epochs 0, 1, 2, layers
+    assert (residual["value"] < 1e-12).all()
+    for epoch in (0, 1, 2):
+        torch.testing.assert_close(result.tensors[f"predicted/{epoch}/1"], result.tensors[f"true/{epoch}/1"])
+
+
+def test_a_wrong_rule_is_seen_in_the_residual(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = gradient_rule.gradients
+    monkeypatch.setattr(gradient_rule, "gradients", lambda *arguments: 1.001 * right(*arguments))
+    residual = measured(gradient_rule).table.query("quantity == 'residual'")["value"]
+    np.testing.assert_allclose(residual, 0.001, rtol=1e-6)
+
+
+def test_agreement_is_cosine_and_ratio_of_norms() -> None:
+    true = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    found = gradient_rule.agreement(-2 * true, true)
+    torch.testing.assert_close(found["cosine"], -torch.ones(2))
+    torch.testing.assert_close(found["norm_ratio"], 2 * torch.ones(2))
+
+
+def test_modulation_tells_a_student_that_is_its_teacher() -> None:
+    """Students that begin with the teacher's own nodes: H* of a match is that of the teacher node with itself."""
+    run = make_run("modulation", GradientMeasurement(measures="toy/base", samples=48), TRAINING)
+    tensors = trained()
+    teachers = TEACHERS.select(SEEDS)
+    for name, tensor in teachers.state().items():
+        key = f"snapshot/2/{name}"
+        tensors[key] = torch.zeros_like(tensors[key])
+        tensors[key][tuple(slice(size) for size in tensor.shape)] = tensor
+    result = modulation.measure(run, TEACHERS, DATA, tensors, SEEDS)
+    x, _ = DATA.evaluation_set(SEEDS, 48)
+    for layer in (0, 1):
+        opened = (teachers.activations(x)[layer] > 0).float()
+        matrix = result.tensors[f"h_star/2/{layer}"]
+        if layer == 1:
+            beta = teachers.weights[2].transpose(1, 2) @ teachers.weights[2]
+            torch.testing.assert_close(matrix[:, :3], beta * (opened @ opened.transpose(1, 2)) / 48)
+        assert (matrix[:, matrix.shape[2] :] == 0).all()  # nodes that are not the teacher's carry nothing
+    leads = result.table.query("quantity == 'beta_star_share' and epoch == 2 and layer == 1")["value"]
+    assert ((leads > 0) & (leads <= 1)).all()
