@@ -25,6 +25,7 @@ from luckmatters.science.tickets import BRANCHES, Start, Trunk
 from luckmatters.science.training import Trainer
 
 SCORING_SAMPLES = 1024  # training samples that the criteria look at; evaluation samples stay unseen
+QUANTITIES = ("loss", "accuracy", "teacher_accuracy", "diverged", "correlation", "dead_teachers")
 SCORING_EPOCH = -1  # their stream: no epoch has this number
 
 
@@ -188,9 +189,11 @@ def prepare(
 def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     """The table of a finished run, and the mask.
 
-    table: what :func:`luckmatters.experiments.student_training.finish` gives, with a column branch; epochs count from
-    the beginning of the last round. The branch untrained has epoch 0 alone. In networks pruned by nodes also, at epoch
-    0 of each branch and layer, lucky and lucky_chance (see :meth:`Job.luck`).
+    table: a column branch, and of what :func:`luckmatters.experiments.student_training.finish` gives the QUANTITIES;
+    epochs count from the beginning of the last round, and the branch untrained has epoch 0 alone. A best ρ below 0
+    counts as 0, which is what nodes have that stand in for those of wider seeds (see the science module pruning,
+    ``narrow``). In networks pruned by nodes also, at epoch 0 of each branch and layer, lucky and lucky_chance (see
+    :meth:`Job.luck`).
     tensors: mask/<layer>.
     """
     trained = [name for name in run.settings.branches if name != "untrained"]
@@ -202,12 +205,16 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
         history["untrained"] = {key: value[None] for key, value in left.items()}
     frames = []
     for name in run.settings.branches:
-        tensors = {f"history/{key}": value for key, value in history[name].items()}
-        frames.append(student_training.finish(run, seeds, Progress(state.epoch, tensors)).table.assign(branch=name))
+        tensors = {
+            f"history/{key}": value.clamp(min=0) if key.startswith("best/") else value
+            for key, value in history[name].items()
+        }
+        rows = student_training.finish(run, seeds, Progress(state.epoch, tensors)).table
+        frames.append(rows[rows["quantity"].isin(QUANTITIES)].assign(branch=name))
         for quantity, value in under(state.tensors, f"fixed/luck/{name}").items():
             none = torch.zeros(1, len(seeds), dtype=torch.bool)
-            rows = [tidy(seeds, layer, quantity, its[None], none) for layer, its in enumerate(value)]
-            frames += [one.assign(branch=name) for one in rows]
+            by_layer = [tidy(seeds, layer, quantity, its[None], none) for layer, its in enumerate(value)]
+            frames += [one.assign(branch=name) for one in by_layer]
     table = pd.concat(frames, ignore_index=True)
     return Result(
         table[["branch", *table.columns.drop("branch")]],
