@@ -225,6 +225,11 @@ def test_pruned_weights_stay_zero_and_kept_ones_do_not() -> None:
             assert torch.equal(ours != 0, kept[layer] == 1)
 
 
+def test_batch_norm_and_a_different_width_for_every_seed_are_refused_together() -> None:
+    with pytest.raises(ValueError, match="magnitude-overall and BatchNorm"):
+        make_run(["rewound"], trunk_run(student={"multiplier": 4, "batch_norm": True}), criterion="magnitude-overall")
+
+
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
