@@ -29,6 +29,7 @@ NODES = [
     "reinitialized",
     "same-signs",
     "own-scale",
+    "rewound-own-scale",
     "random-nodes",
     "shuffled",
     "scratch",

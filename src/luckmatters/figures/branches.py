@@ -35,6 +35,7 @@ LOOKS = {
     "reinitialized": Look("re-initialized", _COLORS[1], "-", "s"),
     "same-signs": Look("re-initialized, same signs", _COLORS[8], "-", "D"),
     "own-scale": Look("re-initialized, own scale", _COLORS[3], "-", "^"),
+    "rewound-own-scale": Look("rewound, own scale", _COLORS[6], "-", "<"),
     "scratch": Look("narrow from scratch", _COLORS[4], (0, (1, 1)), "P"),
     "random-nodes": Look("random nodes", _COLORS[2], "-", "X"),
     "shuffled": Look("shuffled mask", _COLORS[5], (0, (1, 1)), "*"),
