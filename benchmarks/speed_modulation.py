@@ -6,6 +6,8 @@ The loop is the paper's recursion for one sample after another, written with not
 share of the machine's matrix-product rate counts the products of our own way, with the constant nodes.
 """
 
+import itertools
+
 import torch
 from speed import begin, median, sgemm
 from speed_conv import seconds
@@ -48,9 +50,9 @@ def operations(multiplier: int) -> float:
     """Of the products that :func:`averages` takes: output maps downwards, H and H* below the uppermost layer."""
     student, teacher = ([m * width + 1 for width in TEACHER] for m in (multiplier, 1))
     total = 0
-    for below, above, its in zip(student, student[1:], teacher, strict=False):
+    for (below, above), its in zip(itertools.pairwise(student), teacher, strict=False):
         total += above * below + below * below + below * its
-    total += sum(above * below for below, above in zip(teacher, teacher[1:], strict=False))
+    total += sum(above * below for below, above in itertools.pairwise(teacher))
     return 2.0 * SAMPLES * OUTPUTS * total
 
 
