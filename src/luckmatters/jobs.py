@@ -18,7 +18,10 @@ from luckmatters.errors import UserError
 from luckmatters.progress import progress
 from luckmatters.provenance import provenance
 
-RULES = {"train": "train_students", "measure": "measure_students", "simulate": "simulate_dynamics"}
+RULES = {
+    "train": "train_students", "measure": "measure_students", "simulate": "simulate_dynamics",
+    "retrain": "retrain_pruned",
+}  # fmt: skip
 TEACHER_RULE, PRETRAIN_RULE, CIFAR10_RULE = "generate_teacher", "pretrain_teacher", "prepare_cifar10"
 
 IMAGE_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -124,6 +127,22 @@ def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> 
         return kind.train(run, teachers, data, seeds, device=device, resume=resume)
 
     _run_job(project, run, seeds, device, start, description, {**sums, **image_sums})
+
+
+def retrain(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Prune what another experiment's training run has left, and train it again; resumes likewise."""
+    run = _own(project, experiment, variant, seeds, "retrain")
+    device = _device(project)
+    kind, trained = _module(run), finished_bundle(project, run.source, seeds)
+    tensors, (teachers, sums) = _unpack(trained.read(TENSORS)), _teachers(project, run.source, device)
+    data, image_sums, description = _run_data(project, run.source, device)
+    _same_images(project, run.source, image_sums)
+
+    def start(resume):
+        return kind.retrain(run, teachers, data, tensors, seeds, device=device, resume=resume)
+
+    inputs = {**sums, **image_sums, **trained.manifest()["files"]}
+    _run_job(project, run, seeds, device, start, description, inputs)
 
 
 def simulate(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:

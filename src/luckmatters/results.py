@@ -94,11 +94,11 @@ def load(project: Project, name: str, *, tensors: bool = False) -> Results:
 
 
 def summarize(results: Results) -> pd.DataFrame:
-    """Mean, standard deviation and number of seeds, by variant, epoch, layer (and node rank) and quantity.
+    """Mean, standard deviation and number of seeds, by variant (and branch), epoch, layer (and node rank) and quantity.
 
     Teacher nodes are averaged before seeds are. NaN values (diverged seeds) are left out and not counted.
     """
-    keys = [k for k in ("variant", "epoch", "layer", "rank", "quantity") if k in results.table]
+    keys = [k for k in ("variant", "branch", "epoch", "layer", "rank", "quantity") if k in results.table]
     per_seed = results.table.groupby([*keys, "seed"], dropna=False, sort=False)["value"].mean()
     grouped = per_seed.groupby(keys, dropna=False, sort=False)
     summary = grouped.agg(["mean", "std", "count"]).rename(columns={"count": "seeds"})

@@ -35,6 +35,17 @@ def mean_effect(per_seed: pd.Series) -> Effect:
     return Effect(mean, mean - half, mean + half, len(values))
 
 
+def sign_effect(per_seed: pd.Series) -> Effect:
+    """The share of seeds above zero with the exact binomial interval (the sign test's); zeros and NaN are left out."""
+    values = per_seed.dropna().to_numpy(float)
+    values = values[values != 0]
+    if len(values) == 0:
+        return Effect(np.nan, np.nan, np.nan, 0)
+    test = stats.binomtest(int((values > 0).sum()), len(values))
+    interval = test.proportion_ci(CONFIDENCE, method="exact")
+    return Effect(test.statistic, interval.low, interval.high, len(values))
+
+
 def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
     """log of the ratio of two standard deviations over the same seeds, with the interval for paired samples.
 

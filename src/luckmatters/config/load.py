@@ -31,7 +31,7 @@ from luckmatters.errors import UserError
 
 OVERRIDES = ("scale", "device", "results", "figures")  # keys of config/config.yaml that a command line may give
 RESERVED = ("claims", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
-COLUMNS = ("variant", "seed", "epoch", "layer", "node", "rank", "quantity", "value")
+COLUMNS = ("variant", "branch", "seed", "epoch", "layer", "node", "rank", "quantity", "value")
 
 
 class Project:
@@ -204,6 +204,10 @@ class Project:
             trained = [name for name, raw in self._raw.items() if _step(raw) == "train"]
             runs = self._resolve(choose(source, trained, f"{at}: measures"))
             run = runs[choose(variant, runs, f"{at}: measures: {source}")]
+            try:
+                settings.check_source(run.settings, run.teacher)
+            except ValueError as error:
+                raise UserError(f"{at}: {error}") from None
             if isinstance(settings, GradientMeasurement):
                 self._check_gradient_measurement(settings, run, at)
             return {"teacher": run.teacher, "seeds": run.seeds, "source": run}

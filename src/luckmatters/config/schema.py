@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from luckmatters.science.shapes import fan_in, weight_shapes
+from luckmatters.science.shapes import fan_in, scaled, weight_shapes
 
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 Name = Annotated[str, Field(pattern=NAME)]  # safe as a folder name, a wildcard and a key
@@ -193,13 +193,29 @@ Seeds = Annotated[int | list[int], BeforeValidator(_seeds)]
 
 
 class StudentTraining(Model):
-    """Settings of the kind ``student-training``: train students to a teacher and measure the overlap every epoch."""
+    """Settings of the kind ``student-training``: train students to a teacher and measure the overlap every epoch.
+
+    target: what students learn from, the teacher's outputs (the default) or the labels of the images; the teacher then
+    lends them its shape and is what their overlap is measured with.
+    """
 
     teacher: TeacherChoice
     student: Student
     data: Annotated[GausData | Cifar10Data, Field(discriminator="kind")]
     training: Training
+    target: Literal["teacher", "labels"] | None = None
     seeds: Seeds
+
+    @property
+    def on_labels(self) -> bool:
+        """Whether students learn from labels."""
+        return self.target == "labels"
+
+    @model_validator(mode="after")
+    def _has_labels(self) -> "StudentTraining":
+        if self.on_labels and self.data.kind != "cifar10":
+            raise ValueError(f"target labels needs data with labels (kind cifar10), got kind {self.data.kind}")
+        return self
 
     @model_validator(mode="after")
     def _batches_fit(self) -> "StudentTraining":
@@ -226,6 +242,9 @@ class Measurement(Model):
 
     measures: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 
+    def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
+        """Raises ValueError if that run does not have what is measured."""
+
 
 class RankProfile(Measurement):
     """Settings of the kind ``rank-profile``: the best students of each teacher node, before and after training."""
@@ -239,12 +258,81 @@ class GradientMeasurement(Measurement):
     samples: Annotated[int, Field(ge=2)]
 
 
+class Pruning(Model):
+    """What is kept of trained networks.
+
+    granularity: hidden nodes, or weights; criterion: what they are ranked by (see luckmatters.science.criteria), layer
+    by layer or, for magnitude-overall, all layers together; kept: as much as a network of so many times the teacher's
+    hidden widths has in each layer; rounds: steps of a constant share in which that is reached.
+    """
+
+    granularity: Literal["nodes", "weights"]
+    criterion: Literal["magnitude", "magnitude-overall", "spread", "overlap", "initial-overlap", "random"]
+    kept: Annotated[float, Field(gt=0)]
+    rounds: Positive
+
+    @model_validator(mode="after")
+    def _ranks_nodes(self) -> "Pruning":
+        if self.granularity == "weights" and "overlap" in self.criterion:
+            raise ValueError(f"criterion {self.criterion} ranks nodes, not weights; use another")
+        return self
+
+    def sizes(self, multiplier: int) -> list[float]:
+        """The sizes after each round, in the teacher's."""
+        return [multiplier * (self.kept / multiplier) ** (done / self.rounds) for done in range(1, self.rounds)] + [
+            self.kept
+        ]
+
+
+BranchName = Literal[
+    "rewound", "early", "reinitialized", "same-signs", "own-scale", "random-nodes", "shuffled", "scratch", "dense",
+    "untrained",
+]  # fmt: skip
+
+
+class Lottery(Measurement):
+    """Settings of the kind ``lottery``: prune the students of a training run, and train them again from many starts.
+
+    branches: the starts (see luckmatters.science.tickets); early_epoch: of the training run, for the branch early.
+    """
+
+    pruning: Pruning
+    branches: Annotated[list[BranchName], Field(min_length=1)]
+    early_epoch: Positive
+
+    @model_validator(mode="after")
+    def _branches_fit(self) -> "Lottery":
+        if len(set(self.branches)) < len(self.branches):
+            raise ValueError(f"branches: each may stand but once, got {', '.join(self.branches)}")
+        if set(self.branches) == {"untrained"}:
+            raise ValueError("branches: one at least must train; add another to untrained")
+        if "scratch" in self.branches and (
+            self.pruning.granularity == "weights" or self.pruning.criterion == "magnitude-overall"
+        ):
+            raise ValueError("branches: scratch needs nodes, and the same number in a layer for every seed")
+        return self
+
+    def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
+        """Raises ValueError if there is no early snapshot, or less than nothing to prune."""
+        multiplier, kept = trained.student.multiplier, self.pruning.kept
+        if self.early_epoch not in trained.training.snapshots:
+            raise ValueError(
+                f"early_epoch: {self.measures} keeps no epoch {self.early_epoch}; add it to training.snapshots there"
+            )
+        if kept > multiplier or min(scaled(teacher.widths, kept)) < 1:
+            raise ValueError(f"pruning.kept: must leave a node in each layer and be {multiplier} at most, got {kept:g}")
+        if "dense" in self.branches and kept != multiplier:
+            raise ValueError(f"branches: dense needs pruning.kept {multiplier}, where nothing is pruned, got {kept:g}")
+        if trained.student.batch_norm and self.pruning.criterion == "magnitude-overall":
+            raise ValueError("pruning.criterion: magnitude-overall and BatchNorm do not go together; use another")
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of experiment, a module of luckmatters.experiments; step: the verb and the rule that run its jobs."""
 
     settings: type[Model]
-    step: Literal["train", "measure", "simulate"]
+    step: Literal["train", "measure", "simulate", "retrain"]
 
 
 KINDS = {
@@ -253,6 +341,7 @@ KINDS = {
     "rank-profile": Kind(RankProfile, "measure"),
     "modulation": Kind(GradientMeasurement, "measure"),
     "gradient-rule": Kind(GradientMeasurement, "measure"),
+    "lottery": Kind(Lottery, "retrain"),
 }
 
 
@@ -276,6 +365,9 @@ LAYOUTS = {
     "luck-speed": Layout("luck-speed"),
     "modulation": Layout("modulation", tensors=True),
     "gradient-rule": Layout("gradient-rule", tensors=True),
+    "lottery-curves": Layout("lottery", options=("columns",)),
+    "lottery-sparsity": Layout("lottery", options=("columns",)),
+    "lottery-luck": Layout("lottery", options=("columns",)),
 }
 MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
 

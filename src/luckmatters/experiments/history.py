@@ -14,8 +14,8 @@ from luckmatters.science.networks import Networks
 class Progress:
     """All that a run has produced up to an epoch: enough to go on from, as named tensors.
 
-    Keys: ``network/*`` (the current parameters), ``snapshot/<epoch>/*``, and ``history/*``, what was measured, with a
-    leading axis of epochs 0 … epoch.
+    Keys: ``network/*`` (the current parameters), ``snapshot/<epoch>/*``, ``fixed/*`` (whatever else is to stay), and
+    ``history/*``, what was measured, with a leading axis of the epochs since measuring began (mostly 0) … epoch.
     """
 
     epoch: int
@@ -37,7 +37,7 @@ class Progress:
     def record(self, networks: Networks, measured: dict[str, Tensor], *, snapshot: bool = False) -> "Progress":
         """The state one epoch later; the tensors of earlier epochs are shared, not copied."""
         epoch, past = self.epoch + 1, self.history()
-        tensors = {key: value for key, value in self.tensors.items() if key.startswith("snapshot/")}
+        tensors = {key: value for key, value in self.tensors.items() if key.startswith(("snapshot/", "fixed/"))}
         for name, value in measured.items():
             value = value.cpu()[None]
             tensors[f"history/{name}"] = torch.cat([past[name], value]) if name in past else value

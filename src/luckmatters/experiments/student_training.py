@@ -7,13 +7,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from luckmatters.config.schema import Cifar10Data, GausData, Run
+from luckmatters.config.schema import Cifar10Data, GausData, Run, StudentTraining
 from luckmatters.experiments.history import Progress, Result, diverged_by, tidy, under
 from luckmatters.science.data import Gaus
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.overlap import Overlap
-from luckmatters.science.training import Trainer, learning_rate
+from luckmatters.science.training import Loss, Trainer, cross_entropy, learning_rate, squared_error
 
 Data = Gaus | Cifar10
 WHOLE_NETWORK = ("loss", "accuracy", "teacher_accuracy")
@@ -64,19 +64,31 @@ def train(
 
     if resume is None:
         students = initial_students(run, seeds, device)
-        state = Progress.none().record(students, evaluate(teachers, students, *evaluation_set), snapshot=True)
+        measured = evaluate(teachers, students, *evaluation_set, on_labels=settings.on_labels)
+        state = Progress.none().record(students, measured, snapshot=True)
         yield state
     else:
         state = resume
         students = Networks.from_state(state.network(), device=device)
 
-    trainer, schedule = Trainer(students), [(step.epoch, step.rate) for step in settings.training.learning_rate]
+    trainer = Trainer(students, loss(settings))
     for epoch in range(state.epoch, settings.training.epochs):
-        train_epoch(trainer, teachers, data, seeds, epoch, learning_rate(schedule, epoch))
+        train_epoch(trainer, teachers, data, seeds, epoch, rate(settings, epoch), on_labels=settings.on_labels)
         finished = epoch + 1
         keep = finished in settings.training.snapshots or finished == settings.training.epochs
-        state = state.record(students, evaluate(teachers, students, *evaluation_set), snapshot=keep)
+        measured = evaluate(teachers, students, *evaluation_set, on_labels=settings.on_labels)
+        state = state.record(students, measured, snapshot=keep)
         yield state
+
+
+def loss(settings: StudentTraining) -> Loss:
+    """What students are trained on: the teachers' outputs, or labels."""
+    return cross_entropy if settings.on_labels else squared_error
+
+
+def rate(settings: StudentTraining, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 0."""
+    return learning_rate([(step.epoch, step.rate) for step in settings.training.learning_rate], epoch)
 
 
 def initial_students(run: Run, seeds: Sequence[int], device: str) -> Networks:
@@ -97,23 +109,45 @@ def last(run: Run) -> int:
 
 
 def train_epoch(
-    trainer: Trainer, teachers: Networks, data: Data, seeds: Sequence[int], epoch: int, rate: float
+    trainer: Trainer,
+    teachers: Networks,
+    data: Data,
+    seeds: Sequence[int],
+    epoch: int,
+    rate: float,
+    *,
+    on_labels: bool = False,
 ) -> None:
-    """Take a step on every batch of an epoch; the teachers' outputs are the labels."""
+    """Take a step on every batch of an epoch; several networks of a seed, which stand in a row, see the same samples.
+
+    on_labels: outputs are compared with the samples' labels, or else with the teachers' outputs.
+    """
+    for x, target in batches(teachers, data, seeds, epoch, on_labels=on_labels):
+        trainer.step(x, target, rate)
+
+
+def batches(
+    teachers: Networks, data: Data, seeds: Sequence[int], epoch: int, *, on_labels: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch's samples (S, n_in, B), with labels (S, B) or the teachers' outputs (S, n_out, B)."""
+    if on_labels:
+        yield from data.batches(seeds, epoch)
+        return
     for block in data.blocks(seeds, epoch):
-        # Labels of one batch at a time: those of a block would leave the cache.
+        # Outputs for one batch at a time: those for a block would leave the cache.
         for x in block.split(data.batch, dim=2):
-            trainer.step(x, teachers(x), rate)
+            yield x, teachers(x)
 
 
 def overlaps(
-    teachers: Networks, students: Networks, x: Tensor, labels: Tensor | None = None
+    teachers: Networks, students: Networks, x: Tensor, labels: Tensor | None = None, *, on_labels: bool = False
 ) -> tuple[list[Overlap], dict[str, Tensor]]:
     """The overlap of every hidden layer on samples (S or 1, n_in, N), and what the outputs are worth.
 
     labels: (N,), where the samples have any. The second result holds loss, the mean over samples and outputs of
-    (student − teacher)², and with labels accuracy and teacher_accuracy, the shares of samples whose greatest output is
-    the label's; each (S,). Samples pass a part at a time, so that memory does not grow with their number.
+    (student − teacher)², or on_labels the mean over samples of the cross-entropy with the label; with labels also
+    accuracy and teacher_accuracy, the shares of samples whose greatest output is the label's; each (S,). Samples pass a
+    part at a time, so that memory does not grow with their number.
     """
     seeds, layers = max(teachers.seeds, students.seeds, len(x)), len(students.weights) - 1
     gathered, sums = [Overlap() for _ in range(layers)], {}
@@ -128,6 +162,9 @@ def overlaps(
         for one, its, ours in zip(gathered, teacher, student, strict=False):
             one.add(its, ours)
         found = {"loss": (student[-1] - teacher[-1]).square().mean(1)}
+        if on_labels:
+            known = labels[start : start + part].expand(seeds, -1)
+            found["loss"] = torch.nn.functional.cross_entropy(student[-1], known, reduction="none")
         if labels is not None:
             for name, outputs in (("accuracy", student[-1]), ("teacher_accuracy", teacher[-1])):
                 found[name] = (outputs.argmax(1) == labels[start : start + part]).expand(seeds, -1)
@@ -136,13 +173,15 @@ def overlaps(
     return gathered, {name: value / x.shape[2] for name, value in sums.items()}
 
 
-def evaluate(teachers: Networks, students: Networks, x: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+def evaluate(
+    teachers: Networks, students: Networks, x: Tensor, labels: Tensor | None, *, on_labels: bool = False
+) -> dict[str, Tensor]:
     """All that is recorded of the students at one moment.
 
     What :func:`overlaps` gives; finite, (S,); and for each layer l best/l, second/l, winner/l (S, n°), rank/l
     (S, n°, n), dead_teachers/l, dead_students/l (S,).
     """
-    gathered, found = overlaps(teachers, students, x, labels)
+    gathered, found = overlaps(teachers, students, x, labels, on_labels=on_labels)
     found["finite"] = students.finite()
     for layer, overlap in enumerate(gathered):
         found |= {f"{quantity}/{layer}": value for quantity, value in vars(overlap.measure()).items()}
@@ -188,9 +227,9 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     return Result(pd.concat(frames, ignore_index=True), {k: v.contiguous() for k, v in tensors.items()})
 
 
-def snapshot(tensors: dict[str, Tensor], epoch: int) -> Networks:
+def snapshot(tensors: dict[str, Tensor], epoch: int, *, device: str = "cpu") -> Networks:
     """The students at a saved epoch of a finished run. Raises KeyError if that epoch was not saved."""
     state = under(tensors, f"snapshot/{epoch}")
     if not state:
         raise KeyError(epoch)
-    return Networks.from_state(state)
+    return Networks.from_state(state, device=device)

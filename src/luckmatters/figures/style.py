@@ -27,6 +27,8 @@ NETWORK_QUANTITIES = {"loss": "evaluation loss", "accuracy": "test accuracy"}
 LINES = ("-", (0, (1, 1.2)), "-.")  # of labels that share a panel; dashes are for published curves
 LABELS = {
     "bn": "with BatchNorm", "no-bn": "without BatchNorm", "fc": "fully connected", "conv": "Conv",
+    "spread": "fan-out × spread", "magnitude": "magnitude", "overall": "magnitude, all layers together",
+    "overlap": "final overlap", "initial-overlap": "initial overlap", "iterative": "fan-out × spread, iterative",
     "small": "small teacher", "large": "large teacher", "finite": "finite data", "infinite": "infinite data",
 }  # fmt: skip
 BANDS = {"range": (("pi", 100), "band: range over seeds"), "std": ("sd", "band: ±1 standard deviation over seeds")}
@@ -41,7 +43,10 @@ sns.set_theme(
 def label_name(results: Results, label: str) -> str:
     """How a label of the grid is written: as the experiment says, else in the usual words."""
     multiplier = re.sub(r"^m(\d+)$", r"m = \1", label)
-    return results.experiment.figure.labels.get(label) or LABELS.get(label, multiplier)
+    size = re.sub(
+        r"^x(\d+)(?:-(\d+))?$", lambda found: f"{'.'.join(filter(None, found.groups()))} × teacher", multiplier
+    )
+    return results.experiment.figure.labels.get(label) or LABELS.get(label, size)
 
 
 def title(results: Results, variant: str, *, without: str | None = None) -> str:

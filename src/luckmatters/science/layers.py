@@ -35,10 +35,22 @@ def values(x: Tensor, seeds: int) -> Tensor:
     return x if x.dim() == 3 else x.view(len(x), seeds, -1, x[0, 0].numel()).permute(1, 2, 0, 3).flatten(2)
 
 
+def stack(x: Tensor, sets: int) -> Tensor:
+    """Networks in a row as one, node under node: (S, n, …) as (sets, S / sets · n, …), a view."""
+    return x.view(sets, -1, x.shape[2])
+
+
 def forward(weight: Tensor, bias: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
-    """Pre-activations, nodes or images as the layer's kind is; `out` serves linear layers alone."""
+    """Pre-activations, nodes or images as the layer's kind is; `out` serves linear layers alone.
+
+    Linear layers also take fewer sets of samples than networks, (S', n_in, N): set k serves S / S' networks in a row,
+    which then are one matrix.
+    """
     if weight.dim() == 3:
-        return torch.baddbmm(bias, weight, as_nodes(x, len(weight)), out=out)  # (S, out, in) x (S, in, N)
+        nodes = as_nodes(x, len(weight))
+        stacked = None if out is None else stack(out, len(nodes))
+        found = torch.baddbmm(stack(bias, len(nodes)), stack(weight, len(nodes)), nodes, out=stacked)
+        return found.view(*weight.shape[:2], -1)  # (S, out, in) x (S, in, N)
     return torch.conv2d(as_images(x, weight.shape[2]), weight.flatten(0, 1), bias.flatten(), groups=len(weight))
 
 
@@ -56,7 +68,8 @@ def backward(
             result = torch.bmm(weight.transpose(1, 2), g, out=out)
             if x.dim() == 4:
                 result = result.permute(2, 0, 1).reshape(x.shape)
-        weight.baddbmm_(g, nodes.transpose(1, 2), alpha=rate)  # (S, out, N) x (S, N, in)
+        # (S, out, N) x (S, N, in)
+        stack(weight, len(nodes)).baddbmm_(stack(g, len(nodes)), nodes.transpose(1, 2), alpha=rate)
         bias.add_(g.sum(2, keepdim=True), alpha=rate)
         return result
     result, by_weight, by_bias = torch.ops.aten.convolution_backward(

@@ -135,6 +135,13 @@ class Networks:
         """The networks at these positions of the seed axis, copied."""
         return self.from_state({name: tensor[list(seeds)] for name, tensor in self.named_tensors()})
 
+    @classmethod
+    def interleaved(cls, parts: Sequence["Networks"]) -> "Networks":
+        """As many networks of one shape from each part, copied: all parts' first ones, then their second ones, …."""
+        tensors = [dict(part.named_tensors()) for part in parts]
+        together = {name: torch.stack([one[name] for one in tensors], 1).flatten(0, 1) for name in tensors[0]}
+        return cls.from_state(together, device=parts[0].weights[0].device)
+
     def folded(self) -> "Networks":
         """The same functions without BatchNorm: each norm's scale and shift, as evaluated, go into the layer above."""
         weights, biases = list(self.weights), list(self.biases)
@@ -179,6 +186,7 @@ def initialize_students(
     widths: Sequence[int],
     *,
     seeds: Sequence[int],
+    purpose: str = "student-init",
     kernel: int | None = None,
     batch_norm: bool = False,
     device: str = "cpu",
@@ -186,10 +194,10 @@ def initialize_students(
 ) -> Networks:
     """Students with torch's default initialization, uniform in ±1/sqrt(fan_in) (paper, Section 5).
 
-    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`. Each seed draws from its own
-    generator, so that a student is the same in any batch of seeds and on any device.
+    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`; purpose: of the generators. Each seed
+    draws from its own, so that a student is the same in any batch of seeds and on any device.
     """
-    generators = [generator("student-init", seed) for seed in seeds]
+    generators = [generator(purpose, seed) for seed in seeds]
 
     def uniform(*shape: int, bound: float) -> Tensor:
         draws = torch.stack([torch.from_numpy(g.random(shape, dtype=np.float32)) for g in generators])

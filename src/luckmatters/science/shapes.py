@@ -25,6 +25,11 @@ def weight_shapes(inputs: Sequence[int], widths: Sequence[int], kernel: int | No
     return [*shapes, (widths[-1], channels * side**2)]
 
 
+def scaled(widths: Sequence[int], size: float) -> list[int]:
+    """Hidden widths of a network of `size` times those; halves are rounded up."""
+    return [math.floor(size * width + 0.5) for width in widths]
+
+
 def fan_in(shape: Sequence[int]) -> int:
     """How many inputs a node with weights of this shape (n_out, …) reads."""
     return math.prod(shape[1:])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from luckmatters.science.layers import backward, by_channel, forward
 from luckmatters.science.networks import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, Networks
+from luckmatters.science.pruning import Mask
 
 Loss = Callable[[Tensor, Tensor, Tensor], float]
 
@@ -34,21 +35,33 @@ def cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> float:
 class Trainer:
     """Takes SGD steps on S networks in place; owns the buffers that a step needs.
 
-    A seed whose parameters become infinite or NaN never reaches the others: no operation mixes the seed axis.
+    mask: which weights take part; the others, which must be zero (see :func:`luckmatters.science.pruning.apply`), stay
+    so. A seed whose parameters become infinite or NaN never reaches the others: no operation mixes the seed axis.
     """
 
-    def __init__(self, networks: Networks, loss: Loss = squared_error) -> None:
+    def __init__(self, networks: Networks, loss: Loss = squared_error, mask: Mask | None = None) -> None:
         self.networks = networks
         self.loss = loss
+        self.mask = mask
         self._buffers: dict[tuple[str, int, int], Tensor] = {}
         # On a CPU convolutions run faster one network after another than as groups of channels: one network's
         # activations stay in cache, and a group of a single input channel is slow (measured: 1.3 to 1.6 times).
         lowest = networks.weights[0]
         in_turn = lowest.dim() == 5 and lowest.device.type == "cpu" and networks.seeds > 1
-        self._in_turn = [Trainer(one, loss) for one in networks.each()] if in_turn else []
+        masks = mask.each() if mask else [None] * networks.seeds
+        in_turn_with = zip(networks.each(), masks, strict=True) if in_turn else []
+        self._in_turn = [Trainer(one, loss, its) for one, its in in_turn_with]
 
     def step(self, x: Tensor, target: Tensor, lr: float) -> None:
-        """One step on samples (S, n_in, B) and what the loss compares the outputs (S, n_out, B) with."""
+        """One step on samples (S, n_in, B) and what the loss compares the outputs (S, n_out, B) with.
+
+        There may be fewer sets of samples than networks: set k then serves S / S' networks in a row.
+        """
+        copies = self.networks.seeds // len(x)
+        if copies > 1:
+            target = target.repeat_interleave(copies, 0)
+            if self.networks.weights[0].dim() == 5:
+                x = x.repeat_interleave(copies, 0)
         for seed, trainer in enumerate(self._in_turn):
             trainer.step(x[seed : seed + 1], target[seed : seed + 1], lr)
         if self._in_turn:
@@ -71,6 +84,8 @@ class Trainer:
         for i in reversed(range(last + 1)):
             buffer = self._buffer("gradient", i - 1, x) if i else None
             below = backward(net.weights[i], net.biases[i], inputs[i], g, rate, below=i > 0, out=buffer)
+            if self.mask:
+                net.weights[i].mul_(self.mask.layers[i])  # while the layer is in cache
             if i:
                 if net.norms:
                     below = self._normalize_backward(below, outputs[i - 1], i - 1, saved[i - 1], rate)

@@ -1,0 +1,108 @@
+"""Claims on lottery tickets: a branch against another, paired by seed (same teacher, mask, samples and steps)."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from luckmatters.claims.overlap import Effects, smallest
+from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect, sign_effect
+from luckmatters.results import Results
+
+TEACHERS_SIZE, LARGER = "x1", ("x2", "x3")
+TENTH = "x0-2"  # on CIFAR-10 students have twice the teacher's nodes: a tenth of the dense width, as x1 is on GAUS
+
+
+def at_end(results: Results, quantity: str, branch: str, **labels: str) -> pd.Series:
+    """A whole network's quantity after a branch's last epoch, by seed. Raises LacksDataError if it is not there."""
+    rows = results.select(quantity, **labels)
+    rows = rows[rows["branch"] == branch]
+    if rows.empty or rows["variant"].nunique() > 1:
+        raise LacksDataError(f"{results.name} has no one variant with {labels} and the branch {branch}")
+    return rows[rows["epoch"] == rows["epoch"].max()].set_index("seed")["value"].sort_index()
+
+
+def gain(results: Results, over: str, branch: str = "rewound", **labels: str) -> pd.Series:
+    """log of the final loss of one branch (`over`) over another's, by seed: above 0 where the other's is lower."""
+    return np.log(at_end(results, "loss", over, **labels)) - np.log(at_end(results, "loss", branch, **labels))
+
+
+def accuracy_gain(results: Results, over: str, branch: str = "rewound", **labels: str) -> pd.Series:
+    """Final accuracy of a branch minus that of another (`over`), by seed."""
+    return at_end(results, "accuracy", branch, **labels) - at_end(results, "accuracy", over, **labels)
+
+
+def luck(results: Results, **labels: str) -> pd.DataFrame:
+    """Share of survivors that initial overlap would have kept too, minus chance's: by seed, a column a layer."""
+    wide = []
+    for quantity in ("lucky", "lucky_chance"):
+        rows = results.select(quantity, **labels)
+        rows = rows[rows["branch"] == "rewound"]
+        if rows.empty or rows["variant"].nunique() > 1:
+            raise LacksDataError(f"{results.name} has no one variant with {labels} that says who was lucky")
+        wide.append(rows.pivot(index="seed", columns="layer", values="value"))
+    return wide[0] - wide[1]
+
+
+def tickets(curves: Results) -> Effects:
+    """The ticket against its re-initializations, random nodes and the dense network (`lottery-curves`)."""
+    once = gain(curves, "reinitialized", size=TEACHERS_SIZE)
+    chosen = gain(curves, "random-nodes", size=TEACHERS_SIZE)
+    dense = at_end(curves, "loss", "dense", size="dense")
+    return {
+        "beats-reinitialized": mean_effect(once),
+        "beats-reinitialized-sign": sign_effect(once),
+        "beats-reinitialized-larger": smallest([gain(curves, "reinitialized", size=size) for size in LARGER]),
+        "beats-own-scale": mean_effect(gain(curves, "own-scale", size=TEACHERS_SIZE)),
+        "beats-random-nodes": mean_effect(chosen),
+        "beats-random-nodes-sign": sign_effect(chosen),
+        "nothing-lost": mean_effect(np.log(dense) - np.log(at_end(curves, "loss", "rewound", size=TEACHERS_SIZE))),
+    }
+
+
+def lucky(table: Results) -> Effects:
+    """Who survives, and whether luck alone is enough (`lottery-luck`)."""
+    survivors = {
+        by: luck(table, by=by, size=TEACHERS_SIZE).mean(axis=1, skipna=False) for by in ("magnitude", "spread")
+    }
+    return {
+        "survivors-lucky": mean_effect(survivors["magnitude"]),
+        "survivors-lucky-spread": mean_effect(survivors["spread"]),
+        "lucky-nodes-win": mean_effect(gain(table, "random-nodes", by="initial-overlap", size=TEACHERS_SIZE)),
+    }
+
+
+def weights(sparsity: Results) -> Effects:
+    """The same for pruned weights (`lottery-sparsity`)."""
+    return {
+        f"weights-beat-{over}": mean_effect(gain(sparsity, over, by="weights", size=TEACHERS_SIZE))
+        for over in ("reinitialized", "shuffled")
+    }
+
+
+def cifar(table: Results) -> Effects:
+    """The same on CIFAR-10 with labels, by test accuracy (`lottery-cifar`)."""
+    return {
+        f"cifar-{by}": mean_effect(accuracy_gain(table, "reinitialized", by=by, size=TENTH))
+        for by in ("nodes", "weights")
+    }
+
+
+def cases(results: Results, over: str) -> dict[str, Effect]:
+    """The ticket's gain over a branch in every variant that has both."""
+    found = {}
+    for variant, labels in results.labels.items():
+        branches = set(results.table.loc[results.table["variant"] == variant, "branch"])
+        if {over, "rewound"} <= branches:
+            found[variant] = mean_effect(gain(results, over, **{k.replace("-", "_"): v for k, v in labels.items()}))
+    return found
+
+
+CLAIMS: dict[str, dict[str, list[Callable[[Results], Effects]]]] = {
+    "lottery": {
+        "lottery-curves": [tickets],
+        "lottery-luck": [lucky],
+        "lottery-sparsity": [weights],
+        "lottery-cifar": [cifar],
+    }
+}

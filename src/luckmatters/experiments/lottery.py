@@ -1,0 +1,226 @@
+"""Kind ``lottery``: prune the students of a finished run and train what is left again, from many starts at once.
+
+All starts (branches) of all seeds are one batch, those of a seed in a row: network s · B + b is branch b of seed s.
+They see the same samples, in epochs that the finished run did not have, and take as many steps as it did.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from luckmatters.config.schema import Run
+from luckmatters.experiments import student_training
+from luckmatters.experiments.history import Progress, Result, tidy, under
+from luckmatters.experiments.student_training import Data, evaluate, select_teachers, snapshot, train_epoch
+from luckmatters.science import criteria
+from luckmatters.science.networks import Networks
+from luckmatters.science.pruning import Mask, in_place, keep_by_layer, keep_overall
+from luckmatters.science.shapes import scaled, weight_shapes
+from luckmatters.science.tickets import BRANCHES, Start, Trunk
+from luckmatters.science.training import Trainer
+
+SCORING_SAMPLES = 1024  # training samples that the criteria look at; evaluation samples stay unseen
+QUANTITIES = ("loss", "accuracy", "teacher_accuracy", "diverged", "correlation", "dead_teachers")
+SCORING_EPOCH = -1  # their stream: no epoch has this number
+
+
+@dataclass(frozen=True)
+class Job:
+    """What does not change during a job; teachers: one, or one a seed; x: the samples that the criteria look at."""
+
+    run: Run
+    teachers: Networks
+    data: Data
+    seeds: Sequence[int]
+    trunk: Trunk
+    x: Tensor
+
+    @property
+    def of_nodes(self) -> bool:
+        """Whether nodes are pruned, or else weights."""
+        return self.run.settings.pruning.granularity == "nodes"
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the finished run, and of every time that networks are trained again."""
+        return self.run.source.settings.training.epochs
+
+    def counts(self, size: float) -> list[int]:
+        """How many nodes (or weights) of each layer a network of `size` times the teacher's hidden widths has."""
+        teacher, widths = self.run.teacher, scaled(self.run.teacher.widths, size)
+        if self.of_nodes:
+            return widths
+        shapes = weight_shapes(teacher.shape, [*widths, teacher.outputs], teacher.kernel)
+        return [math.prod(shape) for shape in shapes]
+
+    def scores(self, networks: Networks, mask: Mask) -> list[Tensor]:
+        """What the criterion gives networks that this mask has left of the dense ones, at their dense places."""
+        criterion, nodes = self.run.settings.pruning.criterion.removesuffix("-overall"), mask.of_nodes
+        if criterion == "random":
+            return criteria.random_scores(mask.layers, seeds=self.seeds, purpose="ticket-random")
+        if criterion == "initial-overlap":
+            return criteria.node_overlap(self.teachers, self.trunk.initial, self.x)
+        if criterion == "overlap":
+            found = criteria.node_overlap(self.teachers, networks, self.x)
+        elif criterion == "spread":
+            found = (criteria.fan_out_spread if nodes else criteria.weight_spread)(networks, self.x)
+        else:
+            found = (criteria.node_magnitude if nodes else criteria.weight_magnitude)(networks)
+        return in_place(found, mask)
+
+    def prune(self, networks: Networks, mask: Mask, size: float) -> Mask:
+        """The next mask: what networks that this one has left keep at a smaller size."""
+        overall = self.run.settings.pruning.criterion.endswith("-overall")
+        return (keep_overall if overall else keep_by_layer)(self.scores(networks, mask), self.counts(size))
+
+    def train(self, trainer: Trainer, epoch: int, *, stream: int) -> None:
+        """Train for an epoch (from 0, it sets the rate) on the samples of that number."""
+        settings = self.run.source.settings
+        rate = student_training.rate(settings, epoch)
+        train_epoch(trainer, self.teachers, self.data, self.seeds, stream, rate, on_labels=settings.on_labels)
+
+    def trainer(self, starts: Sequence[Start]) -> Trainer:
+        """Trains all these networks as one batch."""
+        networks = Networks.interleaved([one.networks for one in starts])
+        mask = None if self.of_nodes else Mask.interleaved([one.mask for one in starts])
+        return Trainer(networks, student_training.loss(self.run.source.settings), mask)
+
+    def evaluate(self, networks: Networks) -> dict[str, Tensor]:
+        """See :func:`luckmatters.experiments.student_training.evaluate`; a whole number of networks a seed."""
+        settings, copies = self.run.source.settings, networks.seeds // len(self.seeds)
+        x, labels = self.data.evaluation_set(self.seeds, settings.data.evaluation_samples)
+        teachers = self.teachers
+        if len(x) > 1:
+            x = x.repeat_interleave(copies, 0)
+        if teachers.seeds > 1:
+            teachers = teachers.select([seed for seed in range(teachers.seeds) for _ in range(copies)])
+        return evaluate(teachers, networks, x, labels, on_labels=settings.on_labels)
+
+    def luck(self, mask: Mask) -> dict[str, Tensor]:
+        """Of each layer, which share of the kept nodes overlap at initialization would have kept, and would by chance.
+
+        Two tensors, (layers, S): ``lucky`` and ``lucky_chance``.
+        """
+        counts = mask.counts()
+        predicted = keep_by_layer(criteria.node_overlap(self.teachers, self.trunk.initial, self.x), counts)
+        both = torch.stack([(a * b).sum(1) for a, b in zip(mask.layers, predicted.layers, strict=True)])
+        widths = torch.tensor([[layer.shape[1]] for layer in mask.layers], device=counts.device)
+        return {"lucky": both / counts, "lucky_chance": counts / widths}
+
+    def facts(self, starts: dict[str, Start]) -> dict[str, Tensor]:
+        """What is known of the branches before they train: how lucky their nodes are, what the untrained one is worth.
+
+        Keys: fixed/luck/<branch>/… and fixed/untrained/….
+        """
+        found = {}
+        for name, one in starts.items():
+            if one.mask and one.mask.of_nodes:
+                found |= {f"fixed/luck/{name}/{key}": value.cpu() for key, value in self.luck(one.mask).items()}
+        if "untrained" in starts:
+            measured = self.evaluate(starts["untrained"].networks)
+            found |= {f"fixed/untrained/{key}": value.cpu() for key, value in measured.items()}
+        return found
+
+
+def last(run: Run) -> int:
+    """The last epoch; every round has as many as the finished run."""
+    return run.settings.pruning.rounds * run.source.settings.training.epochs
+
+
+def retrain(
+    run: Run,
+    teachers: Networks,
+    data: Data,
+    tensors: dict[str, Tensor],
+    seeds: Sequence[int],
+    *,
+    device: str = "cpu",
+    resume: Progress | None = None,
+) -> Iterator[Progress]:
+    """Yield the state after every epoch of every round, that before training first; only the last has a history.
+
+    Each round trains what the mask of the round before has left: the tickets alone, all branches in the last round.
+    teachers, data, tensors: the finished run's teacher file, samples and saved tensors. resume: a state yielded
+    earlier; what follows is what the undisturbed run would have yielded.
+    """
+    job = prepare(run, teachers, data, tensors, seeds, device)
+    sizes = run.settings.pruning.sizes(run.source.settings.student.multiplier)
+    nothing_pruned = Mask.everything(job.trunk.initial, nodes=job.of_nodes)
+    state = resume or Progress(-1, _fixed(job.prune(job.trunk.final, nothing_pruned, sizes[0])))
+    for done in range(max(state.epoch, 0) // job.epochs, len(sizes)):
+        begin, final = done * job.epochs, done + 1 == len(sizes)
+        mask = Mask.from_state(under(state.tensors, "fixed/mask"), device=device)
+        starts = {name: BRANCHES[name](job.trunk, mask) for name in (run.settings.branches if final else ["rewound"])}
+        trainer = job.trainer([one for name, one in starts.items() if name != "untrained"])
+        if state.epoch < begin:
+            if final:
+                state.tensors |= job.facts(starts)
+            state = state.record(trainer.networks, job.evaluate(trainer.networks) if final else {})
+            yield state
+        else:
+            trainer = Trainer(Networks.from_state(state.network(), device=device), trainer.loss, trainer.mask)
+        for epoch in range(state.epoch - begin, job.epochs):
+            # What is compared sees the same samples, however many rounds came before.
+            job.train(trainer, epoch, stream=(1 if final else 2 + done) * job.epochs + epoch)
+            if final or epoch + 1 < job.epochs:
+                state = state.record(trainer.networks, job.evaluate(trainer.networks) if final else {})
+                yield state
+        if not final:
+            state = Progress(state.epoch, _fixed(job.prune(trainer.networks, mask, sizes[done + 1])))
+
+
+def prepare(
+    run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor], seeds: Sequence[int], device: str
+) -> Job:
+    """Read the finished run's snapshots, and draw the samples that the criteria look at."""
+    epochs = 0, run.settings.early_epoch, run.source.settings.training.epochs
+    networks = [snapshot(tensors, epoch, device=device) for epoch in epochs]
+    trunk = Trunk(*networks, seeds, run.teacher.shape, run.teacher.kernel)
+    enough = -(-SCORING_SAMPLES // data.batch)  # a block is a batch at least
+    x = torch.cat(list(islice(data.blocks(seeds, SCORING_EPOCH), enough)), 2)[..., :SCORING_SAMPLES]
+    return Job(run, select_teachers(run.source, teachers, seeds), data, seeds, trunk, x)
+
+
+def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
+    """The table of a finished run, and the mask.
+
+    table: a column branch, and of what :func:`luckmatters.experiments.student_training.finish` gives the QUANTITIES;
+    epochs count from the beginning of the last round, and the branch untrained has epoch 0 alone. A best ρ below 0
+    counts as 0, which is what nodes have that stand in for those of wider seeds (see the science module pruning,
+    ``narrow``). In networks pruned by nodes also, at epoch 0 of each branch and layer, lucky and lucky_chance (see
+    :meth:`Job.luck`).
+    tensors: mask/<layer>.
+    """
+    trained = [name for name in run.settings.branches if name != "untrained"]
+    history = {
+        name: {key: value.unflatten(1, (len(seeds), -1))[:, :, branch] for key, value in state.history().items()}
+        for branch, name in enumerate(trained)
+    }
+    if left := under(state.tensors, "fixed/untrained"):
+        history["untrained"] = {key: value[None] for key, value in left.items()}
+    frames = []
+    for name in run.settings.branches:
+        tensors = {
+            f"history/{key}": value.clamp(min=0) if key.startswith("best/") else value
+            for key, value in history[name].items()
+        }
+        rows = student_training.finish(run, seeds, Progress(state.epoch, tensors)).table
+        frames.append(rows[rows["quantity"].isin(QUANTITIES)].assign(branch=name))
+        for quantity, value in under(state.tensors, f"fixed/luck/{name}").items():
+            none = torch.zeros(1, len(seeds), dtype=torch.bool)
+            by_layer = [tidy(seeds, layer, quantity, its[None], none) for layer, its in enumerate(value)]
+            frames += [one.assign(branch=name) for one in by_layer]
+    table = pd.concat(frames, ignore_index=True)
+    return Result(
+        table[["branch", *table.columns.drop("branch")]],
+        {f"mask/{layer}": value for layer, value in under(state.tensors, "fixed/mask").items()},
+    )
+
+
+def _fixed(mask: Mask) -> dict[str, Tensor]:
+    return {f"fixed/mask/{layer}": value for layer, value in mask.state().items()}

@@ -1,0 +1,104 @@
+"""How the branches of lottery experiments are drawn: the same colour, line and marker in every figure."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from luckmatters.claims.statistics import Effect, mean_effect
+from luckmatters.config import Run
+from luckmatters.figures.style import NETWORK_QUANTITIES
+from luckmatters.results import Results
+
+_COLORS = sns.color_palette("colorblind")
+
+
+@dataclass(frozen=True)
+class Look:
+    """A branch's name in words and how its line is drawn."""
+
+    name: str
+    color: object
+    line: object = "-"
+    marker: str = "o"
+
+
+LOOKS = {
+    "dense": Look("dense network", "0.1", (0, (4, 1.5)), "s"),
+    "rewound": Look("rewound (ticket)", _COLORS[0], "-", "o"),
+    "early": Look("rewound to an early epoch", _COLORS[9], "-", "v"),
+    "reinitialized": Look("re-initialized", _COLORS[1], "-", "s"),
+    "same-signs": Look("re-initialized, same signs", _COLORS[8], "-", "D"),
+    "own-scale": Look("re-initialized, own scale", _COLORS[3], "-", "^"),
+    "scratch": Look("narrow from scratch", _COLORS[4], (0, (1, 1)), "P"),
+    "random-nodes": Look("random nodes", _COLORS[2], "-", "X"),
+    "shuffled": Look("shuffled mask", _COLORS[5], (0, (1, 1)), "*"),
+    "untrained": Look("not retrained", "0.5", (0, (1, 1.5)), "_"),
+}
+QUANTITIES = {**NETWORK_QUANTITIES, "correlation": "mean best correlation $\\bar\\rho$,\nmean over layers"}
+LOGARITHMIC = ("loss",)
+
+
+def shown(results: Results) -> list[str]:
+    """The quantities that are drawn: the loss, and accuracy where samples have labels, else ρ̄."""
+    return ["loss", "correlation" if results.select("accuracy").empty else "accuracy"]
+
+
+def by_seed(results: Results, variant: str, branch: str, quantity: str) -> pd.DataFrame:
+    """A quantity of a branch, the mean over layers where it is by layer: index seed, a column an epoch."""
+    rows = results.select(quantity)
+    rows = rows[(rows["variant"] == variant) & (rows["branch"] == branch)]
+    return rows.pivot_table(index="seed", columns="epoch", values="value", dropna=False)
+
+
+def at_end(results: Results, variant: str, branch: str, quantity: str) -> pd.Series:
+    """The same after the last epoch."""
+    return by_seed(results, variant, branch, quantity).iloc[:, -1]
+
+
+def interval(values: pd.Series, quantity: str) -> Effect:
+    """Mean over seeds with its 95 % interval; of logarithms, and turned back, where the axis is logarithmic."""
+    if quantity not in LOGARITHMIC:
+        return mean_effect(values)
+    found = mean_effect(np.log(values))
+    return Effect(*np.exp([found.estimate, found.low, found.high]), found.seeds)
+
+
+def branches(results: Results) -> list[str]:
+    """The branches that there are, in the order of the legend."""
+    found = set(results.table["branch"])
+    return [name for name in LOOKS if name in found]
+
+
+def dense_variant(results: Results) -> str | None:
+    """The variant that has the dense network, which other panels show as a level."""
+    found = results.table.loc[results.table["branch"] == "dense", "variant"].unique()
+    return found[0] if len(found) else None
+
+
+def steps_an_epoch(run: Run) -> int:
+    """Training steps of an epoch of the run that was pruned, and of its branches."""
+    trained = run.trained.settings
+    return math.ceil(trained.data.samples_per_epoch / trained.training.batch)
+
+
+def legend(figure: Figure, names: Iterable[str]) -> None:
+    """One legend for the whole figure, above the panels."""
+    handles = [
+        plt.Line2D(
+            [],
+            [],
+            color=LOOKS[name].color,
+            ls=LOOKS[name].line,
+            marker=LOOKS[name].marker,
+            ms=4,
+            label=LOOKS[name].name,
+        )
+        for name in names
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=8)

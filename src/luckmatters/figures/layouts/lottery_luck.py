@@ -1,0 +1,119 @@
+"""Layout ``lottery-luck``: were survivors lucky before training, and how much of the ticket's advantage is that?"""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from luckmatters.claims.lottery import gain, luck
+from luckmatters.claims.statistics import mean_effect
+from luckmatters.figures.branches import LOOKS, at_end, by_seed
+from luckmatters.figures.style import footer, label_name
+from luckmatters.results import Results
+
+# What nodes are kept by: a colour each, in the order of the grid.
+COLORS = [sns.color_palette("colorblind")[index] for index in (0, 1, 2, 4, 5, 7, 8, 9)]
+LUCK = "initial-overlap"
+OTHERS = ("random-nodes", "reinitialized")
+
+
+def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
+    """Columns: sizes. Rows: survivors that were lucky, by layer; gains by criterion; loss against initial ρ̄ by seed."""
+    axis = results.experiment.figure.columns
+    sizes = list(dict.fromkeys(its[axis] for its in results.labels.values()))
+    kinds = list(dict.fromkeys(its["by"] for its in results.labels.values()))
+    kinds.sort(key=lambda one: one == LUCK)  # last: there survivors are the lucky ones by definition
+    colors = dict(zip(kinds, COLORS, strict=False))
+    figure, grid = plt.subplots(
+        3, len(sizes), figsize=(1.2 + 2.7 * len(sizes), 7.8), squeeze=False, sharey="row", layout="constrained"
+    )
+    for column, size in zip(grid.T, sizes, strict=True):
+        column[0].set_title(label_name(results, size), fontsize=9)
+        _survivors(column[0], results, size, {by: c for by, c in colors.items() if by != LUCK})
+        _gains(column[1], results, size, colors)
+        _scatter(column[2], results, size, colors)
+    grid[0, 0].set_ylabel("survivors that were\nlucky before training", fontsize=8)
+    grid[1, 0].set_ylabel("gain of rewound: log of the\nother's final loss over its own", fontsize=8)
+    grid[2, 0].set_ylabel("final evaluation loss", fontsize=8)
+    grid[2, 0].set_yscale("log")
+    _legend(figure, results, colors)
+    footer(
+        figure, results,
+        "Mean over seeds, 95 % intervals; bottom: a point a seed.",
+        "Lucky: kept if overlap with the teacher before training decided.",
+        *explained(results, sizes),
+    )  # fmt: skip
+    return figure
+
+
+def explained(results: Results, sizes: list[str]) -> list[str]:
+    """How much of what tickets gain over random nodes is gained by choosing nodes by their initial overlap alone."""
+    found = []
+    for size in sizes:
+        ticket, lucky = (mean_effect(gain(results, "random-nodes", by=by, size=size)) for by in ("spread", LUCK))
+        share = f", {lucky.estimate / ticket.estimate:.0%} of it" if ticket.low > 0 else ""
+        found.append(
+            f"{label_name(results, size)}: tickets by spread gain {ticket.estimate:.2f} over random nodes, lucky nodes "
+            f"{lucky.estimate:.2f}{share}."
+        )
+    return found
+
+
+def _variant(results: Results, by: str, size: str) -> str:
+    axis = results.experiment.figure.columns
+    return next(name for name, its in results.labels.items() if (its["by"], its[axis]) == (by, size))
+
+
+def _survivors(axes: Axes, results: Results, size: str, colors: dict[str, object]) -> None:
+    """The share of each layer's survivors that were lucky, for each criterion, and what chance would give."""
+    rows = results.select("lucky_chance", size=size)
+    chance = rows[rows["branch"] == "rewound"].groupby("layer")["value"].mean()
+    axes.plot(chance.index, chance, color="0.4", ls=":", lw=1.2)
+    for number, (by, color) in enumerate(colors.items()):
+        above = luck(results, by=by, size=size)
+        effects = [mean_effect(above[layer] + chance[layer]) for layer in above]
+        x = [int(layer) + 0.06 * (number - 1) for layer in above]
+        _points(axes, x, effects, color=color, marker="o", ls="-")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="layer", ylim=(0, 1.02))
+
+
+def _gains(axes: Axes, results: Results, size: str, colors: dict[str, object]) -> None:
+    """What rewound gains over random nodes and over new weights, for each criterion."""
+    axes.axhline(0, color="0.4", lw=0.8, ls=":")
+    for number, (by, color) in enumerate(colors.items()):
+        for shift, over in zip((-0.15, 0.15), OTHERS, strict=True):
+            effect = mean_effect(gain(results, over, by=by, size=size))
+            _points(axes, [number + shift], [effect], color=color, marker=LOOKS[over].marker, ls="")
+    axes.set_xticks(range(len(colors)), [label_name(results, by).replace(" ", "\n", 1) for by in colors], fontsize=6.5)
+
+
+def _scatter(axes: Axes, results: Results, size: str, colors: dict[str, object]) -> None:
+    """Final loss against ρ̄ before training, mean over layers: tickets by criterion, and random nodes in grey."""
+    for by, color in {**colors, None: "0.6"}.items():
+        variant, branch = _variant(results, by or "spread", size), "rewound" if by else "random-nodes"
+        before = by_seed(results, variant, branch, "correlation").iloc[:, 0]
+        after = at_end(results, variant, branch, "loss")
+        axes.scatter(before, after.reindex(before.index), s=12, color=color, marker="o" if by else LOOKS[branch].marker)
+    axes.set_xlabel("$\\bar\\rho$ before training, mean over layers", fontsize=8)
+
+
+def _points(axes: Axes, x: list[float], effects: list, **style: object) -> None:
+    y = [effect.estimate for effect in effects]
+    errors = [[e.estimate - e.low for e in effects], [e.high - e.estimate for e in effects]]
+    axes.errorbar(x, y, yerr=errors, ms=4, lw=1.2, elinewidth=0.9, capsize=2, **style)
+
+
+def _legend(figure: Figure, results: Results, colors: dict[str, object]) -> None:
+    handles = [
+        plt.Line2D([], [], color=color, marker="o", ms=4, label=f"kept by {label_name(results, by)}")
+        for by, color in colors.items()
+    ]
+    handles += [
+        plt.Line2D([], [], color="0.4", marker=LOOKS[over].marker, ms=4, ls="", label=f"gain over {LOOKS[over].name}")
+        for over in OTHERS
+    ]
+    handles.append(plt.Line2D([], [], color="0.4", ls=":", label="chance; no gain"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)

@@ -1,0 +1,90 @@
+"""Layout ``lottery-sparsity``: final loss and ρ̄ (or accuracy) against what is kept, a line a branch."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from luckmatters.claims.lottery import cases
+from luckmatters.figures.branches import (
+    LOGARITHMIC,
+    LOOKS,
+    QUANTITIES,
+    at_end,
+    branches,
+    dense_variant,
+    interval,
+    legend,
+    shown,
+)
+from luckmatters.figures.style import footer, label_name
+from luckmatters.results import Results
+
+APART = 1.035  # lines that would hide each other's intervals are drawn this factor apart
+
+
+def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
+    """Columns: the labels of ``figure.columns`` (what is pruned, by which criterion)."""
+    axis, quantities = results.experiment.figure.columns, shown(results)
+    labels = list(dict.fromkeys(its[axis] for its in results.labels.values()))
+    figure, grid = plt.subplots(
+        len(quantities), len(labels), figsize=(max(7.2, 1.0 + 1.75 * len(labels)), 1.9 + 2.2 * len(quantities)),
+        squeeze=False, sharex=True, sharey="row", layout="constrained",
+    )  # fmt: skip
+    dense = dense_variant(results)
+    for column, label in zip(grid.T, labels, strict=True):
+        column[0].set_title(label_name(results, label), fontsize=8.5)
+        variants = [variant for variant, its in results.labels.items() if its[axis] == label]
+        for axes, quantity in zip(column, quantities, strict=True):
+            for number, branch in enumerate(one for one in branches(results) if one != "dense"):
+                _line(axes, results, variants, branch, quantity, APART ** (number - 3))
+            if dense:
+                level = interval(at_end(results, dense, "dense", quantity), quantity).estimate
+                axes.axhline(level, color=LOOKS["dense"].color, ls=LOOKS["dense"].line, lw=1)
+    sizes = sorted({run.settings.pruning.kept for run in results.runs.values()})
+    for axes, quantity in zip(grid[:, 0], quantities, strict=True):
+        axes.set_ylabel(f"final {QUANTITIES[quantity]}", fontsize=8)
+        axes.set_yscale("log" if quantity in LOGARITHMIC else "linear")
+    for axes in grid[-1]:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(sizes))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([f"{size:g}" for size in sizes])
+        axes.set_xlabel("kept (teacher's sizes)", fontsize=8)
+    legend(figure, branches(results))
+    footer(
+        figure, results,
+        "Mean over seeds (of logarithms for the loss) with its 95 % interval.",
+        *(not_lost(results, over) for over in ("reinitialized", "own-scale", "random-nodes")),
+    )  # fmt: skip
+    return figure
+
+
+def not_lost(results: Results, over: str) -> str:
+    """In which variants a branch does not lose against the ticket (the interval of its paired gain reaches 0)."""
+    found = cases(results, over)
+    names = [variant for variant, effect in found.items() if not effect.low > 0]
+    if not found:
+        return ""
+    where = f"in {', '.join(names)}" if names else "nowhere"
+    return f"{LOOKS[over].name[0].upper()}{LOOKS[over].name[1:]} does not lose against rewound (paired, 95 %) {where}."
+
+
+def _line(axes: Axes, results: Results, variants: list[str], branch: str, quantity: str, apart: float) -> None:
+    """One branch over sizes; variants that do not have it are left out."""
+    points = []
+    for variant in variants:
+        rows = results.table[(results.table["variant"] == variant) & (results.table["branch"] == branch)]
+        if not rows.empty:
+            effect = interval(at_end(results, variant, branch, quantity), quantity)
+            points.append((results.runs[variant].settings.pruning.kept, effect))
+    if not points:
+        return
+    points.sort(key=lambda point: point[0])
+    look, y = LOOKS[branch], [effect.estimate for _, effect in points]
+    errors = [[e.estimate - e.low for _, e in points], [e.high - e.estimate for _, e in points]]
+    axes.errorbar(
+        [kept * apart for kept, _ in points], y, yerr=errors, color=look.color, ls=look.line, lw=1.2,
+        marker=look.marker, ms=4, elinewidth=0.8, capsize=1.5,
+    )  # fmt: skip

@@ -1,0 +1,152 @@
+"""Where pruned networks start from when they are trained again: the lottery ticket, and what it is compared with.
+
+Every branch is a function of a finished training run and of the mask that was cut from it; each gives networks and the
+mask that they have. They differ in what they start from (initial, early, new weights) or in which nodes they keep. New
+weights are one draw a seed, ``ticket-init``, that all branches with new weights share: they differ in its signs or its
+scale alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.pruning import Mask, apply, on_random_nodes, shuffled
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A finished training run: its students at initialization, at an early epoch and at the end; S seeds.
+
+    inputs, kernel: see :func:`luckmatters.science.shapes.weight_shapes`.
+    """
+
+    initial: Networks
+    early: Networks
+    final: Networks
+    seeds: Sequence[int]
+    inputs: Sequence[int]
+    kernel: int | None
+
+    def drawn(self, widths: Sequence[int], purpose: str) -> Networks:
+        """Networks with torch's default initialization, from other streams than the students'."""
+        first = self.initial.weights[0]
+        return initialize_students(
+            self.inputs, widths, seeds=self.seeds, purpose=purpose, kernel=self.kernel,
+            batch_norm=bool(self.initial.norms), device=str(first.device), dtype=first.dtype,
+        )  # fmt: skip
+
+    @property
+    def redrawn(self) -> Networks:
+        """The students with new weights and biases of the same distribution."""
+        return self.drawn(self.initial.widths, "ticket-init")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Pruned networks, and the mask that was applied to the dense ones (None: there were none)."""
+
+    networks: Networks
+    mask: Mask | None
+
+
+def start(networks: Networks, mask: Mask) -> Start:
+    """These dense networks, pruned."""
+    return Start(apply(networks, mask), mask)
+
+
+def rewound(trunk: Trunk, mask: Mask) -> Start:
+    """The ticket: what is kept goes back to its initial weights."""
+    return start(trunk.initial, mask)
+
+
+def early(trunk: Trunk, mask: Mask) -> Start:
+    """What is kept goes back to its weights at an early epoch."""
+    return start(trunk.early, mask)
+
+
+def untrained(trunk: Trunk, mask: Mask) -> Start:
+    """What is kept has its final weights."""
+    return start(trunk.final, mask)
+
+
+def dense(trunk: Trunk, mask: Mask) -> Start:
+    """Nothing is pruned."""
+    return start(trunk.initial, Mask.everything(trunk.initial, nodes=mask.of_nodes))
+
+
+def reinitialized(trunk: Trunk, mask: Mask) -> Start:
+    """The same mask on new weights ("buying a new ticket")."""
+    return start(trunk.redrawn, mask)
+
+
+def same_signs(trunk: Trunk, mask: Mask) -> Start:
+    """The same mask on new weights with the initial ones' signs (biases too)."""
+    return start(_map(torch.copysign, trunk.redrawn, trunk.initial), mask)
+
+
+def own_scale(trunk: Trunk, mask: Mask) -> Start:
+    """The same mask on new weights of the size that layers with so few inputs are given."""
+    return start(at_own_scale(trunk.redrawn, mask), mask)
+
+
+def random_nodes(trunk: Trunk, mask: Mask) -> Start:
+    """Initial weights of other nodes, chosen at random: the same structure elsewhere."""
+    return start(trunk.initial, on_random_nodes(mask, seeds=trunk.seeds))
+
+
+def shuffle(trunk: Trunk, mask: Mask) -> Start:
+    """Initial weights under a shuffled mask: as many in each layer, anywhere."""
+    return start(trunk.initial, shuffled(mask, seeds=trunk.seeds))
+
+
+def scratch(trunk: Trunk, mask: Mask) -> Start:
+    """A network of the pruned one's widths, with its own initialization: never pruned at all."""
+    widths = [max(1, int(count.max())) for count in mask.counts()]
+    return Start(trunk.drawn([*widths, trunk.initial.widths[-1]], "ticket-scratch"), None)
+
+
+BRANCHES: dict[str, Callable[[Trunk, Mask], Start]] = {
+    "rewound": rewound,
+    "early": early,
+    "reinitialized": reinitialized,
+    "same-signs": same_signs,
+    "own-scale": own_scale,
+    "random-nodes": random_nodes,
+    "shuffled": shuffle,
+    "scratch": scratch,
+    "dense": dense,
+    "untrained": untrained,
+}
+
+
+def at_own_scale(networks: Networks, mask: Mask) -> Networks:
+    """Weights and biases multiplied so that ±1/sqrt(fan-in) is taken over the kept fan-in, a layer's mean."""
+    shares = kept_fan_in(networks, mask)
+    weights, biases = (
+        [
+            tensor * share.rsqrt().view(-1, *[1] * (tensor.dim() - 1))
+            for tensor, share in zip(layers, shares, strict=True)
+        ]
+        for layers in (networks.weights, networks.biases)
+    )
+    return Networks(weights, biases, networks.norms)
+
+
+def kept_fan_in(networks: Networks, mask: Mask) -> list[Tensor]:
+    """Which share of its inputs a kept node of each layer still reads, on average, (S,); 1 where nothing is kept."""
+    if mask.of_nodes:
+        shares = [layer.mean(1) for layer in mask.layers]
+        shares = [torch.ones_like(shares[0]), *shares]
+    else:
+        shares = [layer.flatten(1).mean(1) for layer in mask.layers]
+    return [torch.where(share > 0, share, 1.0).to(networks.weights[0].dtype) for share in shares]
+
+
+def _map(function: Callable[[Tensor, Tensor], Tensor], one: Networks, other: Networks) -> Networks:
+    """A function of the weights and biases of two networks of one shape."""
+    pairs = (one.weights, other.weights), (one.biases, other.biases)
+    weights, biases = ([function(a, b) for a, b in zip(*pair, strict=True)] for pair in pairs)
+    return Networks(weights, biases, one.norms)

@@ -1,0 +1,272 @@
+"""The experiment: branches against one network at a time, rounds, luck, resuming; students that learn from labels."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from oracle import Module, correlation, sgd
+
+from luckmatters.config.schema import Lottery, Run, StudentTraining, Teacher
+from luckmatters.experiments import student_training
+from luckmatters.experiments.lottery import SCORING_EPOCH, finish, last, prepare, retrain
+from luckmatters.experiments.student_training import batches, select_teachers, snapshot, train
+from luckmatters.science.data import Gaus
+from luckmatters.science.images import Cifar10
+from luckmatters.science.networks import Networks
+from luckmatters.science.pruning import Mask, apply
+from luckmatters.science.teachers import draw_teachers
+from luckmatters.science.tickets import BRANCHES
+
+SEEDS, EPOCHS = [0, 2], 2
+TEACHER = {"inputs": 5, "widths": [4, 6], "outputs": 7, "init": "separated", "count": 4}
+TEACHERS = draw_teachers((5,), [4, 6, 7], init="separated", seeds=range(4))
+DATA = Gaus(dimension=5, std=10.0, samples=320, infinite=True, batch=32)
+NODES = [
+    "rewound",
+    "early",
+    "reinitialized",
+    "same-signs",
+    "own-scale",
+    "random-nodes",
+    "shuffled",
+    "scratch",
+    "untrained",
+]
+WEIGHTS = [name for name in NODES if name != "scratch"]
+
+
+def trunk_run(**changes: object) -> Run:
+    settings = {
+        "teacher": {"name": "toy", "seed": "own"},
+        "student": {"multiplier": 4, "batch_norm": False},
+        "data": {
+            "kind": "gaus", "std": 10.0, "samples_per_epoch": 320, "infinite": True, "evaluation_samples": 128,
+        },
+        "training": {
+            "epochs": EPOCHS, "batch": 32, "snapshots": [1],
+            "learning_rate": [{"epoch": 0, "rate": 0.05}, {"epoch": 1, "rate": 0.02}],
+        },
+        "seeds": SEEDS,
+    } | changes  # fmt: skip
+    return Run(
+        experiment="dense", variant="base", scale="ci", kind="student-training", labels={},
+        settings=StudentTraining.model_validate(settings), teacher=Teacher(**TEACHER), seeds=SEEDS,
+    )  # fmt: skip
+
+
+def make_run(branches: list[str], source: Run | None = None, **pruning: object) -> Run:
+    source = source or trunk_run()
+    pruning = {"granularity": "nodes", "criterion": "spread", "kept": 1.0, "rounds": 1} | pruning
+    settings = Lottery(measures="dense/base", pruning=pruning, branches=branches, early_epoch=1)
+    settings.check_source(source.settings, source.teacher)
+    return Run(
+        experiment="toy", variant="base", scale="ci", kind="lottery", labels={}, settings=settings,
+        teacher=source.teacher, seeds=SEEDS, source=source,
+    )  # fmt: skip
+
+
+def trained(run: Run, seeds: list[int] = SEEDS, teachers: Networks = TEACHERS, data: object = DATA) -> dict:
+    *_, state = train(run, teachers, data, seeds)
+    return student_training.finish(run, seeds, state).tensors
+
+
+TENSORS = trained(trunk_run())
+
+
+def run_to_end(run: Run, seeds: list[int] = SEEDS):
+    tensors = TENSORS if seeds == SEEDS else trained(run.source, seeds)
+    states = list(retrain(run, TEACHERS, DATA, tensors, seeds))
+    return states, finish(run, seeds, states[-1])
+
+
+def loss(table: pd.DataFrame, branch: str, seed: int) -> list[float]:
+    rows = table[(table["branch"] == branch) & (table["seed"] == seed) & (table["quantity"] == "loss")]
+    return rows.sort_values("epoch")["value"].tolist()
+
+
+RUNS = {
+    "nodes": make_run(NODES),
+    "weights": make_run(WEIGHTS, granularity="weights", criterion="magnitude"),
+    "rounds": make_run(["rewound", "reinitialized"], rounds=3),
+    "weight-rounds": make_run(["rewound", "shuffled"], granularity="weights", criterion="spread", rounds=2),
+    "overall": make_run(["rewound", "random-nodes"], criterion="magnitude-overall"),
+    "everything": make_run(["dense", "rewound", "untrained"], kept=4.0),
+}
+KINDS = pytest.mark.parametrize("kind", list(RUNS))
+
+
+def worth(module: Module, x: torch.Tensor, target: torch.Tensor) -> float:
+    with torch.no_grad():
+        return float((module(x.T) - target.T).square().mean())
+
+
+@KINDS
+def test_every_branch_trains_as_it_would_alone_with_torchs_modules_on_the_shared_samples(kind: str) -> None:
+    run = RUNS[kind]
+    states, result = run_to_end(run)
+    mask = Mask.from_state({name.removeprefix("mask/"): value for name, value in result.tensors.items()})
+    trunk = prepare(run, TEACHERS, DATA, TENSORS, SEEDS, "cpu").trunk
+    teachers = select_teachers(run.source, TEACHERS, SEEDS)
+    x, _ = DATA.evaluation_set(SEEDS, 128)
+    target = teachers(x)
+    for branch in run.settings.branches:
+        start = BRANCHES[branch](trunk, mask)
+        for position, seed in enumerate(SEEDS):
+            module = Module(start.networks, position)
+            if start.mask and not start.mask.of_nodes:
+                for linear, kept in zip(module.linears, start.mask.layers, strict=True):
+                    linear.weight.register_hook(lambda g, kept=kept[position]: g * kept)
+            losses = [worth(module, x[position], target[position])]
+            for epoch, rate in () if branch == "untrained" else ((0, 0.05), (1, 0.02)):
+                stream = batches(teachers, DATA, SEEDS, EPOCHS + epoch, on_labels=False)
+                sgd(module, [(a[position], b[position]) for a, b in stream], rate)
+                losses.append(worth(module, x[position], target[position]))
+            assert loss(result.table, branch, seed) == pytest.approx(losses, rel=2e-4)
+    assert states[-1].epoch == last(run) == run.settings.pruning.rounds * EPOCHS
+
+
+def test_all_branches_take_the_same_samples_which_the_dense_network_had_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Watched(Gaus):
+        def blocks(self, seeds, epoch):
+            seen.append(epoch)
+            return super().blocks(seeds, epoch)
+
+    data = Watched(dimension=5, std=10.0, samples=320, infinite=True, batch=32)
+    list(retrain(RUNS["nodes"], TEACHERS, data, TENSORS, SEEDS))
+    assert seen == [SCORING_EPOCH, 2, 3]
+    seen.clear()
+    list(retrain(RUNS["rounds"], TEACHERS, data, TENSORS, SEEDS))
+    assert seen == [SCORING_EPOCH, 4, 5, 6, 7, 2, 3]  # what is compared does not depend on the number of rounds
+
+
+@KINDS
+def test_resuming_gives_the_undisturbed_numbers(kind: str) -> None:
+    run = RUNS[kind]
+    states, expected = run_to_end(run)
+    assert [state.epoch for state in states] == list(range(last(run) + 1))
+    for after in range(len(states)):
+        rest = list(retrain(run, TEACHERS, DATA, TENSORS, SEEDS, resume=states[after]))
+        assert len(rest) == last(run) - after
+        result = finish(run, SEEDS, [*states[: after + 1], *rest][-1])
+        pd.testing.assert_frame_equal(result.table, expected.table)
+        torch.testing.assert_close(result.tensors, expected.tensors, rtol=0, atol=0)
+
+
+@KINDS
+def test_a_seed_alone_gives_the_same_table(kind: str) -> None:
+    run = RUNS[kind]
+    together, alone = (run_to_end(run, seeds)[1].table for seeds in (SEEDS, [2]))
+    together = together[together["seed"] == 2].reset_index(drop=True)
+    pd.testing.assert_frame_equal(together, alone, rtol=2e-4, atol=1e-6)
+
+
+def test_masks_have_the_teachers_counts_and_rounds_are_nested() -> None:
+    nodes, weights = (run_to_end(RUNS[kind])[1].tensors for kind in ("nodes", "weights"))
+    assert [nodes[f"mask/{layer}"].sum(1).tolist() for layer in (0, 1)] == [[4, 4], [6, 6]]
+    sizes = [5 * 4, 4 * 6, 6 * 7]  # weights of the teacher
+    assert [weights[f"mask/{layer}"].flatten(1).sum(1).tolist() for layer in range(3)] == [[n, n] for n in sizes]
+    states, _ = run_to_end(RUNS["rounds"])
+    masks = [[state.tensors[f"fixed/mask/{layer}"] for layer in (0, 1)] for state in states]
+    assert [int(mask[0][0].sum()) for mask in masks] == [10, 10, 6, 6, 4, 4, 4]  # 16 · 4^(−1/3), 16 · 4^(−2/3), 4
+    for before, after in itertools.pairwise(masks):
+        assert all((a <= b).all() for a, b in zip(after, before, strict=True))
+    assert states[3].network()["layer.0.weight"].shape == (2, 6, 5)  # tickets are narrower from round to round
+
+
+def test_the_later_rounds_prune_what_was_trained_since() -> None:
+    states, _ = run_to_end(RUNS["rounds"])
+    one_shot = run_to_end(make_run(["rewound"]))[1].tensors
+    masks = [torch.cat([state[f"{key}/{layer}"].flatten() for layer in (0, 1)]) for state, key in
+             ((states[-1].tensors, "fixed/mask"), (one_shot, "mask"))]  # fmt: skip
+    assert not torch.equal(*masks)
+
+
+def test_untrained_is_measured_once_and_equals_the_pruned_final_network() -> None:
+    table = run_to_end(RUNS["nodes"])[1].table
+    rows = table[table["branch"] == "untrained"]
+    assert set(rows["epoch"]) == {0}
+    trunk = prepare(RUNS["nodes"], TEACHERS, DATA, TENSORS, SEEDS, "cpu").trunk
+    assert all(torch.equal(a, b) for a, b in zip(trunk.final.weights, snapshot(TENSORS, 2).weights, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(trunk.early.weights, snapshot(TENSORS, 1).weights, strict=True))
+
+
+def test_luck_is_the_share_of_survivors_among_the_initially_best_students() -> None:
+    run = RUNS["nodes"]
+    result, job = run_to_end(run)[1], prepare(run, TEACHERS, DATA, TENSORS, SEEDS, "cpu")
+    rows = result.table.set_index(["quantity", "branch", "layer", "seed"])["value"].sort_index()
+    its, ours = job.teachers.activations(job.x), job.trunk.initial.activations(job.x)
+    for layer, width in ((0, 4), (1, 6)):
+        rho = correlation(its[layer], ours[layer]).numpy()
+        for position, seed in enumerate(SEEDS):
+            alive = rho[position][rho[position].any(1)]
+            place = np.argsort(np.argsort(-alive, axis=1), axis=1).min(0)
+            best = sorted(range(4 * width), key=lambda k: (place[k], -alive[:, k].max()))[:width]
+            survivors = result.tensors[f"mask/{layer}"][position].nonzero().flatten().tolist()
+            expected = len(set(best) & set(survivors)) / width
+            assert rows["lucky", "rewound", layer, seed].item() == pytest.approx(expected)
+            assert rows["lucky_chance", "rewound", layer, seed].item() == pytest.approx(0.25)
+    by_luck = run_to_end(make_run(["rewound"], criterion="initial-overlap"))[1].table
+    assert (by_luck.query("quantity == 'lucky'")["value"] == 1).all()
+
+
+def test_pruned_weights_stay_zero_and_kept_ones_do_not() -> None:
+    run = RUNS["weights"]
+    states, result = run_to_end(run)
+    kept = [result.tensors[f"mask/{layer}"] for layer in range(3)]
+    names = [name for name in WEIGHTS if name not in ("untrained", "shuffled", "random-nodes")]
+    for layer in range(3):
+        weight = states[-1].network()[f"layer.{layer}.weight"].unflatten(0, (len(SEEDS), -1))
+        for name in names:
+            ours = weight[:, [n for n in WEIGHTS if n != "untrained"].index(name)]
+            assert torch.equal(ours != 0, kept[layer] == 1)
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def labelled() -> tuple[Run, Networks, Cifar10]:
+    stream = torch.Generator().manual_seed(0)
+    images = [torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8, generator=stream) for n in (96, 40)]
+    labels = [torch.randint(10, (len(one),), generator=stream) for one in images]
+    data = Cifar10(images[0], labels[0], images[1], labels[1], samples=64, augment=True, batch=16)
+    run = trunk_run(
+        teacher={"name": "toy", "seed": 0},
+        data={"kind": "cifar10", "samples_per_epoch": 64, "augment": True, "evaluation_samples": 40},
+        target="labels",
+    )
+    teacher = run.teacher.model_copy(update={"inputs": [3, 32, 32], "outputs": 10})
+    teachers = draw_teachers((3, 32, 32), [4, 6, 10], init="separated", seeds=range(1))
+    return run.model_copy(update={"teacher": teacher}), teachers, data
+
+
+def test_students_of_labels_learn_by_cross_entropy_and_so_do_their_tickets() -> None:
+    run, teachers, data = labelled()
+    tensors = trained(run, SEEDS, teachers, data)
+    x, labels = data.evaluation_set(SEEDS, 40)
+
+    def scored(module: Module) -> tuple[float, float]:
+        outputs = module(x[0].T).detach()
+        right = float((outputs.argmax(1) == labels).double().mean())
+        return float(torch.nn.functional.cross_entropy(outputs, labels)), right
+
+    module = Module(snapshot(tensors, 0), 1)
+    for epoch, rate in ((0, 0.05), (1, 0.02)):
+        part = [(a[1], b[1]) for a, b in data.batches(SEEDS, epoch)]
+        sgd(module, part, rate, torch.nn.functional.cross_entropy)
+    final = Module(snapshot(tensors, 2), 1)
+    torch.testing.assert_close(module.linears[1].weight, final.linears[1].weight, rtol=1e-3, atol=1e-5)
+
+    again = make_run(["rewound", "reinitialized"], source=run)
+    *_, state = retrain(again, teachers, data, tensors, SEEDS)
+    result = finish(again, SEEDS, state)
+    mask = Mask.from_state({name.removeprefix("mask/"): value for name, value in result.tensors.items()})
+    module = Module(apply(snapshot(tensors, 0), mask), 1)
+    for epoch, rate in ((2, 0.05), (3, 0.02)):
+        part = [(a[1], b[1]) for a, b in data.batches(SEEDS, epoch)]
+        sgd(module, part, rate, torch.nn.functional.cross_entropy)
+    rows = result.table.query("branch == 'rewound' and seed == 2 and epoch == 2").set_index("quantity")["value"]
+    assert (rows["loss"], rows["accuracy"]) == (pytest.approx(scored(module)[0], rel=1e-4), scored(module)[1])

@@ -1,0 +1,138 @@
+"""Branches: what each starts from, and what it shares with the others."""
+
+import pytest
+import torch
+
+from luckmatters.science.criteria import random_scores
+from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.pruning import Mask, apply, keep_by_layer
+from luckmatters.science.tickets import BRANCHES, Trunk
+
+SEEDS = [5, 2]
+FULL = {"inputs": (6,), "widths": [12, 16, 4], "kernel": None}
+CONV = {"inputs": (2, 8, 8), "widths": [6, 10, 4], "kernel": 3}
+SHAPES = pytest.mark.parametrize("shape", [FULL, CONV], ids=["fully-connected", "convolutional"])
+NODES = pytest.mark.parametrize("nodes", [True, False], ids=["nodes", "weights"])
+BOTH = lambda test: SHAPES(NODES(test))  # noqa: E731
+
+
+def trunk(shape: dict, seeds: list[int] = SEEDS, *, batch_norm: bool = False) -> Trunk:
+    parts = [
+        initialize_students(**shape, seeds=seeds, purpose=name, batch_norm=batch_norm)
+        for name in ("student-init", "early", "final")
+    ]
+    return Trunk(*parts, seeds, shape["inputs"], shape["kernel"])
+
+
+def cut(of: Trunk, *, nodes: bool) -> Mask:
+    scores = random_scores(Mask.everything(of.initial, nodes=nodes).layers, seeds=of.seeds, purpose="test")
+    return keep_by_layer(scores, [layer[0].numel() // 3 for layer in scores])
+
+
+def branch(name: str, shape: dict, nodes: bool) -> tuple[Networks, Trunk, Mask]:
+    of = trunk(shape)
+    mask = cut(of, nodes=nodes)
+    return BRANCHES[name](of, mask).networks, of, mask
+
+
+def same(one: Networks, other: Networks) -> bool:
+    tensors = dict(other.named_tensors())
+    return all(torch.equal(tensor, tensors[name]) for name, tensor in one.named_tensors())
+
+
+@BOTH
+@pytest.mark.parametrize(("name", "origin"), [("rewound", "initial"), ("early", "early"), ("untrained", "final")])
+def test_what_is_kept_has_the_exact_weights_of_that_epoch(shape: dict, nodes: bool, name: str, origin: str) -> None:
+    found, of, mask = branch(name, shape, nodes)
+    assert same(found, apply(getattr(of, origin), mask))
+    if not nodes:
+        for weight, kept, before in zip(found.weights, mask.layers, getattr(of, origin).weights, strict=True):
+            assert torch.equal(weight[kept == 1], before[kept == 1])
+            assert (weight[kept == 0] == 0).all()
+
+
+@BOTH
+def test_reinitialization_keeps_the_mask_and_changes_every_kept_weight(shape: dict, nodes: bool) -> None:
+    for name in ("reinitialized", "same-signs", "own-scale"):
+        (found, of, mask), (ticket, *_) = branch(name, shape, nodes), branch("rewound", shape, nodes)
+        assert BRANCHES[name](of, mask).mask is mask
+        for ours, theirs in zip(found.weights + found.biases, ticket.weights + ticket.biases, strict=True):
+            assert torch.equal(ours == 0, theirs == 0)
+            assert (ours[theirs != 0] != theirs[theirs != 0]).all()
+
+
+@BOTH
+def test_same_signs_keeps_signs_and_the_new_magnitudes(shape: dict, nodes: bool) -> None:
+    found, ticket, new = (branch(name, shape, nodes)[0] for name in ("same-signs", "rewound", "reinitialized"))
+    for ours, old, fresh in zip(found.weights, ticket.weights, new.weights, strict=True):
+        assert torch.equal(ours.sign(), old.sign())
+        assert torch.equal(ours.abs(), fresh.abs())
+        assert not torch.equal(fresh.sign(), old.sign())
+
+
+@BOTH
+def test_own_scale_reaches_the_bound_of_the_kept_fan_in(shape: dict, nodes: bool) -> None:
+    found, of, _ = branch("own-scale", shape, nodes)
+    new = branch("reinitialized", shape, nodes)[0]
+    for index, (weight, before) in enumerate(zip(found.weights, new.weights, strict=True)):
+        dense = of.initial.weights[index]
+        inputs = dense[0, 0].numel()
+        kept = weight[0, 0].numel() if nodes else (weight[0] != 0).sum() / weight.shape[1]
+        factor = (inputs / kept) ** 0.5
+        torch.testing.assert_close(weight, before * factor)
+        assert weight.abs().max() <= kept**-0.5 * (1 + 1e-5)
+
+
+@BOTH
+def test_random_controls_keep_initial_weights_of_other_places(shape: dict, nodes: bool) -> None:
+    of = trunk(shape)
+    mask = cut(of, nodes=nodes)
+    for name in ("random-nodes", "shuffled"):
+        start = BRANCHES[name](of, mask)
+        assert torch.equal(start.mask.counts(), mask.counts())
+        assert not same(start.networks, BRANCHES["rewound"](of, mask).networks)
+        assert same(start.networks, apply(of.initial, start.mask))
+
+
+@SHAPES
+def test_scratch_is_an_ordinary_network_of_the_pruned_widths(shape: dict) -> None:
+    found, *_ = branch("scratch", shape, True)
+    assert found.widths == branch("rewound", shape, True)[0].widths
+    for weight in found.weights:
+        assert weight.abs().max() <= weight[0, 0].numel() ** -0.5
+        assert weight.abs().max() > 0.8 * weight[0, 0].numel() ** -0.5
+
+
+@BOTH
+def test_dense_prunes_nothing(shape: dict, nodes: bool) -> None:
+    found, of, _ = branch("dense", shape, nodes)
+    assert same(found, of.initial)
+
+
+@BOTH
+@pytest.mark.parametrize("name", list(BRANCHES))
+def test_a_branch_of_a_seed_does_not_depend_on_other_seeds_and_branches(shape: dict, nodes: bool, name: str) -> None:
+    together, of = trunk(shape), trunk(shape, SEEDS[1:])
+    mask = cut(together, nodes=True) if name == "scratch" else cut(together, nodes=nodes)
+    for other in BRANCHES:  # a shared generator would have been moved by these
+        if other != "scratch":
+            BRANCHES[other](together, mask)
+    found, alone = BRANCHES[name](together, mask).networks, BRANCHES[name](of, mask.each()[1]).networks
+    assert same(found.select([1]), alone)
+
+
+def test_branches_differ_from_each_other() -> None:
+    found = {name: branch(name, FULL, True)[0] for name in BRANCHES if name != "dense"}
+    for one in found:
+        for other in found:
+            assert one == other or not same(found[one], found[other]), (one, other)
+
+
+def test_branches_with_batch_norm_start_from_its_own_statistics() -> None:
+    of = trunk(FULL, batch_norm=True)
+    of.early.norms[0].weight += torch.arange(12.0)
+    mask = cut(of, nodes=True)
+    early = BRANCHES["early"](of, mask).networks
+    kept = mask.layers[0][0] == 1
+    assert torch.equal(early.norms[0].weight[0], of.early.norms[0].weight[0][kept])
+    assert torch.equal(BRANCHES["rewound"](of, mask).networks.norms[0].weight, torch.ones(2, 4))
