@@ -36,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
         ("train", "train one variant of an experiment"),
         ("measure", "measure finished runs"),
         ("simulate", "run dynamics that need no teacher's file"),
+        ("observe", "measure teachers on samples"),
+        ("extract", "tabulate the BatchNorm of a pretrained network"),
     ):
         sub = verb(name, f"{about}, for some seeds", "experiment", "variant")
         sub.add_argument("--seeds", help="0-3, or 0+2+7 (default: all seeds of the variant at this scale)")
@@ -75,7 +77,7 @@ def dispatch(options: argparse.Namespace) -> None:
         from luckmatters import jobs
 
         getattr(jobs, options.verb.replace("-", "_"))(project, options.teacher)
-    elif options.verb in ("train", "measure", "simulate"):
+    elif options.verb in ("train", "measure", "simulate", "observe", "extract"):
         from luckmatters import artefacts, jobs
 
         run = project.run(options.experiment, options.variant)

@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 import pandas as pd
 import torch
 
-from luckmatters.artefacts import TABLE, Bundle
+from luckmatters.artefacts import MANIFEST, TABLE, Bundle
 from luckmatters.downloads import is_local, only_process, patience, reason
 from luckmatters.errors import UserError
 from luckmatters.torchvision_shim import import_torchvision
@@ -52,7 +52,7 @@ def read(model: str, *, kept: Sequence[Path]) -> Norms:
     """
     url = checkpoint_url(model)
     path = cache() / Path(urlparse(url).path).name
-    tables = {folder: _read_kept(folder, model, path.name) for folder in kept if (folder / "run.json").exists()}
+    tables = {folder: _read_kept(folder, model, path.name) for folder in kept if (folder / MANIFEST).exists()}
     if not path.exists():
         if tables:
             return next(iter(tables.values()))
@@ -64,6 +64,12 @@ def read(model: str, *, kept: Sequence[Path]) -> Norms:
     if not tables:
         _keep(kept[-1], norms)
     return norms
+
+
+def describe(norms: Norms) -> str:
+    """Where they come from, in a line."""
+    its = norms.origin
+    return f"{its['model']}, torchvision {its['weights']} ({its['checkpoint']}, sha256 {its['sha256'][:12]}…)"
 
 
 def checkpoint_url(model: str) -> str:

@@ -16,6 +16,7 @@ from luckmatters.config.schema import (
     NAME,
     TEACHER_TEXTS,
     Claim,
+    CoActivation,
     Experiment,
     GradientMeasurement,
     Measurement,
@@ -23,15 +24,21 @@ from luckmatters.config.schema import (
     Run,
     Scale,
     Settings,
-    StudentTraining,
     Teacher,
+    WithTeacher,
     check_images,
 )
 from luckmatters.errors import UserError
 
-OVERRIDES = ("scale", "device", "results", "figures")  # keys of config/config.yaml that a command line may give
+OVERRIDES = (
+    "scale",
+    "device",
+    "results",
+    "figures",
+    "weights",
+)  # keys that a command line may give
 RESERVED = ("claims", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
-COLUMNS = ("variant", "seed", "epoch", "layer", "node", "rank", "quantity", "value")
+COLUMNS = ("variant", "seed", "epoch", "layer", "node", "rank", "module", "quantity", "value")
 
 
 class Project:
@@ -83,6 +90,15 @@ class Project:
     def figures(self) -> Path:
         """Where rendered figures of this scale lie, relative to the current folder."""
         return Path(self.settings.figures) / self.scale_name
+
+    @property
+    def weights(self) -> str:
+        """What is known of pretrained networks: ``torchvision`` (their weights), ``published`` (numbers), or ``auto``.
+
+        auto: the weights, or where they cannot be had the published numbers; a scale's default may be to use those.
+        """
+        chosen = self.settings.weights
+        return "published" if chosen == "auto" and self.scale.weights_default == "published" else chosen
 
     def experiment(self, name: str) -> Experiment:
         """An experiment by name. Raises UserError if there is none."""
@@ -208,7 +224,7 @@ class Project:
                 self._check_gradient_measurement(settings, run, at)
             return {"teacher": run.teacher, "seeds": run.seeds, "source": run}
         seeds = settings.seeds if isinstance(settings.seeds, list) else list(range(settings.seeds))
-        if not isinstance(settings, StudentTraining):
+        if not isinstance(settings, WithTeacher):
             return {"teacher": None, "seeds": seeds}
         teacher = self.teachers[choose(settings.teacher.name, self.teachers, f"{at}: teacher.name")]
         needed = max(seeds) if settings.teacher.seed == "own" else settings.teacher.seed
@@ -216,6 +232,11 @@ class Project:
             raise UserError(
                 f"{at}: seeds: teacher seed {needed} is needed, but config/teachers.yaml: {settings.teacher.name}"
                 f".count is {teacher.count}; raise it or use fewer seeds"
+            )
+        if isinstance(settings, CoActivation) and teacher.batch_norm and teacher.norm != "before":
+            raise UserError(
+                f"{at}: teacher.name: {settings.teacher.name}: BatchNorm after the ReLU hides which nodes fire; choose "
+                "one without BatchNorm or with norm: before"
             )
         if settings.data.kind == "cifar10":
             try:

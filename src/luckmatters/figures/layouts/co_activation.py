@@ -1,0 +1,72 @@
+"""Layout ``co-activation``: how often pairs of nodes fire together, against independence; a row a network."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from luckmatters.figures.style import LAYER_COLORS, layer_name, note, origin, title
+from luckmatters.results import Results
+
+BEFORE = "0.55"
+MOST_POINTS = 2000  # pairs drawn of a layer: the first ones of the first seed
+
+
+def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
+    """Rows: variants; columns: layers. A point is a pair of nodes; its distance from the diagonal is dependence."""
+    variants = list(results.runs)
+    layers = sorted(int(layer) for layer in results.table["layer"].unique())
+    figure, grid = plt.subplots(
+        len(variants), len(layers), figsize=(0.9 + 1.95 * len(layers), 1.3 + 2.1 * len(variants)),
+        squeeze=False, sharex=True, sharey=True, layout="constrained",
+    )  # fmt: skip
+    for row, variant in zip(grid, variants, strict=True):
+        row[0].set_ylabel(f"{title(results, variant)}\nP(both fire)", fontsize=8)
+        for axes, layer in zip(row, layers, strict=True):
+            panel(axes, results, variant, layer)
+    for axes in grid[-1]:
+        axes.set_xlabel("P(one fires) · P(other fires)", fontsize=8)
+    handles = [
+        plt.Line2D([], [], ls="", marker="o", ms=4, color=BEFORE, label="before training"),
+        plt.Line2D([], [], ls="", marker="o", ms=4, color="0.1", label="after, or random (colour of the layer)"),
+        plt.Line2D([], [], color="0.3", lw=0.8, label="independent"),
+        plt.Line2D([], [], color="0.3", lw=0.8, ls=":", label="chance, 1/4"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8)
+    samples = " or ".join(dict.fromkeys(f"{run.settings.data.evaluation_samples:,}" for run in results.runs.values()))
+    note(
+        figure,
+        f"{origin(results)} Measured on {samples} samples. Points: pairs of nodes of a layer, first seed (at most "
+        f"{MOST_POINTS:,}); numbers: mean over pairs and seeds of P(both fire), after an arrow that after training, in "
+        "brackets what independent nodes would have; share of BatchNorm biases below zero after training.",
+    )
+    return figure
+
+
+def panel(axes: Axes, results: Results, variant: str, layer: int) -> None:
+    """One layer of one network."""
+    first = results.tensors[variant][0]
+    epochs = sorted({int(name.split("/")[1]) for name in first})
+    for epoch in epochs:
+        trained = epoch == epochs[-1]
+        joint = first[f"joint/{epoch}/{layer}"][0]
+        fires, pairs = joint.diagonal(), np.triu_indices(len(joint), 1)
+        x, y = np.outer(fires, fires)[pairs][:MOST_POINTS], joint[pairs][:MOST_POINTS]
+        color = LAYER_COLORS[layer] if trained else BEFORE
+        axes.plot(x, y, ls="", marker="o", ms=2.2, mew=0, alpha=0.55, color=color, rasterized=True)
+    axes.plot([0, 1], [0, 1], color="0.3", lw=0.8)
+    axes.axhline(0.25, color="0.3", lw=0.8, ls=":")
+    rows = results.table[(results.table["variant"] == variant) & (results.table["layer"] == layer)]
+    axes.set_title(f"{layer_name(layer)}\n{numbers(rows, epochs)}", fontsize=7.5)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+
+
+def numbers(rows: pd.DataFrame, epochs: list[int]) -> str:
+    """Mean joint firing before and after, what independence would give, and the share of negative biases."""
+    mean = rows.groupby(["quantity", "epoch"])["value"].mean()
+    steps = [f"{mean['together', epoch]:.2f} ({mean['independent', epoch]:.2f})" for epoch in epochs]
+    signs = ""
+    if "negative" in mean:
+        signs = f"; {mean['negative', epochs[-1]] / mean['channels', epochs[-1]]:.0%} neg."
+    return " → ".join(steps) + signs
