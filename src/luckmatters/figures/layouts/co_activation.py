@@ -10,7 +10,7 @@ from luckmatters.figures.style import LAYER_COLORS, layer_name, note, origin, ti
 from luckmatters.results import Results
 
 BEFORE = "0.55"
-MOST_POINTS = 2000  # pairs drawn of a layer: the first ones of the first seed
+MOST_POINTS = 2000  # pairs drawn of a layer: those of the first seeds
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
@@ -37,36 +37,42 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     samples = " or ".join(dict.fromkeys(f"{run.settings.data.evaluation_samples:,}" for run in results.runs.values()))
     note(
         figure,
-        f"{origin(results)} Measured on {samples} samples. Points: pairs of nodes of a layer, first seed (at most "
-        f"{MOST_POINTS:,}); numbers: mean over pairs and seeds of P(both fire), after an arrow that after training, in "
-        "brackets what independent nodes would have; share of BatchNorm biases below zero after training.",
+        f"{origin(results)} Measured on {samples} samples. Points: pairs of nodes of a layer (the first "
+        f"{MOST_POINTS:,} over seeds); numbers: mean over pairs and seeds of P(both fire), after an arrow that after training, in "
+        "brackets what independent nodes would have; share of BatchNorm biases that are negative after training.",
     )
     return figure
 
 
 def panel(axes: Axes, results: Results, variant: str, layer: int) -> None:
     """One layer of one network."""
-    first = results.tensors[variant][0]
-    epochs = sorted({int(name.split("/")[1]) for name in first})
+    jobs = results.tensors[variant]
+    epochs = sorted({int(name.split("/")[1]) for name in jobs[0]})
     for epoch in epochs:
         trained = epoch == epochs[-1]
-        joint = first[f"joint/{epoch}/{layer}"][0]
-        fires, pairs = joint.diagonal(), np.triu_indices(len(joint), 1)
-        x, y = np.outer(fires, fires)[pairs][:MOST_POINTS], joint[pairs][:MOST_POINTS]
+        x, y = points(np.concatenate([job[f"joint/{epoch}/{layer}"] for job in jobs]))
         color = LAYER_COLORS[layer] if trained else BEFORE
         axes.plot(x, y, ls="", marker="o", ms=2.2, mew=0, alpha=0.55, color=color, rasterized=True)
     axes.plot([0, 1], [0, 1], color="0.3", lw=0.8)
     axes.axhline(0.25, color="0.3", lw=0.8, ls=":")
     rows = results.table[(results.table["variant"] == variant) & (results.table["layer"] == layer)]
-    axes.set_title(f"{layer_name(layer)}\n{numbers(rows, epochs)}", fontsize=7.5)
+    axes.set_title("\n".join(texts(rows, layer, epochs)), fontsize=7.5)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
 
 
-def numbers(rows: pd.DataFrame, epochs: list[int]) -> str:
-    """Mean joint firing before and after, what independence would give, and the share of negative biases."""
+def points(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What independence would give, and what is, for the first pairs of nodes; joint: (S, n, n)."""
+    row, column = np.triu_indices(joint.shape[1], 1)
+    fires = joint.diagonal(axis1=1, axis2=2)
+    independent, together = fires[:, row] * fires[:, column], joint[:, row, column]
+    return independent.ravel()[:MOST_POINTS], together.ravel()[:MOST_POINTS]
+
+
+def texts(rows: pd.DataFrame, layer: int, epochs: list[int]) -> list[str]:
+    """The layer with its share of negative biases; mean joint firing and, in brackets, what independence would give."""
     mean = rows.groupby(["quantity", "epoch"])["value"].mean()
-    steps = [f"{mean['together', epoch]:.2f} ({mean['independent', epoch]:.2f})" for epoch in epochs]
-    signs = ""
+    steps = [f"{mean['together', epoch]:.3f} ({mean['independent', epoch]:.3f})" for epoch in epochs]
+    name = layer_name(layer)
     if "negative" in mean:
-        signs = f"; {mean['negative', epochs[-1]] / mean['channels', epochs[-1]]:.0%} neg."
-    return " → ".join(steps) + signs
+        name += f", {mean['negative', epochs[-1]] / mean['channels', epochs[-1]]:.0%} negative"
+    return [name, " → ".join(steps)]
