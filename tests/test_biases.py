@@ -193,7 +193,7 @@ def given(model: str, *, kept: list) -> Norms:
 
 
 def unreachable(model: str, *, kept: list) -> Norms:
-    raise UnreachableError(f"{model}.pth cannot be downloaded (no network); connect to it")
+    raise UnreachableError(f"{model}.pth", "Name or service not known")
 
 
 def small_print(figure) -> str:
@@ -224,7 +224,7 @@ def test_without_network_figure_and_provenance_say_so(tmp_path, monkeypatch: pyt
         text = small_print(layout.draw(extracted(name, tmp_path, monkeypatch, unreachable), {}))
         reports.figure(Project(ROOT), name)
         assert "PUBLISHED NUMBERS STAND IN FOR THE WEIGHTS of" in text
-        assert "vgg11_bn.pth cannot be downloaded (no network)" in text
+        assert "no download: Name or service not known." in text
         assert "`snakemake --cores 2 --config weights=torchvision` gets the weights" in text
         data = json.loads((tmp_path / "figures" / "laptop" / f"{name}.json").read_text())["data"]
         assert all(one.startswith("published numbers of ") and "not its weights" in one for one in data)

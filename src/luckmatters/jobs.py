@@ -197,8 +197,8 @@ def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -
         except pretrained.UnreachableError as error:
             if project.weights == "torchvision":
                 raise
-            why = str(error).split(";")[0]
-            print(f"{experiment}/{variant}: {why}; published numbers stand in", file=sys.stderr, flush=True)
+            why = f"no download: {error.why}"
+            print(f"{experiment}/{variant}: {error}; published numbers stand in", file=sys.stderr, flush=True)
     published, inputs = _published_norms(project, model)
     table = _module(run).tabulate(norms and norms.table, published)
     stand_in = f"published numbers of {model}, not its weights ({why})"

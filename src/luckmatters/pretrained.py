@@ -28,7 +28,11 @@ NOT_WEIGHTS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyEr
 
 
 class UnreachableError(UserError):
-    """The network does not give the weights: the one failure for which published numbers may stand in."""
+    """The network does not give the weights, the one failure for which published numbers may stand in; why: in short."""
+
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(_cannot(file, why, "connect to the network"))
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -118,16 +122,16 @@ def download(url: str, path: Path) -> None:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
     except ValueError as error:
-        raise UnreachableError(_cannot(path, f"what arrived {error}", "connect to the network")) from None
+        raise UnreachableError(path.name, f"what arrived {error}") from None
     except (OSError, http.client.HTTPException) as error:
         if is_local(error):
             remedy = f"free 0.6 GB at {path.parent} and make it writable, or set TORCH_HOME"
-            raise UserError(_cannot(path, reason(error), remedy)) from None
-        raise UnreachableError(_cannot(path, reason(error), "connect to the network")) from None
+            raise UserError(_cannot(path.name, reason(error), remedy)) from None
+        raise UnreachableError(path.name, reason(error)) from None
 
 
-def _cannot(path: Path, why: str, remedy: str) -> str:
-    return f"{path.name} cannot be downloaded ({why}); {remedy}, or set `weights` to published in config/config.yaml"
+def _cannot(file: str, why: str, remedy: str) -> str:
+    return f"{file} cannot be downloaded ({why}); {remedy}, or set `weights` to published in config/config.yaml"
 
 
 def extract(path: Path, model: str) -> Norms:
