@@ -28,7 +28,7 @@ NOT_WEIGHTS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyEr
 
 
 class UnreachableError(UserError):
-    """The network does not give the weights, the one failure for which published numbers may stand in; why: in short."""
+    """The network does not give the weights: the one failure for which published numbers stand in; why: in short."""
 
     def __init__(self, file: str, why: str) -> None:
         super().__init__(_cannot(file, why, "connect to the network"))
