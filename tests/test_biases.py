@@ -212,7 +212,7 @@ def test_panels_show_the_table(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Non
         edges = np.linspace(-1, 0.5, 51)
         np.testing.assert_array_equal(negative + rest, np.histogram(bias.clip(-1, 0.5).astype(float), edges)[0])
         assert (negative.sum(), rest.sum()) == ((bias < 0).sum(), (bias >= 0).sum())
-        assert axes.get_title() == f"layer {layer}: {(bias < 0).mean():.1%} negative, 1 zero"
+        assert axes.get_title() == f"layer {layer}\n{(bias < 0).mean():.1%} negative, 1 zero"
     text = small_print(figure)
     assert "vgg11_bn, torchvision X (vgg11_bn.pth, sha256 000000000000…)" in text
     assert "STAND IN" not in text

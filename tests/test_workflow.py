@@ -82,8 +82,9 @@ def test_figures_carry_their_provenance(finished: Checkout) -> None:
     for name in Project(ROOT, scale="ci").experiments:
         origin = json.loads((folder / f"{name}.json").read_text())
         assert origin["scale"] == "ci"
-        kinds = ("GAUS, x ~ N(0, 10² I)", "synthetic images, not CIFAR-10 (2,000 + 400 images)")
-        assert all(data.startswith(kinds[name.startswith("cifar")]) for data in origin["data"])
+        gaus, images = "GAUS, x ~ N(0, 10² I)", "synthetic images, not CIFAR-10 (2,000 + 400 images)"
+        kinds = {"cifar": (images,), "small": (gaus, images), "bn": ("published numbers of ",)}
+        assert all(data.startswith(kinds.get(name.split("-")[0], gaus)) for data in origin["data"])
         assert {"code", "libraries", "threads"} <= set(origin["made_with"][0])
         assert all((finished.folder / path).exists() for path in origin["inputs"])
         published = Project(ROOT, scale="ci").experiment(name).figure.published.values()

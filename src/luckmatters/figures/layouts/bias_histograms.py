@@ -17,13 +17,13 @@ from luckmatters.results import Results
 from luckmatters.science.biases import has_weights, share_bounds
 
 BINS = np.linspace(-1, 0.5, 51)
-COLUMNS = 7
+COLUMNS = 8
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     """Networks one below the other, the lowest layer first."""
     tables = models(results)
-    heights = [1.35 * -(-len(t) // COLUMNS) + 0.35 if has_weights(t) else 2.6 for t in tables.values()]
+    heights = [1.5 * -(-len(t) // COLUMNS) + 0.35 if has_weights(t) else 2.6 for t in tables.values()]
     figure = plt.figure(figsize=(10.8, sum(heights) + 1.0), layout="constrained")
     parts = figure.subfigures(len(tables), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, (variant, layers) in zip(parts, tables.items(), strict=True):
@@ -66,7 +66,7 @@ def histograms(part, layers: pd.DataFrame, biases: dict[int, np.ndarray]) -> Non
         histogram(axes, biases[layer])
         its = layers.loc[layer]
         zeros = f", {its['zero']:.0f} zero" if its["zero"] else ""
-        axes.set_title(f"layer {layer}: {its['negative'] / its['channels']:.1%} negative{zeros}", fontsize=7.5)
+        axes.set_title(f"layer {layer}\n{its['negative'] / its['channels']:.1%} negative{zeros}", fontsize=7.5)
     for axes in grid.flat[len(layers) :]:
         axes.set_visible(False)
     for column in range(COLUMNS):

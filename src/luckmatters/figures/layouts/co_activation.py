@@ -38,8 +38,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     note(
         figure,
         f"{origin(results)} Measured on {samples} samples. Points: pairs of nodes of a layer (the first "
-        f"{MOST_POINTS:,} over seeds); numbers: mean over pairs and seeds of P(both fire), before → after training, in brackets what "
-        "independent nodes would have; share of BatchNorm biases that are negative after training.",
+        f"{MOST_POINTS:,} over seeds); numbers: mean over pairs and seeds of P(both fire), before → after training, in "
+        "brackets what independent nodes would have; share of BatchNorm biases that are negative after training.",
     )
     return figure
 
