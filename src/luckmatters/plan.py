@@ -83,6 +83,16 @@ class Plan:
             "code": closure(f"experiments.{run.kind.replace('-', '_')}"),
         }
 
+    def pretrained_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
+        """What is read of a pretrained network besides its weights: published numbers, a table; the reader."""
+        run, root = self.project.run(wildcards.experiment, wildcards.variant), self.project.root
+        committed, _ = artefacts.pretrained_folders(root, run.settings.model)
+        return {
+            "published": artefacts.published_norms(root),
+            "committed": sorted(committed.glob("*")),
+            "reader": closure("pretrained"),
+        }
+
     def tables(self, experiment: str, *, tensors: bool = False) -> list[Path]:
         """Every table that an experiment's variants, own and included, consist of, with its manifest (and tensors)."""
         return [

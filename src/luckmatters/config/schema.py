@@ -18,6 +18,10 @@ from luckmatters.science.shapes import fan_in, scaled, weight_shapes
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 Name = Annotated[str, Field(pattern=NAME)]  # safe as a folder name, a wildcard and a key
 Positive = Annotated[int, Field(gt=0)]
+# torchvision's names of networks with BatchNorm and weights for ImageNet.
+Pretrained = Literal[
+    "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet18", "resnet34", "resnet50", "resnet101"
+]  # fmt: skip
 Verdict = Literal["supported", "partly", "not supported", "not judged at this scale", "not run"]
 
 
@@ -42,25 +46,36 @@ class Settings(Model):
     results: str
     figures: str
     cifar10: Cifar10Source
+    weights: Literal["auto", "torchvision", "published"]
 
 
-class GausData(Model):
+class GausSamples(Model):
     """x ~ N(0, std² I)."""
 
     kind: Literal["gaus"]
     std: Annotated[float, Field(gt=0)]
+    evaluation_samples: Annotated[int, Field(ge=2)]
+
+
+class GausData(GausSamples):
+    """The same to train on."""
+
     samples_per_epoch: Positive
     infinite: bool
-    evaluation_samples: Annotated[int, Field(ge=2)]
 
 
-class Cifar10Data(Model):
-    """CIFAR-10: each epoch that many of the training images, drawn anew; evaluation on test images."""
+class Cifar10Samples(Model):
+    """Test images of CIFAR-10."""
 
     kind: Literal["cifar10"]
+    evaluation_samples: Annotated[int, Field(ge=2)]
+
+
+class Cifar10Data(Cifar10Samples):
+    """CIFAR-10 to train on: each epoch that many of the training images, drawn anew; evaluation on test images."""
+
     samples_per_epoch: Positive
     augment: bool
-    evaluation_samples: Annotated[int, Field(ge=2)]
 
 
 class Rate(Model):
@@ -116,7 +131,10 @@ TEACHER_TEXTS = frozenset({"reduced", "published_accuracy"})
 
 
 class Teacher(Model):
-    """One entry of config/teachers.yaml; with a kernel, hidden layers are convolutions of that size."""
+    """One entry of config/teachers.yaml; with a kernel, hidden layers are convolutions of that size.
+
+    norm: where BatchNorm stands, after the ReLU (also if it is not said) or before it.
+    """
 
     inputs: Positive | Annotated[list[Positive], Field(min_length=3, max_length=3)]
     kernel: Positive | None = None
@@ -124,6 +142,7 @@ class Teacher(Model):
     outputs: Positive
     init: Literal["separated", "no_sep", "pretrained"]
     batch_norm: bool = False
+    norm: Literal["after", "before"] | None = None
     pretraining: Pretraining | None = None
     published_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
     count: Positive
@@ -151,6 +170,8 @@ class Teacher(Model):
     def _pretraining_fits(self) -> "Teacher":
         if (self.init == "pretrained") != (self.pretraining is not None):
             raise ValueError("init pretrained and the key pretraining go together; give both or neither")
+        if self.norm and not self.batch_norm:
+            raise ValueError(f"norm {self.norm} needs batch_norm: true")
         if self.batch_norm and not self.pretraining:
             raise ValueError("batch_norm needs init pretrained: a random teacher has no running statistics")
         if self.pretraining:
@@ -192,19 +213,24 @@ def _seeds(value: object) -> object:
 Seeds = Annotated[int | list[int], BeforeValidator(_seeds)]
 
 
-class StudentTraining(Model):
+class WithTeacher(Model):
+    """What the settings of every kind have that reads a file of teachers."""
+
+    teacher: TeacherChoice
+    seeds: Seeds
+
+
+class StudentTraining(WithTeacher):
     """Settings of the kind ``student-training``: train students to a teacher and measure the overlap every epoch.
 
     target: what students learn from, the teacher's outputs (the default) or the labels of the images; the teacher then
     lends them its shape and is what their overlap is measured with.
     """
 
-    teacher: TeacherChoice
     student: Student
     data: Annotated[GausData | Cifar10Data, Field(discriminator="kind")]
     training: Training
     target: Literal["teacher", "labels"] | None = None
-    seeds: Seeds
 
     @property
     def on_labels(self) -> bool:
@@ -256,6 +282,19 @@ class GradientMeasurement(Measurement):
     """Settings of the kinds ``modulation`` and ``gradient-rule``; samples: evaluation samples that means are over."""
 
     samples: Annotated[int, Field(ge=2)]
+
+    def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
+        """Raises ValueError for BatchNorm and convolutions, and if there are fewer evaluation samples."""
+        if trained.student.batch_norm or teacher.kernel:
+            raise ValueError(
+                f"measures: {self.measures} has BatchNorm or convolutions, for which the gradient rule is not stated; "
+                "choose a fully connected run without"
+            )
+        if self.samples > trained.data.evaluation_samples:
+            raise ValueError(
+                f"samples: {self.samples} are more than the {trained.data.evaluation_samples} that {self.measures} is "
+                "evaluated on; use fewer"
+            )
 
 
 class Pruning(Model):
@@ -327,12 +366,25 @@ class Lottery(Measurement):
             raise ValueError("pruning.criterion: magnitude-overall and BatchNorm do not go together; use another")
 
 
+class CoActivation(WithTeacher):
+    """Settings of the kind ``co-activation``: how often nodes of a teacher fire together, on samples."""
+
+    data: Annotated[GausSamples | Cifar10Samples, Field(discriminator="kind")]
+
+
+class BnBias(Model):
+    """Settings of the kind ``bn-bias``: the BatchNorm of a pretrained network, of which there is one."""
+
+    model: Pretrained
+    seeds: Literal[1] = 1
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of experiment, a module of luckmatters.experiments; step: the verb and the rule that run its jobs."""
 
     settings: type[Model]
-    step: Literal["train", "measure", "simulate", "retrain"]
+    step: Literal["train", "measure", "simulate", "retrain", "observe", "extract"]
 
 
 KINDS = {
@@ -342,6 +394,8 @@ KINDS = {
     "modulation": Kind(GradientMeasurement, "measure"),
     "gradient-rule": Kind(GradientMeasurement, "measure"),
     "lottery": Kind(Lottery, "retrain"),
+    "co-activation": Kind(CoActivation, "observe"),
+    "bn-bias": Kind(BnBias, "extract"),
 }
 
 
@@ -368,6 +422,9 @@ LAYOUTS = {
     "lottery-curves": Layout("lottery", options=("columns",)),
     "lottery-sparsity": Layout("lottery", options=("columns",)),
     "lottery-luck": Layout("lottery", options=("columns",)),
+    "co-activation": Layout("co-activation", tensors=True),
+    "bias-histograms": Layout("bn-bias"),
+    "bias-shares": Layout("bn-bias"),
 }
 MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
 
@@ -424,6 +481,7 @@ class Scale(Model):
     purpose: str
     cifar10_default: Literal["torchvision", "synthetic"]
     cifar10_limit: Annotated[int, Field(ge=10)] | None
+    weights_default: Literal["torchvision", "published"]
     seeds_per_job: Positive
     threads_per_job: Positive
     checkpoint_seconds: Annotated[float, Field(ge=0)]

@@ -110,6 +110,11 @@ def footer(figure: Figure, results: Results, *sentences: str) -> None:
     text = "  ".join(
         [origin(results), settings(results), *sentences, *incidents(results), results.experiment.figure.published_note]
     )
+    note(figure, text)
+
+
+def note(figure: Figure, text: str) -> None:
+    """Small print under the panels."""
     width = int(figure.get_figwidth() * 19)
     lines = textwrap.fill(" ".join(text.split()), width)
     figure.supxlabel(lines, fontsize=6.5, color="0.25", x=0.01, ha="left")
