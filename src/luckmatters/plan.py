@@ -93,17 +93,21 @@ class Plan:
             if tensors or name != "tensors"
         ]
 
+    def published(self, experiment: str) -> list[Path]:
+        """The published numbers that an experiment is drawn or compared with."""
+        files = self.project.experiment(experiment).figure.published.values()
+        return [self.project.root / "data" / "published" / name for name in sorted(set(files))]
+
     def experiment_tables(self, wildcards: Wildcards) -> list[Path]:
-        """The same for the experiment in a file's name."""
-        return self.tables(wildcards.experiment)
+        """What a summary is made from: the tables of the experiment in a file's name, and what was published."""
+        return [*self.tables(wildcards.experiment), *self.published(wildcards.experiment)]
 
     def figure_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
         """What a figure is drawn from: tables, published curves, and the code of its layout."""
         options = self.project.experiment(wildcards.experiment).figure
-        published = self.project.root / "data" / "published"
         return {
             "tables": self.tables(wildcards.experiment, tensors=LAYOUTS[options.layout].tensors),
-            "published": [published / name for name in sorted(set(options.published.values()))],
+            "published": self.published(wildcards.experiment),
             "code": closure(f"figures.layouts.{options.layout.replace('-', '_')}"),
         }
 
@@ -112,6 +116,7 @@ class Plan:
         names = self.project.claimed_experiments
         return {
             "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
+            "published": list(dict.fromkeys(path for name in names for path in self.published(name))),
             "claims": [self.project.root / "config" / "claims.yaml"],
             "code": closure("claims.ledger"),
         }

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-KEYS = ["variant", "epoch", "layer", "rank", "quantity"]
+KEYS = ["variant", "start", "epoch", "layer", "rank", "quantity"]
 # Other machines round differently again than the conditions that the spread was measured under, and a quantity that
 # hardly moved there may move a little more elsewhere: float32 rounding (6e-8) grows over the steps of a ci run.
 MARGIN, FLOOR = 5.0, 2e-5

@@ -5,11 +5,9 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
-
-import pandas as pd
 
 from luckmatters import artefacts
+from luckmatters.claims.published import KEYS, departures
 from luckmatters.config import Project
 from luckmatters.config.schema import LAYOUTS
 from luckmatters.errors import UserError
@@ -18,8 +16,14 @@ from luckmatters.results import Results, is_complete, load, summarize
 
 
 def summary_csv(results: Results) -> bytes:
-    """The summary table as CSV, with the digits that float32 results carry."""
-    return summarize(results).to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
+    """The summary table as CSV, with the digits that float32 results carry; and published levels beside ours."""
+    table = summarize(results)
+    compared = departures(results)
+    if len(compared):
+        columns = {"value": "published"}
+        compared = compared.drop(columns=["mean", "seeds"]).rename(columns=columns)
+        table = table.merge(compared, how="left", on=KEYS)
+    return table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
 
 
 def summary(project: Project, experiment: str) -> None:
@@ -40,11 +44,9 @@ def figure(project: Project, experiment: str) -> None:
     """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them."""
     options = project.experiment(experiment).figure
     results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
-    files = {name: (project.root / "data" / "published" / name).read_bytes() for name in options.published.values()}
-    published = {variant: pd.read_csv(io.BytesIO(files[name])) for variant, name in options.published.items()}
     layout = importlib.import_module(f"luckmatters.figures.layouts.{options.layout.replace('-', '_')}")
-    drawn = layout.draw(results, published)
-    title, origin = f"{experiment}: {results.experiment.question}", _origin(results, files)
+    drawn = layout.draw(results, results.published)
+    title, origin = f"{experiment}: {results.experiment.question}", _origin(results)
     paths, rendered = artefacts.figure_files(project.figures, experiment), {}
     dates = {"CreationDate": None, "ModDate": None}  # the same input gives the same bytes
     text = _json(origin).decode()
@@ -107,8 +109,8 @@ def distinct(manifests: Iterable[dict]) -> list[dict]:
     return list({repr(one): one for one in ({key: m.get(key) for key in keys} for m in manifests)}.values())
 
 
-def _origin(results: Results, published: Mapping[str, bytes] = MappingProxyType({})) -> dict:
-    """Provenance of a figure or table; published: the files of published curves that are drawn."""
+def _origin(results: Results) -> dict:
+    """Provenance of a figure or table."""
     return {
         "experiment": results.name,
         "question": results.experiment.question,
@@ -125,7 +127,7 @@ def _origin(results: Results, published: Mapping[str, bytes] = MappingProxyType(
         },
         "config_hashes": sorted({manifest["config_hash"] for _, manifest in results.manifests}),
         "data": sorted({manifest["data"] for _, manifest in results.manifests}),
-        "inputs": results.inputs | {f"data/published/{name}": artefacts.sha256(c) for name, c in published.items()},
+        "inputs": results.inputs,
         "made_with": distinct(manifest for _, manifest in results.manifests),
         "drawn_with": provenance(),
         "reduced": results.reduced,

@@ -28,7 +28,7 @@ rule draw_figure:
 rule summarize_experiment:
     input:
         tables=PLAN.experiment_tables,
-        code=closure("results"),
+        code=closure("claims.published"),
     output:
         table=FIGURES / "{experiment}.csv",
         provenance=FIGURES / "{experiment}.csv.json",

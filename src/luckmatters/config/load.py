@@ -31,7 +31,7 @@ from luckmatters.errors import UserError
 
 OVERRIDES = ("scale", "device", "results", "figures")  # keys of config/config.yaml that a command line may give
 RESERVED = ("claims", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
-COLUMNS = ("variant", "seed", "epoch", "layer", "node", "rank", "quantity", "value")
+COLUMNS = ("variant", "seed", "start", "epoch", "layer", "node", "rank", "quantity", "value")
 
 
 class Project:

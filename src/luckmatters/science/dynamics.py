@@ -118,9 +118,14 @@ class Dynamics:
         self.teacher, self.frozen, self.accurate = list(teacher), frozenset(frozen), accurate
         self._rooms: dict[tuple, Tensor] = {}
 
-    def state(self) -> list[Tensor]:
-        """Of each layer (S, C, n_in + 1, n_out), sharing memory with what steps change."""
+    @property
+    def layers(self) -> list[Tensor]:
+        """The weights of each layer, (S, C, n_in + 1, n_out), sharing memory with what steps change."""
         return [weight.unflatten(0, (self.seeds, self.starts)) for weight in self.weights]
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of them on the CPU, by name."""
+        return {f"layer.{i}": weight.to("cpu", copy=True) for i, weight in enumerate(self.layers)}
 
     def run(self, x: Tensor, rate: float) -> None:
         """Take a step on each batch of x, (T, S, N, n_in + 1), constant included, with a learning rate."""
