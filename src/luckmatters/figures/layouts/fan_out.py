@@ -89,20 +89,21 @@ def sentences(results: Results) -> list[str]:
     """What the lines are, what happens where the layers below are not aligned, and how far published levels are."""
     first = next(iter(results.runs.values())).settings
     epochs, steps = first.epochs, first.steps_per_epoch
+    form = {"matrix": "matrix form", "accurate": "accurate gradient"}[first.gradient]
     said = [
-        f"Widths {'-'.join(map(str, first.widths))} of the teacher; {first.gradient} gradient, learning rate "
-        f"{first.learning_rate:g}, {epochs * steps:,} steps. A line a saved iteration (one every {steps} steps), mean over "
-        "seeds. Left of the dotted line: matched nodes, which start near a teacher node by the shares in brackets (lowest "
-        "layer first)."
+        f"Widths {'-'.join(map(str, first.widths))} of the teacher; {form}, learning rate {first.learning_rate:g}, "
+        f"{epochs * steps:,} steps. A line a saved iteration (one every {steps} steps), mean over seeds. Left of the "
+        "dotted line: matched nodes, which start with shares of a teacher node's weights (in brackets, lowest layer "
+        "first); top right: where both groups end."
     ]
     loose = [name for name, shares in first.starts.items() if min(shares[:-1]) < 1]
     for start in loose:
         found = [levels(results, variant, start) for variant in results.runs]
-        kept, lost = ([100 * (1 - its[group].iloc[-1] / its[group].iloc[0]) for its in found] for group in GROUPS)
+        matched, others = ([100 * its[group].iloc[-1] / its[group].iloc[0] for its in found] for group in GROUPS)
         shares = ", ".join(f"{share:g}" for share in first.starts[start])
         said.append(
-            f"From ({shares}), with layers below not aligned, matched nodes lose {between(kept)} of their norm and the "
-            f"others {between(lost)}."
+            f"From ({shares}), where a layer below is not aligned, matched nodes end with {between(matched)} of their "
+            f"initial norm, the others with {between(others)}."
         )
     compared = departures(results)
     if len(compared):
@@ -117,7 +118,7 @@ def sentences(results: Results) -> list[str]:
 
 
 def between(shares: list[float]) -> str:
-    """A range in percent; a gain is a negative loss."""
+    """A range in percent."""
     low, high = (f"{share:.0f}" for share in (min(shares), max(shares)))
     return f"{low} %" if low == high else f"{low} to {high} %"
 
