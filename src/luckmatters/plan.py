@@ -29,14 +29,22 @@ class Plan:
         self.project = project
 
     def everything(self) -> list[Path]:
-        """What `snakemake` makes by default: each experiment's figure and summary, and the ledger of claims."""
+        """What `snakemake` makes by default: each experiment's figure (and animation) and summary, and the ledger."""
         figures = [
             path
             for name in self.project.experiments
             for path in artefacts.figure_files(self.project.figures, name).values()
         ]
         tables = [artefacts.summary_file(self.project.figures, name) for name in self.project.experiments]
-        return [*figures, *tables, *artefacts.claims_files(self.project.figures).values()]
+        animations = [
+            path for name in self.animated for path in artefacts.animation_files(self.project.figures, name).values()
+        ]
+        return [*figures, *animations, *tables, *artefacts.claims_files(self.project.figures).values()]
+
+    @property
+    def animated(self) -> list[str]:
+        """The experiments whose layout makes an animation too."""
+        return [name for name, one in self.project.experiments.items() if LAYOUTS[one.figure.layout].animated]
 
     def cifar10(self) -> dict[str, Path]:
         """The decoded images' files."""

@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from luckmatters.config.schema import LAYOUTS
 from luckmatters.errors import UserError
 from luckmatters.provenance import provenance
 from luckmatters.results import Results, is_complete, load, summarize
+
+FRAMES_A_SECOND = 4  # of an animation
 
 
 def summary_csv(results: Results) -> bytes:
@@ -44,8 +47,7 @@ def figure(project: Project, experiment: str) -> None:
     """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them."""
     options = project.experiment(experiment).figure
     results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
-    layout = importlib.import_module(f"luckmatters.figures.layouts.{options.layout.replace('-', '_')}")
-    drawn = layout.draw(results, results.published)
+    drawn = _layout(options.layout).draw(results, results.published)
     title, origin = f"{experiment}: {results.experiment.question}", _origin(results)
     paths, rendered = artefacts.figure_files(project.figures, experiment), {}
     dates = {"CreationDate": None, "ModDate": None}  # the same input gives the same bytes
@@ -56,6 +58,30 @@ def figure(project: Project, experiment: str) -> None:
         drawn.savefig(buffer, format=kind, dpi=160, metadata=metadata)
         rendered[paths[kind]] = buffer.getvalue()
     _save(rendered, paths["json"], origin)
+
+
+def animation(project: Project, experiment: str) -> None:
+    """Render an experiment's animation as GIF, its provenance beside it. Raises UserError if its layout has none."""
+    options = project.experiment(experiment).figure
+    if not LAYOUTS[options.layout].animated:
+        raise UserError(f"experiment {experiment}: layout {options.layout} has no animation; draw its figure")
+    results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
+    drawn, frame, count = _layout(options.layout).animate(results)
+    from matplotlib.animation import FuncAnimation, PillowWriter
+
+    with tempfile.TemporaryDirectory() as folder:  # the writer wants a path
+        path = Path(folder) / "animation.gif"
+        FuncAnimation(drawn, frame, frames=count, init_func=lambda: None).save(
+            path, writer=PillowWriter(fps=FRAMES_A_SECOND), dpi=100
+        )
+        content = path.read_bytes()
+    paths = artefacts.animation_files(project.figures, experiment)
+    _save({paths["gif"]: content}, paths["json"], _origin(results))
+
+
+def _layout(name: str):
+    """The module of a layout."""
+    return importlib.import_module(f"luckmatters.figures.layouts.{name.replace('-', '_')}")
 
 
 def claims(project: Project) -> str:
