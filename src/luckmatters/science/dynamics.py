@@ -3,6 +3,9 @@
 The paper's shapes: samples come first, a layer's weights are (n_in + 1, n_out) with the bias as the last row, a
 layer's inputs X are (N, n_in + 1) with the constant 1 as the last column. Many networks of one shape are one batch: S
 seeds, each with its own teacher and its own samples, times C starts, students that share both; R = S · C.
+
+As in the authors' script, the constant node is left out of H and H* when they go down a layer. What the biases of the
+layers above differ by is therefore not handed down; the accurate gradient hands it down.
 """
 
 import itertools

@@ -6,9 +6,9 @@ student's are the same. Then β = β* = I, so that H and H* are diagonal, and pa
     ẇ_j = P (h*(θ_j) w*_j − w_j / 2),    h*(θ) = (π − θ) / 2π,
 
 where θ_j is the angle between w_j and w*_j, h* how often both gates are open, 1/2 how often the student's own is, and
-P keeps w_j at length 1. Across w_j this leaves dθ/dt = −h*(θ) sin θ. The accurate gradient gives the same: E[g g* x xᵀ],
-which takes the place of the product of averages, maps w*_j to h*(θ) w*_j plus something along w_j. Where h* is constant,
-tan(θ/2) decays exponentially; the time is least for the node that starts closest.
+P keeps w_j at length 1. Across w_j this leaves dθ/dt = −h*(θ) sin θ. The accurate gradient gives the same: the matrix
+E[g g* x xᵀ], in the place of the product of averages, maps w*_j to h*(θ) w*_j plus something along w_j. Where h* is
+constant, tan(θ/2) decays exponentially; the time is least for the node that starts closest.
 """
 
 import numpy as np
@@ -29,8 +29,8 @@ def convergence_time(cosine: np.ndarray, target: float) -> np.ndarray:
     """
     if not -1 < target < 1:
         raise ValueError(f"a target cosine lies between -1 and 1, got {target}")
-    start, end = (np.log(np.tan(np.arccos(np.clip(value, -1, 1)) / 2)) for value in (cosine, target))
+    start, end = (np.log(np.tan(np.arccos(value) / 2)) for value in (np.clip(cosine, -1, target), target))
     points, weights = np.polynomial.legendre.leggauss(NODES)
     half = np.asarray(start - end) / 2
     u = end + half[..., None] * (1 + points)
-    return np.clip(half * (weights / open_together(2 * np.arctan(np.exp(u)))).sum(-1), 0, None)
+    return half * (weights / open_together(2 * np.arctan(np.exp(u)))).sum(-1)

@@ -1,4 +1,4 @@
-"""Layout ``decision-lines``: the lines at which hidden nodes of networks on two inputs switch on (authors' notebook)."""
+"""Layout ``decision-lines``: where hidden nodes of networks on two inputs switch on (authors' notebook)."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,6 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     for row, variant in zip(grid, results.runs, strict=True):
         for axes, epoch in zip(row, snapshots, strict=True):
             panel(axes, results, variant, epoch)
-            axes.set_title(f"{title(results, variant)}, iteration {epoch}", fontsize=8.5, pad=14)
     finish(figure, results)
     return figure
 
@@ -38,7 +37,6 @@ def animate(results: Results) -> tuple[Figure, Callable[[int], None], int]:
         for axes, variant in zip(grid.flat, results.runs, strict=True):
             axes.clear()
             panel(axes, results, variant, epoch)
-            axes.set_title(f"{title(results, variant)}, iteration {epoch}", fontsize=10, pad=16)
 
     return figure, frame, epochs + 1
 
@@ -47,7 +45,7 @@ def canvas(results: Results, columns: int) -> tuple[Figure, np.ndarray]:
     """A grid of square panels: a row a variant, or all in one row where there is one column."""
     rows = len(results.runs)
     shape, side = ((rows, columns), 2.6) if columns > 1 else ((1, rows), 4.2)
-    size = (0.3 + side * shape[1], 1.3 + (side + 0.1) * shape[0])
+    size = (0.3 + side * shape[1], 0.9 + side * shape[0])
     return plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
 
 
@@ -63,8 +61,8 @@ def finish(figure: Figure, results: Results) -> None:
     footer(
         figure, results,
         f"Seed {first.seeds[0]}; {settings.teacher_nodes} teacher nodes, {settings.outputs} outputs; learning rate "
-        f"{settings.learning_rate:g}; an iteration is {settings.steps_per_epoch} steps. A node is on where the ticks point; "
-        "widths and numbers: norm of the fan-out weights; nodes whose line lies outside the window are counted below it.",
+        f"{settings.learning_rate:g}; an iteration is {settings.steps_per_epoch} steps. A node is on where the ticks "
+        "point. Widths and numbers: norm of the fan-out weights. Outside: nodes whose line misses the window.",
     )  # fmt: skip
 
 
@@ -89,8 +87,11 @@ def panel(axes: Axes, results: Results, variant: str, epoch: int) -> None:
         label(axes, exit_at, place, text, color)
     axes.set(xlim=(-HALF, HALF), ylim=(-HALF, HALF), xticks=[], yticks=[], aspect="equal")
     axes.grid(visible=False)
-    if outside:
-        axes.text(0.5, -0.17, f"outside: {outside}", transform=axes.transAxes, ha="center", va="top", fontsize=6.5)
+    axes.set_title(
+        f"{title(results, variant)}, iteration {epoch}{f' ({outside} outside)' if outside else ''}",
+        fontsize=8.5,
+        pad=15 * axes.bbox.height / 260,
+    )
 
 
 def crossings(line: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -167,6 +168,7 @@ def label(axes: Axes, exit_at: float, place: float, text: str, color: str) -> No
     x, y = edge_point(exit_at)
     tied = edge_point(place, 0.12)
     axes.plot([x, tied[0]], [y, tied[1]], color=color, lw=0.5, clip_on=False)
-    stands = edge_point(place, 0.3)
+    side = int(place % (8 * HALF) // (2 * HALF))
+    across, up = (("center", "top"), ("left", "center"), ("center", "bottom"), ("right", "center"))[side]
     weight = "bold" if color == TEACHER else "normal"
-    axes.text(*stands, text, color=color, fontsize=6, weight=weight, ha="center", va="center", clip_on=False)
+    axes.text(*edge_point(place, 0.16), text, color=color, fontsize=6, weight=weight, ha=across, va=up)

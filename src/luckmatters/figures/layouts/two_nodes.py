@@ -40,10 +40,9 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
             axes.set(xlabel="initial overlap (cosine)", ylabel="measured time", ylim=(0, None))
             late = int((nodes["initial_cosine"] < level).sum() - len(its))
             ratio = its[f"time_{level:g}"] / its[f"predicted_{level:g}"]
-            said.append(
-                f"{title(results, variant)}, {level:g}: {len(its)} nodes, measured over predicted time {ratio.mean():.3f} "
-                f"± {ratio.std():.3f}{f'; {late} not there by time {horizon:g}' if late else ''}."
-            )
+            missing = f" ({late} more not there by time {horizon:g})" if late else ""
+            name = f"{title(results, variant)}, cosine {level:g}"
+            said.append(f"{name}: {ratio.mean():.3f} ± {ratio.std():.3f}, {len(its)} nodes{missing}.")
     figure.colorbar(last, ax=grid[:, 0].tolist(), label="initial overlap (cosine)", location="left", shrink=0.6)
     handles = [
         plt.Line2D([], [], marker="o", ls="none", ms=4, color="0.35", label="a student node"),
@@ -55,8 +54,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     footer(
         figure, results,
         f"Two teacher nodes, students with their orthonormal fan-out, no biases; learning rate {run.learning_rate:g}, "
-        f"{run.replicas} pairs of students a seed. Time: steps times learning rate. Predicted: from dθ/dt = −(π − θ) sin θ / 2π.",
-        "Spread (± standard deviation) is that of batches.", *said,
+        f"{run.replicas} pairs of students a seed. Time: steps times learning rate. Predicted: from "
+        "dθ/dt = −(π − θ) sin θ / 2π. Measured over predicted time (mean ± standard deviation):", *said,
     )  # fmt: skip
     return figure
 
