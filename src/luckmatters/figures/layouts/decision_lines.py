@@ -90,7 +90,7 @@ def panel(axes: Axes, results: Results, variant: str, epoch: int) -> None:
     axes.set_title(
         f"{title(results, variant)}, iteration {epoch}{f' ({outside} outside)' if outside else ''}",
         fontsize=8.5,
-        pad=15 * axes.bbox.height / 260,
+        pad=17 * axes.bbox.height / 260,
     )
 
 
