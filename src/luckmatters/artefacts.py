@@ -57,6 +57,11 @@ def figure_files(figures: Path, experiment: str) -> dict[str, Path]:
     return {kind: figures / f"{experiment}.{kind}" for kind in ("pdf", "png", "json")}
 
 
+def animation_files(figures: Path, experiment: str) -> dict[str, Path]:
+    """The animation of an experiment whose layout has one, and its provenance."""
+    return {"gif": figures / f"{experiment}.gif", "json": figures / f"{experiment}.gif.json"}
+
+
 def claims_files(figures: Path) -> dict[str, Path]:
     """The ledger of verdicts, by format, and its provenance."""
     return {kind: figures / f"claims.{kind}" for kind in ("md", "csv", "json")}

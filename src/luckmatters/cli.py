@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--seeds", help="0-3, or 0+2+7 (default: all seeds of the variant at this scale)")
     verb("summary", "write an experiment's summary table", "experiment")
     verb("figure", "render an experiment's figure", "experiment")
+    verb("animation", "render an experiment's animation, where its layout has one", "experiment")
     verb("claims", "judge every claim; write the ledger and print it")
     verb("verify", "compare every result and figure with the checksum recorded when it was made")
     sub = verb("reference", "write an experiment's summary table to data/reference, where regression tests read it")

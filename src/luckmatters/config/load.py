@@ -14,6 +14,7 @@ from luckmatters.config.schema import (
     LAYOUTS,
     MOST_COMPARED,
     NAME,
+    SUMMARY_KEYS,
     TEACHER_TEXTS,
     Claim,
     CoActivation,
@@ -31,7 +32,7 @@ from luckmatters.errors import UserError
 
 OVERRIDES = ("scale", "device", "results", "figures", "weights")  # keys that a command line may give
 RESERVED = ("claims", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
-COLUMNS = ("variant", "branch", "seed", "epoch", "layer", "node", "rank", "module", "quantity", "value")
+COLUMNS = (*SUMMARY_KEYS, "seed", "node", "module", "value")
 
 
 class Project:

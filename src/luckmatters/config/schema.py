@@ -1,5 +1,6 @@
 """The keys of every configuration file, their types and their limits. Unknown keys are refused."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -22,6 +23,8 @@ Positive = Annotated[int, Field(gt=0)]
 Pretrained = Literal[
     "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet18", "resnet34", "resnet50", "resnet101"
 ]  # fmt: skip
+# Columns of the tables that tell values apart besides seeds and nodes, over which summaries average.
+SUMMARY_KEYS = ("variant", "branch", "start", "epoch", "layer", "rank", "quantity")
 Verdict = Literal["supported", "partly", "not supported", "not judged at this scale", "not run"]
 
 
@@ -379,6 +382,87 @@ class BnBias(Model):
     seeds: Literal[1] = 1
 
 
+class Simulation(Model):
+    """What the settings of every simulating kind have.
+
+    An epoch is `steps_per_epoch` steps of plain gradient descent, each on a new batch.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    batch: Positive
+    steps_per_epoch: Positive
+    epochs: Positive
+    seeds: Seeds
+
+
+class FanOut(Simulation):
+    """Settings of the kind ``fan-out``: the matrix dynamics of students that start near their teacher.
+
+    widths: nodes of all layers of the teacher, inputs and outputs included; multiplier: a student has that many times
+    as many hidden ones; starts: for each layer, lowest first, the share of the teacher's columns in the first ones;
+    gradient: the matrix form, or accurate, the mean of every sample's own; snapshots: epochs whose every node is kept.
+    """
+
+    widths: Annotated[list[Positive], Field(min_length=3)]
+    multiplier: Annotated[int, Field(ge=2)]  # with 1 there would be no unmatched nodes
+    starts: Annotated[dict[Name, list[Annotated[float, Field(ge=0)]]], Field(min_length=1)]
+    bias: Annotated[float, Field(ge=0)]
+    gradient: Literal["matrix", "accurate"]
+    snapshots: list[Annotated[int, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> "FanOut":
+        for n_in, n_out in itertools.pairwise(self.widths):
+            if n_out > 5**n_in - 1:
+                raise ValueError(f"{n_out} separated nodes cannot all differ with {n_in} inputs; use fewer")
+        for name, shares in self.starts.items():
+            if len(shares) != len(self.widths) - 1:
+                raise ValueError(
+                    f"start {name} must have a share for each of the {len(self.widths) - 1} layers, got {len(shares)}"
+                )
+        for epoch in self.snapshots:
+            if epoch > self.epochs:
+                raise ValueError(f"snapshots: epoch {epoch} lies after the last one, {self.epochs}")
+        return self
+
+
+class TwoNodes(Simulation):
+    """Settings of the kind ``two-nodes``: two student nodes, each of which follows its teacher node.
+
+    inputs, outputs: of the network; replicas: pairs of students a seed, with the same teacher and samples; levels: of
+    the cosine with the teacher node, whose passing is timed.
+    """
+
+    inputs: Annotated[int, Field(ge=2)]
+    outputs: Annotated[int, Field(ge=2)]
+    replicas: Positive
+    gradient: Literal["matrix", "accurate"]
+    levels: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
+
+
+class DecisionLines(Simulation):
+    """Settings of the kind ``decision-lines``: where the nodes of small networks on two inputs switch on.
+
+    teacher_nodes, students: hidden nodes; outputs: of both; std: of the inputs; snapshots: epochs that are drawn.
+    """
+
+    teacher_nodes: Positive
+    students: Positive
+    outputs: Positive
+    std: Annotated[float, Field(gt=0)]
+    snapshots: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _within_the_run(self) -> "DecisionLines":
+        for epoch in self.snapshots:
+            if epoch > self.epochs:
+                raise ValueError(f"snapshots: epoch {epoch} lies after the last one, {self.epochs}")
+        for n_in, n_out in ((2, self.teacher_nodes), (self.teacher_nodes, self.outputs)):
+            if n_out > 5**n_in - 1:
+                raise ValueError(f"{n_out} separated nodes cannot all differ with {n_in} inputs; use fewer")
+        return self
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of experiment, a module of luckmatters.experiments; step: the verb and the rule that run its jobs."""
@@ -396,6 +480,9 @@ KINDS = {
     "lottery": Kind(Lottery, "retrain"),
     "co-activation": Kind(CoActivation, "observe"),
     "bn-bias": Kind(BnBias, "extract"),
+    "fan-out": Kind(FanOut, "simulate"),
+    "two-nodes": Kind(TwoNodes, "simulate"),
+    "decision-lines": Kind(DecisionLines, "simulate"),
 }
 
 
@@ -404,12 +491,13 @@ class Layout:
     """A layout of figures, a module of luckmatters.figures.layouts.
 
     kind: of the experiments that it draws; options: of the figure that it cannot do without; tensors: whether it draws
-    what jobs leave beside their tables.
+    what jobs leave beside their tables; animated: whether it also makes an animation (``animate``).
     """
 
     kind: str
     options: tuple[str, ...] = ()
     tensors: bool = False
+    animated: bool = False
 
 
 LAYOUTS = {
@@ -425,6 +513,9 @@ LAYOUTS = {
     "co-activation": Layout("co-activation", tensors=True),
     "bias-histograms": Layout("bn-bias"),
     "bias-shares": Layout("bn-bias"),
+    "fan-out": Layout("fan-out", options=("rows",), tensors=True),
+    "two-nodes": Layout("two-nodes"),
+    "decision-lines": Layout("decision-lines", tensors=True, animated=True),
 }
 MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
 

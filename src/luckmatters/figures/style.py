@@ -123,7 +123,11 @@ def note(figure: Figure, text: str) -> None:
 def origin(results: Results) -> str:
     """Where the numbers come from, in a line."""
     counts = sorted({len(run.seeds) for run in results.runs.values()})
-    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds a variant"
+    seeds = (
+        f"{counts[0]} seed{'s' * (counts[0] > 1)}"
+        if len(counts) == 1
+        else f"{counts[0]} to {counts[-1]} seeds a variant"
+    )
     data = "; ".join(dict.fromkeys(manifest["data"] for _, manifest in results.manifests))
     return f"Scale {results.scale}, {seeds}. Data: {data}."
 
