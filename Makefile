@@ -42,6 +42,7 @@ reference: $(INSTALLED)
 benchmark: $(INSTALLED)
 	python benchmarks/speed.py
 	python benchmarks/speed_conv.py
+	python benchmarks/speed_modulation.py
 
 clean:
 	rm -rf $(VENV) results figures/ci figures/laptop figures/paper .snakemake
