@@ -42,6 +42,8 @@ reference: $(INSTALLED)
 benchmark: $(INSTALLED)
 	python benchmarks/speed.py
 	python benchmarks/speed_conv.py
+	python benchmarks/speed_modulation.py
+	python benchmarks/speed_masked.py
 
 clean:
 	rm -rf $(VENV) results figures/ci figures/laptop figures/paper .snakemake

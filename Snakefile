@@ -34,6 +34,7 @@ wildcard_constraints:
 include: "workflow/rules/teachers.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/pruning.smk"
+include: "workflow/rules/pretrained.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
 

@@ -11,11 +11,11 @@ from luckmatters.science.overlap import Overlap
 
 
 class Module(nn.Module):
-    """One of S networks as ordinary modules: linear or Conv2d, ReLU, BatchNorm after it."""
+    """One of S networks as ordinary modules: linear or Conv2d, ReLU, BatchNorm after or before it."""
 
     def __init__(self, networks: Networks, seed: int) -> None:
         super().__init__()
-        self.linears, self.norms = nn.ModuleList(), nn.ModuleList()
+        self.linears, self.norms, self.place = nn.ModuleList(), nn.ModuleList(), networks.place
         with torch.no_grad():
             for weight, bias in zip(networks.weights, networks.biases, strict=True):
                 kind = nn.Linear if weight.dim() == 3 else partial(nn.Conv2d, kernel_size=weight.shape[3])
@@ -44,9 +44,8 @@ class Module(nn.Module):
                 x = x.view(len(x), linear.in_channels, side, side)
             x = linear(x if isinstance(linear, nn.Conv2d) else x.flatten(1))
             if index < len(self.linears) - 1:
-                x = x.relu()
-                if self.norms:
-                    x = self.norms[index](x)
+                norm = self.norms[index] if self.norms else nn.Identity()
+                x = norm(x).relu() if self.place == "before" else norm(x.relu())
             layers.append(x)
         return layers
 

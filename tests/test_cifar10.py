@@ -1,7 +1,6 @@
 """CIFAR-10 is the same from every source, and nothing damaged, half-written or of another kind is taken for it."""
 
 import hashlib
-import http.server
 import io
 import pickle
 import re
@@ -11,12 +10,13 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from server import Server, serving
 
 from luckmatters import cifar10
 from luckmatters.cifar10 import CLASSES, PARTS, Cifar10Arrays, locate, read
@@ -131,48 +131,15 @@ def archive(root: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     return buffer.getvalue()
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Serves an archive: whole, or as the test says.
-
-    sent: how many of its bytes before the connection is closed or stalls; status: the answer; requests: so far.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.sent, self.status, self.requests = content, len(content), 200, 0
-        self.stalled = threading.Event()
-        self.stalled.set()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.server.requests += 1
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(self.server.content)))
-        self.end_headers()
-        with suppress(OSError):  # torchvision first asks where the file is, and hangs up
-            self.wfile.write(self.server.content[: self.server.sent])
-            self.wfile.flush()
-        self.server.stalled.wait()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server(archive: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server of the archive, from which torchvision downloads."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Server(archive) as made:
+    with serving(archive) as made:
         monkeypatch.setattr(
             import_torchvision().datasets.CIFAR10, "url", f"http://127.0.0.1:{made.server_port}/{ARCHIVE}"
         )
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
         yield made
-        made.stalled.set()
-        made.shutdown()
-        thread.join()
 
 
 @contextmanager

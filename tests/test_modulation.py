@@ -148,10 +148,13 @@ def test_renumbering_students_renumbers_their_rows() -> None:
     torch.testing.assert_close(renumbered.beta_star[:, :-1], plain.beta_star[:, order])
 
 
+@pytest.mark.parametrize("place", ["after", "before"])
 @pytest.mark.parametrize("kernel", [None, 3])
-def test_folding_batch_norm_changes_no_output(kernel: int | None) -> None:
+def test_folding_batch_norm_changes_no_output(kernel: int | None, place: str) -> None:
     shape = (INPUTS,) if kernel is None else (2, 8, 8)
-    made = initialize_students(shape, [4, 5, 3, 6], seeds=[0, 1], kernel=kernel, batch_norm=True, dtype=torch.float64)
+    made = initialize_students(
+        shape, [4, 5, 3, 6], seeds=[0, 1], kernel=kernel, batch_norm=True, place=place, dtype=torch.float64
+    )
     draw = torch.Generator().manual_seed(1)
     for norm in made.norms:
         for field in vars(norm).values():

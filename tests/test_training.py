@@ -14,6 +14,7 @@ from luckmatters.science.training import Trainer, cross_entropy, learning_rate
 WIDTHS = [7, 5, 9, 4]
 CONV = {"inputs": (2, 8, 8), "widths": [3, 5, 4], "kernel": 3}
 FULL = {"inputs": (6,), "widths": WIDTHS, "kernel": None}
+NORMS = pytest.mark.parametrize("norm", [None, "after", "before"], ids=["no-bn", "bn", "bn-before-relu"])
 SHAPES = pytest.mark.parametrize("shape", [FULL, CONV], ids=["fully-connected", "convolutional"])
 
 
@@ -21,8 +22,9 @@ def draw(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def students(seeds: list[int], batch_norm: bool, dtype: torch.dtype = torch.float64, shape: dict = FULL) -> Networks:
-    return initialize_students(**shape, seeds=seeds, batch_norm=batch_norm, dtype=dtype)
+def students(seeds: list[int], norm: str | None, dtype: torch.dtype = torch.float64, shape: dict = FULL) -> Networks:
+    """norm: the place of BatchNorm, or None."""
+    return initialize_students(**shape, seeds=seeds, batch_norm=norm is not None, place=norm or "after", dtype=dtype)
 
 
 def inputs(shape: dict) -> int:
@@ -34,9 +36,9 @@ def inputs(shape: dict) -> int:
     [(FULL, False), (CONV, False), (CONV, True)],
     ids=["fully-connected", "convolutional", "convolutional-groups"],
 )
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_steps_equal_autograd_in_float64(shape: dict, grouped: bool, batch_norm: bool) -> None:
-    networks = students([3, 1, 4], batch_norm, shape=shape)
+@NORMS
+def test_steps_equal_autograd_in_float64(shape: dict, grouped: bool, norm: str | None) -> None:
+    networks = students([3, 1, 4], norm, shape=shape)
     x, y = draw((12, 3, inputs(shape), 16), 1), draw((12, 3, 4, 16), 2)
     modules = [Module(networks, seed) for seed in range(3)]
     trainer = Trainer(networks)
@@ -52,7 +54,7 @@ def test_steps_equal_autograd_in_float64(shape: dict, grouped: bool, batch_norm:
 
 @SHAPES
 def test_steps_on_labels_equal_autograd_in_float64(shape: dict) -> None:
-    networks = students([0, 1], True, shape=shape)
+    networks = students([0, 1], "after", shape=shape)
     x, generator = draw((8, 2, inputs(shape), 16), 1), torch.Generator().manual_seed(0)
     labels = torch.randint(4, (8, 2, 16), generator=generator)
     modules = [Module(networks, seed) for seed in range(2)]
@@ -66,9 +68,9 @@ def test_steps_on_labels_equal_autograd_in_float64(shape: dict) -> None:
 
 
 @SHAPES
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_activations_equal_modules_in_evaluation_mode(shape: dict, batch_norm: bool) -> None:
-    networks = students([0, 1], batch_norm, shape=shape)
+@NORMS
+def test_activations_equal_modules_in_evaluation_mode(shape: dict, norm: str | None) -> None:
+    networks = students([0, 1], norm, shape=shape)
     # One step moves the running statistics.
     Trainer(networks).step(draw((2, inputs(shape), 32)), draw((2, 4, 32)), lr=0.5)
     own, shared = draw((2, inputs(shape), 50), 7), draw((1, inputs(shape), 50), 8)
@@ -82,18 +84,18 @@ def test_activations_equal_modules_in_evaluation_mode(shape: dict, batch_norm: b
 
 
 @SHAPES
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_one_teacher_labels_every_seeds_samples(shape: dict, batch_norm: bool) -> None:
-    teacher, x = students([5], batch_norm, shape=shape), draw((3, inputs(shape), 8))
+@NORMS
+def test_one_teacher_labels_every_seeds_samples(shape: dict, norm: str | None) -> None:
+    teacher, x = students([5], norm, shape=shape), draw((3, inputs(shape), 8))
     for seed in range(3):
         torch.testing.assert_close(teacher(x)[seed], teacher(x[seed : seed + 1])[0])
 
 
 @SHAPES
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_a_seed_alone_is_the_same_seed_in_a_batch(shape: dict, batch_norm: bool) -> None:
+@NORMS
+def test_a_seed_alone_is_the_same_seed_in_a_batch(shape: dict, norm: str | None) -> None:
     x, y = draw((40, 4, inputs(shape), 16), 1, torch.float32), draw((40, 4, 4, 16), 2, torch.float32)
-    together, alone = (students(seeds, batch_norm, torch.float32, shape) for seeds in ([0, 1, 2, 3], [2]))
+    together, alone = (students(seeds, norm, torch.float32, shape) for seeds in ([0, 1, 2, 3], [2]))
     for step in range(40):
         Trainer(together).step(x[step], y[step], lr=0.1)
         Trainer(alone).step(x[step, 2:3], y[step, 2:3], lr=0.1)
@@ -102,10 +104,10 @@ def test_a_seed_alone_is_the_same_seed_in_a_batch(shape: dict, batch_norm: bool)
 
 
 @SHAPES
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_a_diverged_seed_leaves_the_others_untouched(shape: dict, batch_norm: bool) -> None:
+@NORMS
+def test_a_diverged_seed_leaves_the_others_untouched(shape: dict, norm: str | None) -> None:
     x, y = draw((20, 3, inputs(shape), 16), 1), draw((20, 3, 4, 16), 2)
-    healthy, mixed = (students([0, 1, 2], batch_norm, shape=shape) for _ in range(2))
+    healthy, mixed = (students([0, 1, 2], norm, shape=shape) for _ in range(2))
     mixed.weights[0][1] = torch.inf
     for step in range(20):
         Trainer(healthy).step(x[step], y[step], lr=0.1)
@@ -125,9 +127,11 @@ def test_initialization_is_torchs_default_and_belongs_to_the_seed() -> None:
     assert not torch.equal(many.weights[0][0], many.weights[0][1])
 
 
-def test_state_returns_what_was_saved() -> None:
-    networks = students([0, 1], True)
+@NORMS
+def test_state_returns_what_was_saved(norm: str | None) -> None:
+    networks = students([0, 1], norm)
     again = Networks.from_state(networks.state())
+    assert (again.place, len(again.norms)) == (networks.place, len(networks.norms))
     assert all(torch.equal(a, dict(again.named_tensors())[name]) for name, a in networks.named_tensors())
     Trainer(again).step(draw((2, 6, 8)), draw((2, 4, 8)), lr=0.1)
     assert not torch.equal(again.weights[0], networks.weights[0])  # a copy, not a view
@@ -140,7 +144,7 @@ def test_schedule_takes_the_latest_rate_that_has_begun() -> None:
 
 @SHAPES
 def test_operations_are_those_that_torch_counts(shape: dict) -> None:
-    module = Module(students([0], False, shape=shape), 0)
+    module = Module(students([0], None, shape=shape), 0)
     x = draw((5, inputs(shape)))
     with FlopCounterMode(display=False) as counter:
         module(x).sum().backward()

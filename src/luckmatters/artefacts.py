@@ -31,6 +31,17 @@ def cifar10_folder(results: Path) -> Path:
     return results / "datasets" / "cifar10"
 
 
+def pretrained_folders(root: Path, model: str) -> list[Path]:
+    """Where the BatchNorm of a pretrained network may be kept: committed with the project, or from an earlier run."""
+    return [root / "data" / "reference" / "pretrained" / model, Path("data") / "downloads" / "pretrained" / model]
+
+
+def published_norms(root: Path) -> list[Path]:
+    """What others published of the BatchNorm of pretrained networks."""
+    names = ("pretrained-bias-shares.csv", "pretrained-norm-moments.csv")
+    return [root / "data" / "published" / name for name in names]
+
+
 def run_folder(results: Path, experiment: str, variant: str, seeds: str) -> Path:
     """The bundle of one job: a variant of an experiment for a few seeds, as written by :func:`seed_label`."""
     return results / experiment / variant / f"seeds-{seeds}"
@@ -44,6 +55,11 @@ def summary_file(figures: Path, experiment: str) -> Path:
 def figure_files(figures: Path, experiment: str) -> dict[str, Path]:
     """The rendered figure, by format, and its provenance."""
     return {kind: figures / f"{experiment}.{kind}" for kind in ("pdf", "png", "json")}
+
+
+def animation_files(figures: Path, experiment: str) -> dict[str, Path]:
+    """The animation of an experiment whose layout has one, and its provenance."""
+    return {"gif": figures / f"{experiment}.gif", "json": figures / f"{experiment}.gif.json"}
 
 
 def claims_files(figures: Path) -> dict[str, Path]:

@@ -1,15 +1,12 @@
 """CIFAR-10 as arrays, from where it lies: the original files, a folder or zip of images, or images made up here."""
 
 import contextlib
-import errno
 import hashlib
 import http.client
 import io
 import shutil
-import socket
 import struct
 import tarfile
-import urllib.error
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from luckmatters.downloads import is_local, only_process, patience, reason
 from luckmatters.errors import UserError
 from luckmatters.science.random import generator
 from luckmatters.torchvision_shim import import_torchvision
@@ -29,8 +27,6 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 SYNTHETIC = (200, 50)  # training and test images of each class, unless limited
 DOWNLOADS = "data/downloads"  # relative to the folder in which the command runs
 PATIENCE = 60.0  # seconds without a byte after which a download is given up
-# Errors of the folder, not of the network.
-LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
 # What zipfile and Pillow raise for damaged files, apart from OSError.
 DAMAGED = (EOFError, RuntimeError, SyntaxError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
 VARIABLE = "LUCKMATTERS_CIFAR10"
@@ -126,7 +122,7 @@ def _read_root(root: Path, kept: Kept) -> Cifar10Arrays:
         train, test = (_first(_dataset(root, train=part == "train"), k) for part, k in zip(PARTS, kept, strict=True))
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"{root}: {_fault(root) or _reason(error)}; unpack cifar-10-python.tar.gz there anew, or set {KEY}.source "
+            f"{root}: {_fault(root) or reason(error)}; unpack cifar-10-python.tar.gz there anew, or set {KEY}.source "
             "to torchvision, which mends the folder"
         ) from None
     return Cifar10Arrays(*train, *test, f"CIFAR-10, {_counts(train, test)} (original, torchvision, checksums verified)")
@@ -165,27 +161,15 @@ def _download(root: Path) -> None:
     """Download, check and unpack the original; one process at a time, and whole or not at all."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _only_process(root / ".cifar10.lock"):
+        with only_process(root / ".cifar10.lock"):
             if _fault(root):  # nobody else has mended it while this one waited
                 _fetch(root, root / ".cifar10-download")
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError, zlib.error) as error:
-        local = isinstance(error, OSError) and error.errno in LOCAL
-        remedy = f"free 0.5 GB at {root} and make it writable" if local else "connect to the network"
+        remedy = f"free 0.5 GB at {root} and make it writable" if is_local(error) else "connect to the network"
         raise UserError(
-            f"{KEY}: CIFAR-10 cannot be downloaded ({_reason(error)}); set {VARIABLE} to a folder or zip of images or "
+            f"{KEY}: CIFAR-10 cannot be downloaded ({reason(error)}); set {VARIABLE} to a folder or zip of images or "
             f"to a torchvision root, or {remedy}"
         ) from None
-
-
-@contextlib.contextmanager
-def _only_process(lock: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock, which its end frees; where files cannot be locked, do not wait."""
-    import fcntl
-
-    with lock.open("w") as file:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _fetch(root: Path, temporary: Path) -> None:
@@ -195,31 +179,18 @@ def _fetch(root: Path, temporary: Path) -> None:
     archive, folder = root / published.filename, root / published.base_folder
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    patience = socket.getdefaulttimeout()
     try:
-        socket.setdefaulttimeout(PATIENCE)
         whole = torchvision.datasets.utils.check_integrity(archive, published.tgz_md5)
         if whole:
             (temporary / archive.name).symlink_to(archive.resolve())
-        _dataset(temporary, download=True)
+        with patience(PATIENCE):
+            _dataset(temporary, download=True)
         shutil.rmtree(folder, ignore_errors=True)
         (temporary / folder.name).rename(folder)
         if not whole:
             archive.unlink(missing_ok=True)
     finally:
-        socket.setdefaulttimeout(patience)
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _reason(error: Exception) -> str:
-    """One line on what went wrong, without addresses."""
-    if type(error) is RuntimeError:  # torchvision's, with advice that does not fit here
-        return "what arrived is not the original: cut short, or a wrong checksum"
-    if isinstance(error, urllib.error.HTTPError):
-        error.close()
-        return f"the server answers {error.code} {error.reason}"
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    return getattr(cause, "strerror", None) or " ".join(str(cause).split())
 
 
 # --- a folder or zip of images ---------------------------------------------------------------------------------------
@@ -249,7 +220,7 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
     try:
         archive = zipfile.ZipFile(path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({_reason(error)}); must be {LAYOUT}") from None
+        raise UserError(f"{path}: cannot be read ({reason(error)}); must be {LAYOUT}") from None
     except DAMAGED:
         raise UserError(f"{path}: is no zip file, or a damaged one; must be {LAYOUT}; copy it anew") from None
     with archive:
@@ -301,8 +272,8 @@ def _decode(path: Path, name: str, read_bytes: Callable[[str], bytes]) -> np.nda
                 raise UserError(f"{path}: {name}: is {image.width}×{image.height}, mode {image.mode}; {expected}")
             return np.asarray(image.convert("RGB"))
     except (OSError, *DAMAGED, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or "damaged, or of another format"
-        raise UserError(f"{path}: {name}: cannot be read ({reason}); {expected}; copy it anew") from None
+        fault = getattr(error, "strerror", None) or "damaged, or of another format"
+        raise UserError(f"{path}: {name}: cannot be read ({fault}); {expected}; copy it anew") from None
 
 
 def _digest(path: Path, train: Part, test: Part) -> str:

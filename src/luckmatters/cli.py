@@ -10,6 +10,15 @@ from luckmatters.config.load import OVERRIDES
 from luckmatters.errors import UserError
 from luckmatters.science.shapes import training_operations
 
+# The verbs that run an experiment's jobs, by the step of its kind (luckmatters.config.schema).
+STEPS = {
+    "train": "train one variant of an experiment",
+    "retrain": "prune finished runs and train them again",
+    "measure": "measure finished runs",
+    "simulate": "run dynamics that need no teacher's file",
+    "observe": "measure teachers on samples",
+    "extract": "tabulate the BatchNorm of a pretrained network",
+}
 AS_WRITTEN = " (nothing is reduced at this scale)"
 
 
@@ -32,16 +41,12 @@ def parser() -> argparse.ArgumentParser:
     verb("prepare-cifar10", "read the images of CIFAR-10 from their source")
     verb("generate-teacher", "draw the networks of a random teacher in config/teachers.yaml", "teacher")
     verb("pretrain-teacher", "train the networks of a teacher in config/teachers.yaml on labels", "teacher")
-    for name, about in (
-        ("train", "train one variant of an experiment"),
-        ("measure", "measure finished runs"),
-        ("simulate", "run dynamics that need no teacher's file"),
-        ("retrain", "prune finished runs and train them again"),
-    ):
+    for name, about in STEPS.items():
         sub = verb(name, f"{about}, for some seeds", "experiment", "variant")
         sub.add_argument("--seeds", help="0-3, or 0+2+7 (default: all seeds of the variant at this scale)")
     verb("summary", "write an experiment's summary table", "experiment")
     verb("figure", "render an experiment's figure", "experiment")
+    verb("animation", "render an experiment's animation, where its layout has one", "experiment")
     verb("claims", "judge every claim; write the ledger and print it")
     verb("verify", "compare every result and figure with the checksum recorded when it was made")
     sub = verb("reference", "write an experiment's summary table to data/reference, where regression tests read it")
@@ -76,7 +81,7 @@ def dispatch(options: argparse.Namespace) -> None:
         from luckmatters import jobs
 
         getattr(jobs, options.verb.replace("-", "_"))(project, options.teacher)
-    elif options.verb in ("train", "measure", "simulate", "retrain"):
+    elif options.verb in STEPS:
         from luckmatters import artefacts, jobs
 
         run = project.run(options.experiment, options.variant)

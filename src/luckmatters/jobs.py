@@ -19,9 +19,13 @@ from luckmatters.progress import progress
 from luckmatters.provenance import provenance
 
 RULES = {
-    "train": "train_students", "measure": "measure_students", "simulate": "simulate_dynamics",
+    "train": "train_students",
     "retrain": "retrain_pruned",
-}  # fmt: skip
+    "measure": "measure_students",
+    "simulate": "simulate_dynamics",
+    "observe": "observe_teachers",
+    "extract": "extract_biases",
+}
 TEACHER_RULE, PRETRAIN_RULE, CIFAR10_RULE = "generate_teacher", "pretrain_teacher", "prepare_cifar10"
 
 IMAGE_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -174,6 +178,55 @@ def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -
     run_bundle(project, run, seeds).save(files, manifest)
 
 
+def observe(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Measure teachers on samples, before and after their own training; no student is involved."""
+    run = _own(project, experiment, variant, seeds, "observe")
+    _device(project)
+    settings, kind = run.settings.data, _module(run)
+    teachers, sums = _teachers(project, run, "cpu")
+    images, image_sums, origin = _images(project) if settings.kind == "cifar10" else (None, {}, "")
+    _same_images(project, run, image_sums)
+    try:
+        data = kind.data_source(settings, run.teacher.shape, images)
+    except ValueError as error:
+        raise UserError(f"{experiment}/{variant}: {error}; lower evaluation_samples") from None
+    result = kind.observe(run, teachers, data, seeds)
+    manifest = {
+        **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu", "diverged": {},
+        "data": origin or f"GAUS, x ~ N(0, {settings.std:g}² I); generated", "inputs": {**sums, **image_sums},
+        **provenance(),
+    }  # fmt: skip
+    files = {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}
+    run_bundle(project, run, seeds).save(files, manifest)
+
+
+def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Tabulate the BatchNorm of a pretrained network, from its weights or, without, from published numbers."""
+    run = _own(project, experiment, variant, seeds, "extract")
+    by_scale = project.settings.weights == "auto"
+    why = f"scale {project.scale_name} reads none" if by_scale else "`weights` is set to published"
+    model, norms = run.settings.model, None
+    if project.weights != "published":
+        from luckmatters import pretrained
+
+        try:
+            norms = pretrained.read(model, kept=artefacts.pretrained_folders(project.root, model))
+        except pretrained.UnreachableError as error:
+            if project.weights == "torchvision":
+                raise
+            why = f"no download: {error.why}"
+            print(f"{experiment}/{variant}: {error}; published numbers stand in", file=sys.stderr, flush=True)
+    published, inputs = _published_norms(project, model)
+    table = _module(run).tabulate(norms and norms.table, published)
+    stand_in = f"published numbers of {model}, not its weights ({why})"
+    manifest = {
+        **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu", "diverged": {},
+        "data": pretrained.describe(norms) if norms else stand_in, "weights": norms and norms.origin, "inputs": inputs,
+        **provenance(),
+    }  # fmt: skip
+    run_bundle(project, run, seeds).save({TABLE: _to_parquet(table, run)}, manifest)
+
+
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +252,17 @@ def _run_job(
         "data": data, "seconds": round(seconds, 1), **provenance(),
     }  # fmt: skip
     _finish(bundle, {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}, manifest)
+
+
+def _published_norms(project: Project, model: str) -> tuple[list, dict[str, str]]:
+    """What others published of a pretrained network, a table a file; the checksums of the files."""
+    import pandas as pd
+
+    contents = {path: path.read_bytes() for path in artefacts.published_norms(project.root)}
+    tables = [pd.read_csv(io.BytesIO(content)) for content in contents.values()]
+    tables = [table[table["model"] == model] for table in tables]
+    sums = {f"data/published/{path.name}": artefacts.sha256(content) for path, content in contents.items()}
+    return [table for table in tables if len(table)], sums
 
 
 def _teacher_spec(project: Project, name: str, *, pretrained: bool) -> Teacher:

@@ -29,14 +29,22 @@ class Plan:
         self.project = project
 
     def everything(self) -> list[Path]:
-        """What `snakemake` makes by default: each experiment's figure and summary, and the ledger of claims."""
+        """What `snakemake` makes by default: each experiment's figure (and animation) and summary, and the ledger."""
         figures = [
             path
             for name in self.project.experiments
             for path in artefacts.figure_files(self.project.figures, name).values()
         ]
         tables = [artefacts.summary_file(self.project.figures, name) for name in self.project.experiments]
-        return [*figures, *tables, *artefacts.claims_files(self.project.figures).values()]
+        animations = [
+            path for name in self.animated for path in artefacts.animation_files(self.project.figures, name).values()
+        ]
+        return [*figures, *animations, *tables, *artefacts.claims_files(self.project.figures).values()]
+
+    @property
+    def animated(self) -> list[str]:
+        """The experiments whose layout makes an animation too."""
+        return [name for name, one in self.project.experiments.items() if LAYOUTS[one.figure.layout].animated]
 
     def cifar10(self) -> dict[str, Path]:
         """The decoded images' files."""
@@ -83,6 +91,16 @@ class Plan:
             "code": closure(f"experiments.{run.kind.replace('-', '_')}"),
         }
 
+    def pretrained_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
+        """What is read of a pretrained network besides its weights: published numbers, a table; the reader."""
+        run, root = self.project.run(wildcards.experiment, wildcards.variant), self.project.root
+        committed, _ = artefacts.pretrained_folders(root, run.settings.model)
+        return {
+            "published": artefacts.published_norms(root),
+            "committed": sorted(committed.glob("*")),
+            "reader": closure("pretrained"),
+        }
+
     def tables(self, experiment: str, *, tensors: bool = False) -> list[Path]:
         """Every table that an experiment's variants, own and included, consist of, with its manifest (and tensors)."""
         return [
@@ -93,17 +111,21 @@ class Plan:
             if tensors or name != "tensors"
         ]
 
+    def published(self, experiment: str) -> list[Path]:
+        """The published numbers that an experiment is drawn or compared with."""
+        files = self.project.experiment(experiment).figure.published.values()
+        return [self.project.root / "data" / "published" / name for name in sorted(set(files))]
+
     def experiment_tables(self, wildcards: Wildcards) -> list[Path]:
-        """The same for the experiment in a file's name."""
-        return self.tables(wildcards.experiment)
+        """What a summary is made from: the tables of the experiment in a file's name, and what was published."""
+        return [*self.tables(wildcards.experiment), *self.published(wildcards.experiment)]
 
     def figure_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
         """What a figure is drawn from: tables, published curves, and the code of its layout."""
         options = self.project.experiment(wildcards.experiment).figure
-        published = self.project.root / "data" / "published"
         return {
             "tables": self.tables(wildcards.experiment, tensors=LAYOUTS[options.layout].tensors),
-            "published": [published / name for name in sorted(set(options.published.values()))],
+            "published": self.published(wildcards.experiment),
             "code": closure(f"figures.layouts.{options.layout.replace('-', '_')}"),
         }
 
@@ -112,6 +134,7 @@ class Plan:
         names = self.project.claimed_experiments
         return {
             "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
+            "published": list(dict.fromkeys(path for name in names for path in self.published(name))),
             "claims": [self.project.root / "config" / "claims.yaml"],
             "code": closure("claims.ledger"),
         }

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-KEYS = ["variant", "branch", "epoch", "layer", "rank", "quantity"]
+from luckmatters.config.schema import SUMMARY_KEYS
+
 # Other machines round differently again than the conditions that the spread was measured under, and a quantity that
 # hardly moved there may move a little more elsewhere: float32 rounding (6e-8) grows over the steps of a ci run.
 MARGIN, FLOOR = 5.0, 2e-5
@@ -13,7 +14,7 @@ def differences(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
     Columns: the keys that the tables have, and difference.
     """
-    keys = [key for key in KEYS if key in one]
+    keys = [key for key in SUMMARY_KEYS if key in one]
     both = one.merge(other, how="outer", on=keys, suffixes=("_one", "_other"), indicator=True)
     scale = both["mean_one"].abs().clip(lower=1)
     difference = (both["mean_one"] - both["mean_other"]).abs() / scale

@@ -3,23 +3,30 @@
 import importlib
 import io
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
-
-import pandas as pd
 
 from luckmatters import artefacts
+from luckmatters.claims.published import KEYS, departures
 from luckmatters.config import Project
 from luckmatters.config.schema import LAYOUTS
 from luckmatters.errors import UserError
 from luckmatters.provenance import provenance
 from luckmatters.results import Results, is_complete, load, summarize
 
+FRAMES_A_SECOND = 4  # of an animation
+
 
 def summary_csv(results: Results) -> bytes:
-    """The summary table as CSV, with the digits that float32 results carry."""
-    return summarize(results).to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
+    """The summary table as CSV, with the digits that float32 results carry; and published levels beside ours."""
+    table = summarize(results)
+    compared = departures(results)
+    if len(compared):
+        columns = {"value": "published"}
+        compared = compared.drop(columns=["mean", "seeds"]).rename(columns=columns)
+        table = table.merge(compared, how="left", on=KEYS)
+    return table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
 
 
 def summary(project: Project, experiment: str) -> None:
@@ -40,11 +47,8 @@ def figure(project: Project, experiment: str) -> None:
     """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them."""
     options = project.experiment(experiment).figure
     results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
-    files = {name: (project.root / "data" / "published" / name).read_bytes() for name in options.published.values()}
-    published = {variant: pd.read_csv(io.BytesIO(files[name])) for variant, name in options.published.items()}
-    layout = importlib.import_module(f"luckmatters.figures.layouts.{options.layout.replace('-', '_')}")
-    drawn = layout.draw(results, published)
-    title, origin = f"{experiment}: {results.experiment.question}", _origin(results, files)
+    drawn = _layout(options.layout).draw(results, results.published)
+    title, origin = f"{experiment}: {results.experiment.question}", _origin(results)
     paths, rendered = artefacts.figure_files(project.figures, experiment), {}
     dates = {"CreationDate": None, "ModDate": None}  # the same input gives the same bytes
     text = _json(origin).decode()
@@ -54,6 +58,30 @@ def figure(project: Project, experiment: str) -> None:
         drawn.savefig(buffer, format=kind, dpi=160, metadata=metadata)
         rendered[paths[kind]] = buffer.getvalue()
     _save(rendered, paths["json"], origin)
+
+
+def animation(project: Project, experiment: str) -> None:
+    """Render an experiment's animation as GIF, its provenance beside it. Raises UserError if its layout has none."""
+    options = project.experiment(experiment).figure
+    if not LAYOUTS[options.layout].animated:
+        raise UserError(f"experiment {experiment}: layout {options.layout} has no animation; draw its figure")
+    results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
+    drawn, frame, count = _layout(options.layout).animate(results)
+    from matplotlib.animation import FuncAnimation, PillowWriter
+
+    with tempfile.TemporaryDirectory() as folder:  # the writer wants a path
+        path = Path(folder) / "animation.gif"
+        FuncAnimation(drawn, frame, frames=count, init_func=lambda: None).save(
+            path, writer=PillowWriter(fps=FRAMES_A_SECOND), dpi=100
+        )
+        content = path.read_bytes()
+    paths = artefacts.animation_files(project.figures, experiment)
+    _save({paths["gif"]: content}, paths["json"], _origin(results))
+
+
+def _layout(name: str):
+    """The module of a layout."""
+    return importlib.import_module(f"luckmatters.figures.layouts.{name.replace('-', '_')}")
 
 
 def claims(project: Project) -> str:
@@ -107,8 +135,8 @@ def distinct(manifests: Iterable[dict]) -> list[dict]:
     return list({repr(one): one for one in ({key: m.get(key) for key in keys} for m in manifests)}.values())
 
 
-def _origin(results: Results, published: Mapping[str, bytes] = MappingProxyType({})) -> dict:
-    """Provenance of a figure or table; published: the files of published curves that are drawn."""
+def _origin(results: Results) -> dict:
+    """Provenance of a figure or table."""
     return {
         "experiment": results.name,
         "question": results.experiment.question,
@@ -125,7 +153,7 @@ def _origin(results: Results, published: Mapping[str, bytes] = MappingProxyType(
         },
         "config_hashes": sorted({manifest["config_hash"] for _, manifest in results.manifests}),
         "data": sorted({manifest["data"] for _, manifest in results.manifests}),
-        "inputs": results.inputs | {f"data/published/{name}": artefacts.sha256(c) for name, c in published.items()},
+        "inputs": results.inputs,
         "made_with": distinct(manifest for _, manifest in results.manifests),
         "drawn_with": provenance(),
         "reduced": results.reduced,

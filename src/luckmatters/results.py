@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from luckmatters.artefacts import TABLE, TENSORS, sha256
 from luckmatters.config import Project, Run
-from luckmatters.config.schema import Experiment
+from luckmatters.config.schema import SUMMARY_KEYS, Experiment
 from luckmatters.jobs import finished_bundle, run_bundle
 
 
@@ -21,7 +21,7 @@ class Results:
     table: columns variant, one a grid axis, seed, epoch, layer, quantity, value (and what the kind adds);
     runs: the run behind each variant; manifests: of every job read, with its variant; inputs: checksums of
     all files read; reduced: what the scale changes, by the experiment or teacher that says so; tensors: by variant,
-    what each job left beside its table, by name, if it was asked for.
+    what each job left beside its table, by name, if it was asked for; published: what data/published has for a variant.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Results:
     inputs: dict[str, str]
     reduced: dict[str, str]
     tensors: dict[str, list[dict[str, np.ndarray]]] = field(default_factory=dict)
+    published: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def select(self, quantity: str, **labels: str) -> pd.DataFrame:
         """Rows of a quantity where every named axis has the given label (``batch_norm="bn"`` for axis batch-norm)."""
@@ -78,6 +79,11 @@ def load(project: Project, name: str, *, tensors: bool = False) -> Results:
                 content = bundle.read(TENSORS)
                 inputs[str(bundle.folder / TENSORS)] = sha256(content)
                 named.setdefault(variant, []).append(safetensors.numpy.load(content))
+    published = {}
+    for variant, file in project.experiment(name).figure.published.items():
+        content = (project.root / "data" / "published" / file).read_bytes()
+        published[variant] = pd.read_csv(io.BytesIO(content))
+        inputs[f"data/published/{file}"] = sha256(content)
     table = pd.concat(frames, ignore_index=True)
     return Results(
         name,
@@ -90,15 +96,16 @@ def load(project: Project, name: str, *, tensors: bool = False) -> Results:
         inputs,
         project.reduced(name),
         named,
+        published,
     )
 
 
 def summarize(results: Results) -> pd.DataFrame:
-    """Mean, standard deviation and number of seeds, by variant (and branch), epoch, layer (and node rank) and quantity.
+    """Mean, standard deviation and number of seeds of a quantity, by what SUMMARY_KEYS the table has.
 
     Teacher nodes are averaged before seeds are. NaN values (diverged seeds) are left out and not counted.
     """
-    keys = [k for k in ("variant", "branch", "epoch", "layer", "rank", "quantity") if k in results.table]
+    keys = [key for key in SUMMARY_KEYS if key in results.table]
     per_seed = results.table.groupby([*keys, "seed"], dropna=False, sort=False)["value"].mean()
     grouped = per_seed.groupby(keys, dropna=False, sort=False)
     summary = grouped.agg(["mean", "std", "count"]).rename(columns={"count": "seeds"})

@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 # Steps are rebuilt when these change. The rest is plumbing: what it passes on (resolved settings, checked files) is
 # tracked as such.
-STRATA = ("science", "experiments", "figures", "claims", "results", "cifar10")
+STRATA = ("science", "experiments", "figures", "claims", "results", "cifar10", "pretrained", "downloads")
 
 
 @cache

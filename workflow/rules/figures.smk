@@ -25,10 +25,30 @@ rule draw_figure:
         "luckmatters {params.options} figure {wildcards.experiment} 2> >(tee {log} >&2)"
 
 
+# Of layouts that have one: the same run, iteration by iteration.
+rule draw_animation:
+    input:
+        unpack(PLAN.figure_inputs),
+    output:
+        gif=FIGURES / "{experiment}.gif",
+        provenance=FIGURES / "{experiment}.gif.json",
+    log:
+        RESULTS / "logs/animations/{experiment}.log",
+    wildcard_constraints:
+        experiment="|".join(PLAN.animated) or "none",
+    params:
+        options=OPTIONS,
+        display=PLAN.display_hash,
+    conda:
+        "../../environment.yml"
+    shell:
+        "luckmatters {params.options} animation {wildcards.experiment} 2> >(tee {log} >&2)"
+
+
 rule summarize_experiment:
     input:
         tables=PLAN.experiment_tables,
-        code=closure("results"),
+        code=closure("claims.published"),
     output:
         table=FIGURES / "{experiment}.csv",
         provenance=FIGURES / "{experiment}.csv.json",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from luckmatters.claims import lottery, overlap, theory
+from luckmatters.claims import biases, fan_out, lottery, overlap, theory
 from luckmatters.claims.statistics import Effect, LacksDataError
 from luckmatters.config import Claim, Project
 from luckmatters.config.schema import Check, Verdict
@@ -13,7 +13,8 @@ from luckmatters.errors import UserError
 from luckmatters.results import Results
 
 # Of each claim: its experiments, and the functions that give the effects found in each.
-CLAIMS = {**overlap.CLAIMS, **theory.CLAIMS, **lottery.CLAIMS}
+CLAIMS = {**overlap.CLAIMS, **theory.CLAIMS, **fan_out.CLAIMS, **lottery.CLAIMS, **biases.CLAIMS}
+CLAIMS["luck-speed"] = CLAIMS["luck-speed"] | fan_out.LUCK_SPEED
 HOLDS, FAILS, OPEN = "holds", "fails", "undecided"
 
 

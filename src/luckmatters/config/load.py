@@ -14,24 +14,25 @@ from luckmatters.config.schema import (
     LAYOUTS,
     MOST_COMPARED,
     NAME,
+    SUMMARY_KEYS,
     TEACHER_TEXTS,
     Claim,
+    CoActivation,
     Experiment,
-    GradientMeasurement,
     Measurement,
     Model,
     Run,
     Scale,
     Settings,
-    StudentTraining,
     Teacher,
+    WithTeacher,
     check_images,
 )
 from luckmatters.errors import UserError
 
-OVERRIDES = ("scale", "device", "results", "figures")  # keys of config/config.yaml that a command line may give
+OVERRIDES = ("scale", "device", "results", "figures", "weights")  # keys that a command line may give
 RESERVED = ("claims", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
-COLUMNS = ("variant", "branch", "seed", "epoch", "layer", "node", "rank", "quantity", "value")
+COLUMNS = (*SUMMARY_KEYS, "seed", "node", "module", "value")
 
 
 class Project:
@@ -83,6 +84,15 @@ class Project:
     def figures(self) -> Path:
         """Where rendered figures of this scale lie, relative to the current folder."""
         return Path(self.settings.figures) / self.scale_name
+
+    @property
+    def weights(self) -> str:
+        """What is known of pretrained networks: ``torchvision`` (their weights), ``published`` (numbers), or ``auto``.
+
+        auto: the weights, or where they cannot be had the published numbers; a scale's default may be to use those.
+        """
+        chosen = self.settings.weights
+        return "published" if chosen == "auto" and self.scale.weights_default == "published" else chosen
 
     def experiment(self, name: str) -> Experiment:
         """An experiment by name. Raises UserError if there is none."""
@@ -208,11 +218,9 @@ class Project:
                 settings.check_source(run.settings, run.teacher)
             except ValueError as error:
                 raise UserError(f"{at}: {error}") from None
-            if isinstance(settings, GradientMeasurement):
-                self._check_gradient_measurement(settings, run, at)
             return {"teacher": run.teacher, "seeds": run.seeds, "source": run}
         seeds = settings.seeds if isinstance(settings.seeds, list) else list(range(settings.seeds))
-        if not isinstance(settings, StudentTraining):
+        if not isinstance(settings, WithTeacher):
             return {"teacher": None, "seeds": seeds}
         teacher = self.teachers[choose(settings.teacher.name, self.teachers, f"{at}: teacher.name")]
         needed = max(seeds) if settings.teacher.seed == "own" else settings.teacher.seed
@@ -221,24 +229,17 @@ class Project:
                 f"{at}: seeds: teacher seed {needed} is needed, but config/teachers.yaml: {settings.teacher.name}"
                 f".count is {teacher.count}; raise it or use fewer seeds"
             )
+        if isinstance(settings, CoActivation) and teacher.batch_norm and teacher.norm != "before":
+            raise UserError(
+                f"{at}: teacher.name: {settings.teacher.name}: BatchNorm after the ReLU hides which nodes fire; choose "
+                "one without BatchNorm or with norm: before"
+            )
         if settings.data.kind == "cifar10":
             try:
                 check_images(teacher.shape, teacher.outputs)
             except ValueError as error:
                 raise UserError(f"{at}: teacher.name: {settings.teacher.name}: {error}") from None
         return {"teacher": teacher, "seeds": seeds}
-
-    def _check_gradient_measurement(self, settings: GradientMeasurement, run: Run, at: str) -> None:
-        if run.settings.student.batch_norm or run.teacher.kernel:
-            raise UserError(
-                f"{at}: measures: {settings.measures} has BatchNorm or convolutions, for which the gradient rule "
-                "is not stated; choose a fully connected run without"
-            )
-        if settings.samples > run.settings.data.evaluation_samples:
-            raise UserError(
-                f"{at}: samples: {settings.samples} are more than the {run.settings.data.evaluation_samples} that "
-                f"{settings.measures} is evaluated on; use fewer"
-            )
 
     def _check_figure(self, name: str) -> None:
         experiment, where = self.experiments[name], self._at(f"experiments/{name}.yaml: figure")

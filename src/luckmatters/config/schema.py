@@ -1,5 +1,6 @@
 """The keys of every configuration file, their types and their limits. Unknown keys are refused."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -18,6 +19,12 @@ from luckmatters.science.shapes import fan_in, scaled, weight_shapes
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 Name = Annotated[str, Field(pattern=NAME)]  # safe as a folder name, a wildcard and a key
 Positive = Annotated[int, Field(gt=0)]
+# torchvision's names of networks with BatchNorm and weights for ImageNet.
+Pretrained = Literal[
+    "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet18", "resnet34", "resnet50", "resnet101"
+]  # fmt: skip
+# Columns of the tables that tell values apart besides seeds and nodes, over which summaries average.
+SUMMARY_KEYS = ("variant", "branch", "start", "epoch", "layer", "rank", "quantity")
 Verdict = Literal["supported", "partly", "not supported", "not judged at this scale", "not run"]
 
 
@@ -42,25 +49,36 @@ class Settings(Model):
     results: str
     figures: str
     cifar10: Cifar10Source
+    weights: Literal["auto", "torchvision", "published"]
 
 
-class GausData(Model):
+class GausSamples(Model):
     """x ~ N(0, std² I)."""
 
     kind: Literal["gaus"]
     std: Annotated[float, Field(gt=0)]
+    evaluation_samples: Annotated[int, Field(ge=2)]
+
+
+class GausData(GausSamples):
+    """The same to train on."""
+
     samples_per_epoch: Positive
     infinite: bool
-    evaluation_samples: Annotated[int, Field(ge=2)]
 
 
-class Cifar10Data(Model):
-    """CIFAR-10: each epoch that many of the training images, drawn anew; evaluation on test images."""
+class Cifar10Samples(Model):
+    """Test images of CIFAR-10."""
 
     kind: Literal["cifar10"]
+    evaluation_samples: Annotated[int, Field(ge=2)]
+
+
+class Cifar10Data(Cifar10Samples):
+    """CIFAR-10 to train on: each epoch that many of the training images, drawn anew; evaluation on test images."""
+
     samples_per_epoch: Positive
     augment: bool
-    evaluation_samples: Annotated[int, Field(ge=2)]
 
 
 class Rate(Model):
@@ -116,7 +134,10 @@ TEACHER_TEXTS = frozenset({"reduced", "published_accuracy"})
 
 
 class Teacher(Model):
-    """One entry of config/teachers.yaml; with a kernel, hidden layers are convolutions of that size."""
+    """One entry of config/teachers.yaml; with a kernel, hidden layers are convolutions of that size.
+
+    norm: where BatchNorm stands, after the ReLU (also if it is not said) or before it.
+    """
 
     inputs: Positive | Annotated[list[Positive], Field(min_length=3, max_length=3)]
     kernel: Positive | None = None
@@ -124,6 +145,7 @@ class Teacher(Model):
     outputs: Positive
     init: Literal["separated", "no_sep", "pretrained"]
     batch_norm: bool = False
+    norm: Literal["after", "before"] | None = None
     pretraining: Pretraining | None = None
     published_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
     count: Positive
@@ -151,6 +173,8 @@ class Teacher(Model):
     def _pretraining_fits(self) -> "Teacher":
         if (self.init == "pretrained") != (self.pretraining is not None):
             raise ValueError("init pretrained and the key pretraining go together; give both or neither")
+        if self.norm and not self.batch_norm:
+            raise ValueError(f"norm {self.norm} needs batch_norm: true")
         if self.batch_norm and not self.pretraining:
             raise ValueError("batch_norm needs init pretrained: a random teacher has no running statistics")
         if self.pretraining:
@@ -192,19 +216,24 @@ def _seeds(value: object) -> object:
 Seeds = Annotated[int | list[int], BeforeValidator(_seeds)]
 
 
-class StudentTraining(Model):
+class WithTeacher(Model):
+    """What the settings of every kind have that reads a file of teachers."""
+
+    teacher: TeacherChoice
+    seeds: Seeds
+
+
+class StudentTraining(WithTeacher):
     """Settings of the kind ``student-training``: train students to a teacher and measure the overlap every epoch.
 
     target: what students learn from, the teacher's outputs (the default) or the labels of the images; the teacher then
     lends them its shape and is what their overlap is measured with.
     """
 
-    teacher: TeacherChoice
     student: Student
     data: Annotated[GausData | Cifar10Data, Field(discriminator="kind")]
     training: Training
     target: Literal["teacher", "labels"] | None = None
-    seeds: Seeds
 
     @property
     def on_labels(self) -> bool:
@@ -256,6 +285,19 @@ class GradientMeasurement(Measurement):
     """Settings of the kinds ``modulation`` and ``gradient-rule``; samples: evaluation samples that means are over."""
 
     samples: Annotated[int, Field(ge=2)]
+
+    def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
+        """Raises ValueError for BatchNorm and convolutions, and if there are fewer evaluation samples."""
+        if trained.student.batch_norm or teacher.kernel:
+            raise ValueError(
+                f"measures: {self.measures} has BatchNorm or convolutions, for which the gradient rule is not stated; "
+                "choose a fully connected run without"
+            )
+        if self.samples > trained.data.evaluation_samples:
+            raise ValueError(
+                f"samples: {self.samples} are more than the {trained.data.evaluation_samples} that {self.measures} is "
+                "evaluated on; use fewer"
+            )
 
 
 class Pruning(Model):
@@ -327,12 +369,106 @@ class Lottery(Measurement):
             raise ValueError("pruning.criterion: magnitude-overall and BatchNorm do not go together; use another")
 
 
+class CoActivation(WithTeacher):
+    """Settings of the kind ``co-activation``: how often nodes of a teacher fire together, on samples."""
+
+    data: Annotated[GausSamples | Cifar10Samples, Field(discriminator="kind")]
+
+
+class BnBias(Model):
+    """Settings of the kind ``bn-bias``: the BatchNorm of a pretrained network, of which there is one."""
+
+    model: Pretrained
+    seeds: Literal[1] = 1
+
+
+class Simulation(Model):
+    """What the settings of every simulating kind have.
+
+    An epoch is `steps_per_epoch` steps of plain gradient descent, each on a new batch.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    batch: Positive
+    steps_per_epoch: Positive
+    epochs: Positive
+    seeds: Seeds
+
+
+class FanOut(Simulation):
+    """Settings of the kind ``fan-out``: the matrix dynamics of students that start near their teacher.
+
+    widths: nodes of all layers of the teacher, inputs and outputs included; multiplier: a student has that many times
+    as many hidden ones; starts: for each layer, lowest first, the share of the teacher's columns in the first ones;
+    gradient: the matrix form, or accurate, the mean of every sample's own; snapshots: epochs whose every node is kept.
+    """
+
+    widths: Annotated[list[Positive], Field(min_length=3)]
+    multiplier: Annotated[int, Field(ge=2)]  # with 1 there would be no unmatched nodes
+    starts: Annotated[dict[Name, list[Annotated[float, Field(ge=0)]]], Field(min_length=1)]
+    bias: Annotated[float, Field(ge=0)]
+    gradient: Literal["matrix", "accurate"]
+    snapshots: list[Annotated[int, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> "FanOut":
+        for n_in, n_out in itertools.pairwise(self.widths):
+            if n_out > 5**n_in - 1:
+                raise ValueError(f"{n_out} separated nodes cannot all differ with {n_in} inputs; use fewer")
+        for name, shares in self.starts.items():
+            if len(shares) != len(self.widths) - 1:
+                raise ValueError(
+                    f"start {name} must have a share for each of the {len(self.widths) - 1} layers, got {len(shares)}"
+                )
+        for epoch in self.snapshots:
+            if epoch > self.epochs:
+                raise ValueError(f"snapshots: epoch {epoch} lies after the last one, {self.epochs}")
+        return self
+
+
+class TwoNodes(Simulation):
+    """Settings of the kind ``two-nodes``: two student nodes, each of which follows its teacher node.
+
+    inputs, outputs: of the network; replicas: pairs of students a seed, with the same teacher and samples; levels: of
+    the cosine with the teacher node, whose passing is timed.
+    """
+
+    inputs: Annotated[int, Field(ge=2)]
+    outputs: Annotated[int, Field(ge=2)]
+    replicas: Positive
+    gradient: Literal["matrix", "accurate"]
+    levels: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
+
+
+class DecisionLines(Simulation):
+    """Settings of the kind ``decision-lines``: where the nodes of small networks on two inputs switch on.
+
+    teacher_nodes, students: hidden nodes; outputs: of both; std: of the inputs; snapshots: epochs that are drawn.
+    """
+
+    teacher_nodes: Positive
+    students: Positive
+    outputs: Positive
+    std: Annotated[float, Field(gt=0)]
+    snapshots: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _within_the_run(self) -> "DecisionLines":
+        for epoch in self.snapshots:
+            if epoch > self.epochs:
+                raise ValueError(f"snapshots: epoch {epoch} lies after the last one, {self.epochs}")
+        for n_in, n_out in ((2, self.teacher_nodes), (self.teacher_nodes, self.outputs)):
+            if n_out > 5**n_in - 1:
+                raise ValueError(f"{n_out} separated nodes cannot all differ with {n_in} inputs; use fewer")
+        return self
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of experiment, a module of luckmatters.experiments; step: the verb and the rule that run its jobs."""
 
     settings: type[Model]
-    step: Literal["train", "measure", "simulate", "retrain"]
+    step: Literal["train", "measure", "simulate", "retrain", "observe", "extract"]
 
 
 KINDS = {
@@ -342,6 +478,11 @@ KINDS = {
     "modulation": Kind(GradientMeasurement, "measure"),
     "gradient-rule": Kind(GradientMeasurement, "measure"),
     "lottery": Kind(Lottery, "retrain"),
+    "co-activation": Kind(CoActivation, "observe"),
+    "bn-bias": Kind(BnBias, "extract"),
+    "fan-out": Kind(FanOut, "simulate"),
+    "two-nodes": Kind(TwoNodes, "simulate"),
+    "decision-lines": Kind(DecisionLines, "simulate"),
 }
 
 
@@ -350,12 +491,13 @@ class Layout:
     """A layout of figures, a module of luckmatters.figures.layouts.
 
     kind: of the experiments that it draws; options: of the figure that it cannot do without; tensors: whether it draws
-    what jobs leave beside their tables.
+    what jobs leave beside their tables; animated: whether it also makes an animation (``animate``).
     """
 
     kind: str
     options: tuple[str, ...] = ()
     tensors: bool = False
+    animated: bool = False
 
 
 LAYOUTS = {
@@ -368,6 +510,12 @@ LAYOUTS = {
     "lottery-curves": Layout("lottery", options=("columns",)),
     "lottery-sparsity": Layout("lottery", options=("columns",)),
     "lottery-luck": Layout("lottery", options=("columns",)),
+    "co-activation": Layout("co-activation", tensors=True),
+    "bias-histograms": Layout("bn-bias"),
+    "bias-shares": Layout("bn-bias"),
+    "fan-out": Layout("fan-out", options=("rows",), tensors=True),
+    "two-nodes": Layout("two-nodes"),
+    "decision-lines": Layout("decision-lines", tensors=True, animated=True),
 }
 MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
 
@@ -424,6 +572,7 @@ class Scale(Model):
     purpose: str
     cifar10_default: Literal["torchvision", "synthetic"]
     cifar10_limit: Annotated[int, Field(ge=10)] | None
+    weights_default: Literal["torchvision", "published"]
     seeds_per_job: Positive
     threads_per_job: Positive
     checkpoint_seconds: Annotated[float, Field(ge=0)]

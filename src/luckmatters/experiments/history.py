@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from luckmatters.science.networks import Networks
+
+class Stateful(Protocol):
+    """What goes on from its named tensors: networks, or dynamics."""
+
+    def state(self) -> dict[str, Tensor]: ...
 
 
 @dataclass
@@ -27,14 +32,14 @@ class Progress:
         return cls(-1, {})
 
     def network(self) -> dict[str, Tensor]:
-        """The current parameters, by their names in :meth:`Networks.state`."""
+        """The current parameters, by their names in ``state()``."""
         return under(self.tensors, "network")
 
     def history(self) -> dict[str, Tensor]:
         """What was measured, by name."""
         return under(self.tensors, "history")
 
-    def record(self, networks: Networks, measured: dict[str, Tensor], *, snapshot: bool = False) -> "Progress":
+    def record(self, networks: Stateful, measured: dict[str, Tensor], *, snapshot: bool = False) -> "Progress":
         """The state one epoch later; the tensors of earlier epochs are shared, not copied."""
         epoch, past = self.epoch + 1, self.history()
         tensors = {key: value for key, value in self.tensors.items() if key.startswith(("snapshot/", "fixed/"))}

@@ -15,6 +15,24 @@ from luckmatters.science.training import Trainer, cross_entropy, learning_rate
 EVALUATION_PART = 500  # images at a time
 
 
+def streams(seeds: Sequence[int]) -> list[int]:
+    """The random streams of teachers, which are their own: seeds below zero are never students."""
+    return [-1 - seed for seed in seeds]
+
+
+def untrained(teacher: Teacher, seeds: Sequence[int], *, device: str = "cpu") -> Networks:
+    """These teachers as they are before training."""
+    return initialize_students(
+        teacher.shape,
+        [*teacher.widths, teacher.outputs],
+        seeds=streams(seeds),
+        kernel=teacher.kernel,
+        batch_norm=teacher.batch_norm,
+        place=teacher.norm or "after",
+        device=device,
+    )
+
+
 def train(
     teacher: Teacher, data: Cifar10, *, device: str = "cpu", resume: Progress | None = None
 ) -> Iterator[Progress]:
@@ -23,18 +41,11 @@ def train(
     History: loss (cross-entropy) and accuracy on the evaluation images, finite; each (S,). resume: as for students.
     Raises FloatingPointError at the first epoch at which a teacher has diverged.
     """
-    seeds = [-1 - seed for seed in range(teacher.count)]  # streams of their own: seeds below zero are never students
+    seeds = streams(range(teacher.count))
     training = teacher.pretraining.training
     evaluation_set = data.evaluation_set(seeds, teacher.pretraining.data.evaluation_samples)
     if resume is None:
-        networks = initialize_students(
-            teacher.shape,
-            [*teacher.widths, teacher.outputs],
-            seeds=seeds,
-            kernel=teacher.kernel,
-            batch_norm=teacher.batch_norm,
-            device=device,
-        )
+        networks = untrained(teacher, range(teacher.count), device=device)
         state = Progress.none().record(networks, evaluate(networks, *evaluation_set))
         yield state
     else:

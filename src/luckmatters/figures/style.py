@@ -110,6 +110,11 @@ def footer(figure: Figure, results: Results, *sentences: str) -> None:
     text = "  ".join(
         [origin(results), settings(results), *sentences, *incidents(results), results.experiment.figure.published_note]
     )
+    note(figure, text)
+
+
+def note(figure: Figure, text: str) -> None:
+    """Small print under the panels."""
     width = int(figure.get_figwidth() * 19)
     lines = textwrap.fill(" ".join(text.split()), width)
     figure.supxlabel(lines, fontsize=6.5, color="0.25", x=0.01, ha="left")
@@ -118,7 +123,11 @@ def footer(figure: Figure, results: Results, *sentences: str) -> None:
 def origin(results: Results) -> str:
     """Where the numbers come from, in a line."""
     counts = sorted({len(run.seeds) for run in results.runs.values()})
-    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds a variant"
+    seeds = (
+        f"{counts[0]} seed{'s' * (counts[0] > 1)}"
+        if len(counts) == 1
+        else f"{counts[0]} to {counts[-1]} seeds a variant"
+    )
     data = "; ".join(dict.fromkeys(manifest["data"] for _, manifest in results.manifests))
     return f"Scale {results.scale}, {seeds}. Data: {data}."
 

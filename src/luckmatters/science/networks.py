@@ -6,6 +6,7 @@ channel, row, column. See :mod:`luckmatters.science.layers` for what lies betwee
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from luckmatters.science.shapes import fan_in, weight_shapes
 
 BATCH_NORM_EPS = 1e-5  # torch's defaults, which the authors' students use
 BATCH_NORM_MOMENTUM = 0.1
+
+Place = Literal["after", "before"]  # of a hidden layer's BatchNorm: after the ReLU, or before it
+PREFIXES: dict[Place, str] = {"after": "norm", "before": "norm-before"}  # of its tensors' names
 
 
 @dataclass
@@ -46,12 +50,13 @@ class Networks:
 
     weights: one a layer, the output layer last, (S, n_out, n_in) or (S, n_out, n_in, k, k) for a convolution; biases:
     one (S, n_out, 1) a layer; norms: one a hidden layer, or none at all (paper, Section 5: BatchNorm stands after the
-    ReLU, none on the output).
+    ReLU, none on the output); place: with ``before``, ``f = relu(BatchNorm(W x + b))``, as in pretrained VGG networks.
     """
 
     weights: list[Tensor]
     biases: list[Tensor]
     norms: list[BatchNorm]
+    place: Place = "after"
 
     @property
     def seeds(self) -> int:
@@ -72,9 +77,12 @@ class Networks:
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = forward(weight, bias, x)
             if index < len(self.weights) - 1:
-                x.relu_()
+                if self.place == "after":
+                    x.relu_()
                 if self.norms:
                     x = self.norms[index].evaluate(x)
+                if self.place == "before":
+                    x.relu_()
             yield x
 
     def activations(self, x: Tensor) -> list[Tensor]:
@@ -113,7 +121,7 @@ class Networks:
             yield f"layer.{index}.bias", bias
         for index, norm in enumerate(self.norms):
             for name, tensor in vars(norm).items():
-                yield f"norm.{index}.{name}", tensor
+                yield f"{PREFIXES[self.place]}.{index}.{name}", tensor
 
     def state(self) -> dict[str, Tensor]:
         """A copy of every tensor, on the CPU, by name."""
@@ -124,11 +132,14 @@ class Networks:
         """The inverse of :meth:`state`. Raises KeyError if a tensor is missing."""
         state = {name: tensor.to(device, copy=True).contiguous() for name, tensor in state.items()}
         depth = sum(name.startswith("layer.") for name in state) // 2
-        normed = sum(name.startswith("norm.") for name in state) // 4
+        place: Place = "before" if f"{PREFIXES['before']}.0.weight" in state else "after"
+        prefix, fields = PREFIXES[place], BatchNorm.__dataclass_fields__
+        normed = sum(name.startswith(f"{prefix}.") for name in state) // len(fields)
         return cls(
             [state[f"layer.{i}.weight"] for i in range(depth)],
             [state[f"layer.{i}.bias"] for i in range(depth)],
-            [BatchNorm(*(state[f"norm.{i}.{name}"] for name in BatchNorm.__dataclass_fields__)) for i in range(normed)],
+            [BatchNorm(*(state[f"{prefix}.{i}.{name}"] for name in fields)) for i in range(normed)],
+            place,
         )
 
     def select(self, seeds: Sequence[int]) -> "Networks":
@@ -143,11 +154,18 @@ class Networks:
         return cls.from_state(together, device=parts[0].weights[0].device)
 
     def folded(self) -> "Networks":
-        """The same functions without BatchNorm: each norm's scale and shift, as evaluated, go into the layer above."""
+        """The same functions without BatchNorm: each norm's scale and shift, as evaluated, become weights and biases.
+
+        Those of the layer above, or of its own where BatchNorm stands before the ReLU.
+        """
         weights, biases = list(self.weights), list(self.biases)
         for index, norm in enumerate(self.norms):
             scale = norm.weight * (norm.running_var + BATCH_NORM_EPS).rsqrt()  # (S, n)
             shift = norm.bias - norm.running_mean * scale
+            if self.place == "before":
+                weights[index] = weights[index] * scale.view(*scale.shape, *[1] * (weights[index].dim() - 2))
+                biases[index] = biases[index] * scale[..., None] + shift[..., None]
+                continue
             above = weights[index + 1]
             by_node = above.reshape(*above.shape[:2], scale.shape[1], -1)  # (S, n_out, n, what reads each node)
             weights[index + 1] = (by_node * scale[:, None, :, None]).view(above.shape)
@@ -172,6 +190,7 @@ class Networks:
                 [weight[seed : seed + 1] for weight in self.weights],
                 [bias[seed : seed + 1] for bias in self.biases],
                 [BatchNorm(*(field[seed : seed + 1] for field in vars(norm).values())) for norm in self.norms],
+                self.place,
             )
             for seed in range(self.seeds)
         ]
@@ -189,13 +208,15 @@ def initialize_students(
     purpose: str = "student-init",
     kernel: int | None = None,
     batch_norm: bool = False,
+    place: Place = "after",
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Networks:
     """Students with torch's default initialization, uniform in ±1/sqrt(fan_in) (paper, Section 5).
 
-    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`; purpose: of the generators. Each seed
-    draws from its own, so that a student is the same in any batch of seeds and on any device.
+    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`; purpose: of the generators; place: see
+    :class:`Networks`. Each seed draws from its own generator, so that a student is the same in any batch of seeds and
+    on any device.
     """
     generators = [generator(purpose, seed) for seed in seeds]
 
@@ -208,4 +229,4 @@ def initialize_students(
         weights.append(uniform(*shape, bound=fan_in(shape) ** -0.5))
         biases.append(uniform(shape[0], 1, bound=fan_in(shape) ** -0.5))
     norms = [BatchNorm.identity(len(seeds), width, device, dtype) for width in widths[:-1]] if batch_norm else []
-    return Networks(weights, biases, norms)
+    return Networks(weights, biases, norms, place)

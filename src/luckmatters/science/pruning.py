@@ -178,7 +178,9 @@ def narrow(networks: Networks, mask: Mask) -> Networks:
         BatchNorm(*(field.gather(1, nodes) for field in vars(norm).values()))
         for norm, nodes in zip(networks.norms, chosen, strict=False)
     ]
-    return Networks([weight.contiguous() for weight in _reorder(silenced, chosen)], [*biases, last.clone()], norms)
+    return Networks(
+        [weight.contiguous() for weight in _reorder(silenced, chosen)], [*biases, last.clone()], norms, networks.place
+    )
 
 
 def _positions(kept: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ scale alone.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -138,7 +138,7 @@ def at_own_scale(networks: Networks, mask: Mask) -> Networks:
         ]
         for layers in (networks.weights, networks.biases)
     )
-    return Networks(weights, biases, networks.norms)
+    return replace(networks, weights=weights, biases=biases)
 
 
 def kept_fan_in(networks: Networks, mask: Mask) -> list[Tensor]:
@@ -155,4 +155,4 @@ def _map(function: Callable[[Tensor, Tensor], Tensor], one: Networks, other: Net
     """A function of the weights and biases of two networks of one shape."""
     pairs = (one.weights, other.weights), (one.biases, other.biases)
     weights, biases = ([function(a, b) for a, b in zip(*pair, strict=True)] for pair in pairs)
-    return Networks(weights, biases, one.norms)
+    return replace(one, weights=weights, biases=biases)

@@ -73,10 +73,13 @@ class Trainer:
             z = forward(weight, bias, inputs[i], self._buffer("output", i, x))
             outputs.append(z)
             if i < last:
-                z.relu_()
+                if net.place == "after":
+                    z.relu_()
                 if net.norms:
                     z, *statistics = self._normalize(z, i)
                     saved.append(statistics)
+                if net.place == "before":
+                    z.relu_()
                 inputs.append(z)
 
         g = torch.empty_like(z)
@@ -87,10 +90,13 @@ class Trainer:
             if self.mask:
                 net.weights[i].mul_(self.mask.layers[i])  # while the layer is in cache
             if i:
+                g = below
+                if net.place == "before":
+                    g = gate(g, inputs[i])
                 if net.norms:
-                    below = self._normalize_backward(below, outputs[i - 1], i - 1, saved[i - 1], rate)
-                # The ReLU's gate: zero wherever the activation is.
-                g = torch.ops.aten.threshold_backward.grad_input(below, outputs[i - 1], 0, grad_input=below)
+                    g = self._normalize_backward(g, outputs[i - 1], i - 1, saved[i - 1], rate)
+                if net.place == "after":
+                    g = gate(g, outputs[i - 1])
 
     def _buffer(self, use: str, layer: int, x: Tensor) -> Tensor | None:
         """A tensor (S, n, B) for a linear layer's nodes that the next step uses again; None for a convolution."""
@@ -121,6 +127,11 @@ class Trainer:
         norm.weight.view(-1).add_(g_weight, alpha=rate)
         norm.bias.view(-1).add_(g_bias, alpha=rate)
         return g_in.view(x.shape)
+
+
+def gate(g: Tensor, activation: Tensor) -> Tensor:
+    """The gradient below a ReLU, in place: zero wherever its activation is."""
+    return torch.ops.aten.threshold_backward.grad_input(g, activation, 0, grad_input=g)
 
 
 def learning_rate(schedule: list[tuple[int, float]], epoch: int) -> float:

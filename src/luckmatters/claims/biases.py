@@ -1,0 +1,81 @@
+"""Claims on BatchNorm biases and on joint firing (small overlap): results in, effects by check out."""
+
+from luckmatters.claims.overlap import Effects, at, at_end, curve, smallest
+from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect
+from luckmatters.results import Results
+from luckmatters.science.biases import by_layer, compared, has_weights, share_bounds
+
+CHANCE = 0.25  # how often two independent nodes fire together of which each fires half the time
+
+
+def negative_share(results: Results, model: str) -> Effect:
+    """The share of a pretrained network's biases that are below zero, over all its layers; `seeds` counts channels.
+
+    With the weights it is a count, and the interval has no width; without, the interval holds every share that the
+    published means and standard deviations allow.
+    """
+    table = results.table[results.table["model"] == model]
+    if table.empty:
+        raise LacksDataError(f"{results.name} has no model {model}")
+    layers = by_layer(table)
+    weight = layers["channels"] / layers["channels"].sum()
+    share = share_bounds(layers).mul(weight, axis=0).sum()
+    return Effect(share["likely"], share["low"], share["high"], int(layers["channels"].sum()))
+
+
+def most_negative(results: Results) -> Effects:
+    """The share of negative biases in VGG11 and VGG16."""
+    return {model: negative_share(results, model) for model in ("vgg11", "vgg16")}
+
+
+def as_published(results: Results) -> Effects:
+    """How many of the published numbers the weights do not give, with its sign turned.
+
+    Raises LacksDataError where published numbers stand in for weights.
+    """
+    models = {variant: by_layer(table) for variant, table in results.table.groupby("variant", sort=False)}
+    missing = [variant for variant, layers in models.items() if not has_weights(layers)]
+    if missing:
+        raise LacksDataError(
+            f"published numbers stand in for the weights of {', '.join(missing)}, which makes the shares of VGG11 and "
+            "VGG16 bounds and leaves nothing to compare; `snakemake --config weights=torchvision` gets the weights"
+        )
+    every = [compared(layers) for layers in models.values()]
+    missed, numbers = sum((~one["met"]).sum() for one in every), sum(len(one) for one in every)
+    return {"as-published": Effect(-float(missed), -float(missed), -float(missed), numbers)}
+
+
+def own_biases(results: Results) -> Effects:
+    """The share of negative biases in our own Conv-BN-ReLU network after training, over all its layers."""
+    negative, channels = (at_end(curve(results, name, network="conv-bn-relu")) for name in ("negative", "channels"))
+    return {"own-negative": mean_effect(negative.sum(axis=1) / channels.sum(axis=1))}
+
+
+def rarely(results: Results, *networks: str) -> list[Effect]:
+    """How far joint firing lies below chance and below independence; smallest over layers and networks."""
+    below_chance, below_independence = [], []
+    for network in networks:
+        together, independent = (at_end(curve(results, name, network=network)) for name in ("together", "independent"))
+        below_chance.append(CHANCE - together.max(axis=1, skipna=False))
+        below_independence.append((independent - together).min(axis=1, skipna=False))
+    return [smallest(below_chance), smallest(below_independence)]
+
+
+def co_activation(results: Results) -> Effects:
+    """Joint firing in our own network and in random teachers; and how far training lowers it."""
+    together = curve(results, "together", network="conv-bn-relu")
+    fall = at(together, 0) - at_end(together)
+    effects = {"own-falls": mean_effect(fall.min(axis=1, skipna=False))}
+    for name, networks in {"own": ["conv-bn-relu"], "fc": ["fc-small", "fc-large"], "conv": ["conv"]}.items():
+        effects[f"{name}-rare"], effects[f"{name}-below-independence"] = rarely(results, *networks)
+    return effects
+
+
+# Of each claim: its experiments, and the functions that give the effects found in each.
+CLAIMS = {
+    "small-overlap": {
+        "bn-bias-vgg": [most_negative],
+        "bn-bias-all": [as_published],
+        "small-overlap": [own_biases, co_activation],
+    },
+}

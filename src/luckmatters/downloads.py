@@ -1,0 +1,49 @@
+"""What every download needs: one process at a time, patience that ends, and one line on what went wrong."""
+
+import contextlib
+import errno
+import socket
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+# Errors of the folder, not of the network.
+LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+
+
+@contextlib.contextmanager
+def only_process(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock, which its end frees; where files cannot be locked, do not wait."""
+    import fcntl
+
+    with lock.open("w") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Give connections up that have sent nothing for so long."""
+    before = socket.getdefaulttimeout()
+    try:
+        socket.setdefaulttimeout(seconds)
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def is_local(error: Exception) -> bool:
+    """Whether the folder is at fault (full, not writable), not the network."""
+    return isinstance(error, OSError) and error.errno in LOCAL
+
+
+def reason(error: Exception) -> str:
+    """One line on what went wrong, without addresses."""
+    if type(error) is RuntimeError:  # torchvision's, with advice that does not fit here
+        return "what arrived is not the original: cut short, or a wrong checksum"
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        return f"the server answers {error.code} {error.reason}"
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    return getattr(cause, "strerror", None) or " ".join(str(cause).split())

@@ -1,0 +1,53 @@
+"""Kind ``bn-bias``: the BatchNorm biases of a pretrained network, layer by layer, beside what was published of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from luckmatters.science.biases import MOMENTS, signs
+
+
+def tabulate(norms: pd.DataFrame | None, published: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """A tidy table of one network, lowest layer first.
+
+    norms: its BatchNorm layers (columns layer, module, channel, weight, bias), None if they cannot be had; published:
+    tables of this network with columns layer, module, channels and numbers (not_positive, or MOMENTS).
+    Columns seed (0: there is one), layer, module, node (channel; <NA> for the whole layer), quantity, value.
+    Quantities: bias and weight of every channel; channels; negative, zero and positive (counts of biases); means and
+    standard deviations (divisor n − 1) as in MOMENTS; and what was published, as published_<name>.
+    """
+    frames = [_published(table) for table in published]
+    if norms is not None:
+        frames = [_channels(norms), *(_layer(*key, rows) for key, rows in norms.groupby(["layer", "module"])), *frames]
+    table = pd.concat(frames, ignore_index=True).drop_duplicates(["layer", "node", "quantity"])
+    table = table.assign(seed=0).astype({"layer": "Int64", "node": "Int64"})
+    return table[["seed", "layer", "module", "node", "quantity", "value"]]
+
+
+def _channels(norms: pd.DataFrame) -> pd.DataFrame:
+    tall = norms.melt(["layer", "module", "channel"], ["bias", "weight"], var_name="quantity")
+    return tall.rename(columns={"channel": "node"}).astype({"value": np.float64})
+
+
+def _layer(layer: int, module: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """What is counted and averaged over the channels of a layer."""
+    values = signs(rows["bias"].to_numpy())
+    for name in ("bias", "weight"):
+        exact = rows[name].to_numpy(np.float64)
+        values |= {f"{name}_mean": exact.mean(), f"{name}_std": exact.std(ddof=1)}
+    return _rows(layer, module, values)
+
+
+def _published(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of what was published of every layer; of a share the count, which has no rounding."""
+    names = [name for name in ("not_positive", *MOMENTS) if name in table]
+    return pd.concat(
+        _rows(row.layer, row.module, {"channels": row.channels, **{f"published_{n}": getattr(row, n) for n in names}})
+        for row in table.itertuples()
+    )
+
+
+def _rows(layer: int, module: str, values: dict[str, float]) -> pd.DataFrame:
+    frame = pd.DataFrame({"quantity": list(values), "value": [float(value) for value in values.values()]})
+    return frame.assign(layer=layer, module=module, node=pd.NA)

@@ -1,0 +1,74 @@
+"""Kind ``co-activation``: how often nodes of a teacher fire together, before and after its training.
+
+Also the signs of its BatchNorm biases, which say on which side of zero a pre-activation is centered.
+"""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from luckmatters.config.schema import Cifar10Samples, GausSamples, Run
+from luckmatters.experiments.history import Result
+from luckmatters.experiments.student_training import Data, select_teachers
+from luckmatters.experiments.teacher_training import untrained
+from luckmatters.science.biases import signs
+from luckmatters.science.coactivation import Coactivation, with_statistics_of
+from luckmatters.science.data import Gaus
+from luckmatters.science.images import Cifar10
+from luckmatters.science.networks import Networks
+
+PART = 500  # samples at a time
+NORMALIZED_BY = 1000  # samples whose statistics an untrained network is normalized by
+
+
+def data_source(settings: GausSamples | Cifar10Samples, shape: Sequence[int], images: dict[str, Tensor] | None) -> Data:
+    """The samples that a teacher is observed on; as for students, with nothing to train on."""
+    if settings.kind == "gaus":
+        return Gaus(math.prod(shape), settings.std, samples=0, infinite=True, batch=1)
+    data = Cifar10(**images, samples=0, augment=False, batch=1)
+    data.check_evaluation(settings.evaluation_samples)
+    return data
+
+
+def observe(run: Run, teachers: Networks, data: Data, seeds: Sequence[int]) -> Result:
+    """Joint firing in every hidden layer of each seed's teacher, and the signs of its BatchNorm biases.
+
+    teachers: all teachers of the run's file; data: what they are observed on. Epoch 0 is before training (random
+    teachers have no other). Columns seed, epoch, layer, quantity, value. Quantities: fires (mean over nodes of
+    P(f > 0)), together (mean over pairs of nodes of P(both > 0)), independent (the same of P(f_j > 0) · P(f_k > 0));
+    with BatchNorm channels, negative, zero and positive (counts of biases). Tensors: joint/<epoch>/<layer>,
+    P(f_j > 0 and f_k > 0), (S, n, n), which has P(f_j > 0) on its diagonal.
+    """
+    x, _ = data.evaluation_set(seeds, run.settings.data.evaluation_samples)
+    chosen = run.settings.teacher.seed
+    networks = {0: select_teachers(run, teachers, seeds)}
+    if run.teacher.pretraining:
+        networks[run.teacher.pretraining.training.epochs] = networks[0]
+        before = untrained(run.teacher, seeds if chosen == "own" else [chosen])
+        networks[0] = with_statistics_of(before, x[..., :NORMALIZED_BY])
+    frames, tensors = [], {}
+    for epoch, network in networks.items():
+        for layer, gathered in enumerate(coactivations(network, x)):
+            found = gathered.measure()
+            values = {"fires": found.alone(), "together": found.together(), "independent": found.independent()}
+            if network.norms:
+                counts = signs(network.norms[layer].bias.numpy())
+                values |= {name: torch.from_numpy(count) for name, count in counts.items()}
+            for quantity, value in values.items():
+                frame = pd.DataFrame({"seed": list(seeds), "value": value.double().expand(len(seeds)).numpy()})
+                frames.append(frame.assign(epoch=epoch, layer=layer, quantity=quantity))
+            tensors[f"joint/{epoch}/{layer}"] = found.joint.float()
+    table = pd.concat(frames, ignore_index=True).astype({"layer": "Int64"})
+    return Result(table[["seed", "epoch", "layer", "quantity", "value"]], tensors)
+
+
+def coactivations(networks: Networks, x: Tensor) -> list[Coactivation]:
+    """The joint firing of every hidden layer on samples (S or 1, n_in, N), which pass a part at a time."""
+    gathered = [Coactivation() for _ in networks.weights[:-1]]
+    for part in x.split(PART, dim=2):
+        for one, activation in zip(gathered, networks.activations(part)[:-1], strict=True):
+            one.add(activation)
+    return gathered

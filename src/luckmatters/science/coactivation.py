@@ -1,0 +1,76 @@
+"""How often two nodes of a layer fire together (the paper's assumption: teacher nodes overlap little)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from luckmatters.science.layers import forward, values
+from luckmatters.science.networks import BatchNorm, Networks
+
+
+class Coactivation:
+    """Counts of single and joint firing of a layer's nodes, gathered from activations that come a part at a time."""
+
+    def __init__(self) -> None:
+        self._samples = 0
+        self._joint: Tensor | int = 0
+
+    def add(self, activation: Tensor) -> None:
+        """A part of a layer's activations after the ReLU, (S, n, P); a node fires where it is above zero."""
+        fires = (activation > 0).float()
+        self._samples += activation.shape[2]
+        # Counts below 2²⁴ are exact in float32: (S, n, P) x (S, P, n) -> (S, n, n)
+        self._joint = self._joint + sum(
+            torch.bmm(part, part.transpose(1, 2)).double() for part in fires.split(2**24 - 1, dim=2)
+        )
+
+    def measure(self) -> "LayerCoactivation":
+        """The probabilities over all samples so far."""
+        joint = self._joint / self._samples
+        return LayerCoactivation(joint.diagonal(dim1=1, dim2=2), joint)
+
+
+@dataclass(frozen=True)
+class LayerCoactivation:
+    """fires: P(f_j > 0) of each node, (S, n); joint: P(f_j > 0 and f_k > 0), (S, n, n), float64."""
+
+    fires: Tensor
+    joint: Tensor
+
+    def alone(self) -> Tensor:
+        """The mean over nodes of P(f_j > 0), (S,)."""
+        return self.fires.mean(1)
+
+    def together(self) -> Tensor:
+        """The mean over pairs of different nodes of P(f_j > 0 and f_k > 0), (S,)."""
+        return pairs(self.joint).mean(1)
+
+    def independent(self) -> Tensor:
+        """What the same mean would be if nodes fired independently: of P(f_j > 0) · P(f_k > 0), (S,)."""
+        return pairs(self.fires[:, :, None] * self.fires[:, None]).mean(1)
+
+
+def pairs(square: Tensor) -> Tensor:
+    """The entries (S, n, n) above the diagonal, one for each pair of different nodes, (S, n · (n − 1) / 2)."""
+    row, column = torch.triu_indices(*square.shape[1:], offset=1, device=square.device)
+    return square[:, row, column]
+
+
+def with_statistics_of(networks: Networks, x: Tensor) -> Networks:
+    """The same networks with running statistics of BatchNorm that are those of samples (S or 1, n_in, N).
+
+    Before training the running statistics are not a network's own: they start at mean 0 and variance 1.
+    """
+    norms = []
+    x = x.expand(networks.seeds, -1, -1)
+    for index, norm in enumerate(networks.norms):
+        z = forward(networks.weights[index], networks.biases[index], x)
+        if networks.place == "after":
+            z.relu_()
+        variance, mean = torch.var_mean(values(z, networks.seeds), dim=2, correction=0)  # (S, n, P) -> (S, n)
+        norms.append(BatchNorm(norm.weight, norm.bias, mean, variance))
+        x = norms[-1].evaluate(z)
+        if networks.place == "before":
+            x.relu_()
+    return Networks(networks.weights, networks.biases, norms, networks.place)
