@@ -148,8 +148,9 @@ def test_the_cases_where_a_branch_does_not_lose_are_named() -> None:
     effects = cases(results, "reinitialized")
     assert {name for name, effect in effects.items() if not effect.low > 0} == {"iterative-x2"}
     assert not_lost(results, "reinitialized").endswith("in iterative-x2.")
-    assert not_lost(results, "random-nodes").endswith("nowhere.")
+    assert "loses against rewound wherever both are" in not_lost(results, "random-nodes")
     assert "x1 0.4" in comparison(make("lottery-curves"), "own-scale")
+    assert "x1 0.5" in comparison(make("lottery-curves"), "own-scale", "rewound-own-scale")
 
 
 def test_the_sign_effect_is_the_exact_binomial_interval() -> None:

@@ -88,13 +88,14 @@ def cifar(table: Results) -> Effects:
     }
 
 
-def cases(results: Results, over: str) -> dict[str, Effect]:
-    """The ticket's gain over a branch in every variant that has both."""
+def cases(results: Results, over: str, branch: str = "rewound") -> dict[str, Effect]:
+    """A branch's gain over another, in every variant that has both."""
     found = {}
     for variant, labels in results.labels.items():
         branches = set(results.table.loc[results.table["variant"] == variant, "branch"])
-        if {over, "rewound"} <= branches:
-            found[variant] = mean_effect(gain(results, over, **{k.replace("-", "_"): v for k, v in labels.items()}))
+        if {over, branch} <= branches:
+            its = {axis.replace("-", "_"): label for axis, label in labels.items()}
+            found[variant] = mean_effect(gain(results, over, branch, **its))
     return found
 
 

@@ -8,7 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from luckmatters.claims.statistics import Effect, mean_effect
 from luckmatters.config import Run
@@ -106,6 +108,18 @@ def steps_an_epoch(run: Run) -> int:
     """Training steps of an epoch of the run that was pruned, and of its branches."""
     trained = run.trained.settings
     return math.ceil(trained.data.samples_per_epoch / trained.training.batch)
+
+
+def plain_log(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers, between powers of ten too where there would be too few."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    few = high / low < 30
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    if high / low < 3:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def legend(figure: Figure, names: Iterable[str]) -> None:

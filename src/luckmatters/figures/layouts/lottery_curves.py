@@ -15,6 +15,7 @@ from luckmatters.figures.branches import (
     by_seed,
     dense_variant,
     legend,
+    plain_log,
     shown,
     steps_an_epoch,
 )
@@ -37,7 +38,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
             for branch in branches(results):
                 _line(axes, results, dense if branch == "dense" else variant, branch, quantity)
             if quantity in LOGARITHMIC:
-                axes.set_yscale("log")
+                plain_log(axes)
     for axes, quantity in zip(grid[:, 0], quantities, strict=True):
         axes.set_ylabel(axis_label(results, quantity), fontsize=8)
     for axes in grid[-1]:
@@ -46,15 +47,18 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     footer(
         figure, results,
         "Mean over seeds (of logarithms for the loss); band: ± 1 standard error. Not retrained: at the start alone.",
+        "Paired by seed, with 95 % intervals:",
         *(comparison(results, over) for over in ("reinitialized", "own-scale", "random-nodes")),
+        comparison(results, "own-scale", "rewound-own-scale"),
     )  # fmt: skip
     return figure
 
 
-def comparison(results: Results, over: str) -> str:
-    """The ticket's gain over a branch in words, variant by variant."""
-    found = [f"{variant} {e.estimate:.2f} ({e.low:.2f} to {e.high:.2f})" for variant, e in cases(results, over).items()]
-    return f"log of final loss, {LOOKS[over].name} over rewound, 95 % interval: {', '.join(found)}." if found else ""
+def comparison(results: Results, over: str, branch: str = "rewound") -> str:
+    """A branch's gain over another in words, variant by variant."""
+    effects = cases(results, over, branch)
+    found = [f"{variant} {e.estimate:.2f} ({e.low:.2f} to {e.high:.2f})" for variant, e in effects.items()]
+    return f"Log of final loss, {LOOKS[over].name} over {LOOKS[branch].name}: {', '.join(found)}." if found else ""
 
 
 def _line(axes: Axes, results: Results, variant: str | None, branch: str, quantity: str) -> None:

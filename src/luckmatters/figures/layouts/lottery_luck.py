@@ -41,6 +41,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     footer(
         figure, results,
         "Mean over seeds, 95 % intervals; bottom: a point a seed; squares: kept by fan-out × spread, re-initialized.",
+        "Head start: before training, mean over layers.",
         "Lucky: kept if overlap with the teacher before training decided.",
         *explained(results, sizes),
     )  # fmt: skip
@@ -99,7 +100,7 @@ def _scatter(axes: Axes, results: Results, size: str, colors: dict[str, object])
         gained = gain(results, "random-nodes", branch, by=by or "spread", size=size)
         marker = "o" if by else LOOKS[branch].marker
         axes.scatter(before - chance, gained.reindex(before.index), s=12, color=color, marker=marker)
-    axes.set_xlabel("$\\bar\\rho$ before training minus random nodes' (mean over layers)", fontsize=7.5)
+    axes.set_xlabel("head start in $\\bar\\rho$ over random nodes", fontsize=8)
 
 
 def _points(axes: Axes, x: list[float], effects: list, **style: object) -> None:

@@ -16,6 +16,7 @@ from luckmatters.figures.branches import (
     dense_variant,
     interval,
     legend,
+    plain_log,
     shown,
 )
 from luckmatters.figures.style import footer, label_name
@@ -39,15 +40,17 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         column[0].set_title(label_name(results, label), fontsize=8.5)
         variants = [variant for variant, its in results.labels.items() if its[axis] == label]
         for axes, quantity in zip(column, quantities, strict=True):
-            for number, branch in enumerate(one for one in branches(results) if one != "dense"):
-                _line(axes, results, variants, branch, quantity, APART ** (number - 3))
+            drawn = [one for one in branches(results) if one != "dense"]
+            for number, branch in enumerate(drawn):
+                _line(axes, results, variants, branch, quantity, APART ** (number - (len(drawn) - 1) / 2))
             if dense:
                 level = interval(at_end(results, dense, "dense", quantity), quantity).estimate
                 axes.axhline(level, color=LOOKS["dense"].color, ls=LOOKS["dense"].line, lw=1)
     sizes = sorted({run.settings.pruning.kept for run in results.runs.values()})
     for axes, quantity in zip(grid[:, 0], quantities, strict=True):
         axes.set_ylabel(f"final {axis_label(results, quantity)}", fontsize=8)
-        axes.set_yscale("log" if quantity in LOGARITHMIC else "linear")
+        if quantity in LOGARITHMIC:
+            plain_log(axes)
     for axes in grid[-1]:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(sizes))
@@ -69,8 +72,10 @@ def not_lost(results: Results, over: str) -> str:
     names = [variant for variant, effect in found.items() if not effect.low > 0]
     if not found:
         return ""
-    where = f"in {', '.join(names)}" if names else "nowhere"
-    return f"{LOOKS[over].name[0].upper()}{LOOKS[over].name[1:]} does not lose against rewound (paired, 95 %) {where}."
+    who = f"{LOOKS[over].name[0].upper()}{LOOKS[over].name[1:]}"
+    if not names:
+        return f"{who}: loses against rewound wherever both are (final loss, paired by seed, 95 %)."
+    return f"{who}: does not lose against rewound (final loss, paired by seed, 95 %) in {', '.join(names)}."
 
 
 def _line(axes: Axes, results: Results, variants: list[str], branch: str, quantity: str, apart: float) -> None:
