@@ -58,6 +58,7 @@ def edit(root: Path, file: str, old: str, new: str) -> None:
 
 GAUS, SCALE = "config/experiments/gaus-fc.yaml", "config/scales/laptop.yaml"
 PROFILE = "config/experiments/rank-profile.yaml"
+CURVES, SPARSITY = "config/experiments/lottery-curves.yaml", "config/experiments/lottery-sparsity.yaml"
 FAULTS = [
     (GAUS, "  epochs: 40", "  epoch: 40", r"training.epoch: unknown key \(did you mean 'epochs'"),
     (GAUS, "question:", "qestion:", r"gaus-fc.yaml: key: unknown name 'qestion' \(did you mean 'question'"),
@@ -118,6 +119,23 @@ FAULTS = [
     (SCALE, "cifar10_limit: null", "cifar10_limit: 5", r"cifar10_limit: must be greater than or equal to 10, got 5"),
     ("config/claims.yaml", "experiments: [teacher-size,", "experiments: [teachersize,", r"experiments: unknown"),
     ("config/claims.yaml", "      reason:", "      reson:", r"claims.yaml: recovery: checks.grows.reson: unknown key"),
+    (CURVES, "early_epoch: 1", "early_epoch: 2", r"early_epoch: lottery-dense/base keeps no epoch 2; add it to"),
+    (CURVES, "x2: {pruning: {kept: 2.0}}", "x2: {pruning: {kept: 11.0}}", r"pruning.kept: must .*10 at most, got 11"),
+    (CURVES, "x2: {pruning: {kept: 2.0}}", "x2: {pruning: {kept: 0.01}}", r"pruning.kept: must leave a node in each"),
+    (CURVES, "x2: {pruning: {kept: 2.0}}", "x2: {pruning: {kept: 0.0}}", r"pruning.kept: must be greater than 0"),
+    (CURVES, "criterion: spread", "criterion: weight", r"pruning.criterion: must be 'magnitude', 'magnitude-overall'"),
+    (CURVES, "granularity: nodes", "granularity: layers", r"pruning.granularity: must be 'nodes' or 'weights'"),
+    (CURVES, "rounds: 1", "rounds: 0", r"pruning.rounds: must be greater than 0"),
+    (CURVES, "branches: [rewound, early,", "branches: [rewound, rewound,", r"branches: each may stand but once"),
+    (CURVES, "branches: [rewound, early,", "branches: [rewind, early,", r"branches.0: must be 'rewound', 'early'"),
+    (CURVES, "branches: [rewound, early,", "branches: [dense, early,", r"branches: dense needs pruning.kept 10, where"),
+    (CURVES, "branches: [dense, reinitialized]", "branches: [untrained]", r"branches: one at least must train"),
+    (CURVES, "measures: lottery-dense/base", "measures: lottery-luck/magnitude-x1", r"unknown name 'lottery-luck'"),
+    (CURVES, "layout: lottery-curves", "layout: overlap-curves", r"overlap-curves draws the kind student-training"),
+    (SPARSITY, "weights: {branches: [rewound,", "weights: {branches: [scratch,", r"branches: scratch needs nodes"),
+    (SPARSITY, "granularity: weights, criterion: magnitude", "granularity: weights, criterion: overlap",
+     r"criterion overlap ranks nodes, not weights"),
+    ("config/experiments/lottery-dense.yaml", "seeds: 32", "target: labels\nseeds: 32", r"needs data with labels"),
     ("config/config.yaml", "scale: laptop", "scale: desktop", r"scale: unknown name 'desktop'; allowed: ci"),
     ("config/config.yaml", "device: cpu", "device: gpu", r"config.yaml: device: must be 'cpu' or 'cuda', got 'gpu'"),
     (SCALE, "seeds_per_job: 8", "seeds_per_job: 0", r"laptop.yaml: seeds_per_job: must be greater than 0, got 0"),

@@ -29,6 +29,7 @@ NODES = [
     "reinitialized",
     "same-signs",
     "own-scale",
+    "rewound-own-scale",
     "random-nodes",
     "shuffled",
     "scratch",
@@ -179,10 +180,21 @@ def test_masks_have_the_teachers_counts_and_rounds_are_nested() -> None:
 
 def test_the_later_rounds_prune_what_was_trained_since() -> None:
     states, _ = run_to_end(RUNS["rounds"])
-    one_shot = run_to_end(make_run(["rewound"]))[1].tensors
-    masks = [torch.cat([state[f"{key}/{layer}"].flatten() for layer in (0, 1)]) for state, key in
-             ((states[-1].tensors, "fixed/mask"), (one_shot, "mask"))]  # fmt: skip
-    assert not torch.equal(*masks)
+    job = prepare(RUNS["rounds"], TEACHERS, DATA, TENSORS, SEEDS, "cpu")
+    ticket, stream = Networks.from_state(states[1].network()), batches(job.teachers, DATA, SEEDS, 5, on_labels=False)
+    modules = [Module(ticket, position) for position in (0, 1)]
+    for x, target in stream:
+        modules = [sgd(one, [(x[k], target[k])], 0.02) for k, one in enumerate(modules)]
+    for position, module in enumerate(modules):
+        with torch.no_grad():
+            activations = module.activations(job.x[position].T)
+        for layer in (0, 1):
+            fan_out = module.linears[layer + 1].weight.detach().norm(dim=0)
+            score = fan_out * activations[layer].std(0, correction=0)
+            before, after = (states[epoch].tensors[f"fixed/mask/{layer}"][position] for epoch in (1, 2))
+            places = before.nonzero().flatten()
+            kept = places[score.argsort(descending=True)[: int(after.sum())]]
+            assert sorted(kept.tolist()) == after.nonzero().flatten().tolist()
 
 
 def test_untrained_is_measured_once_and_equals_the_pruned_final_network() -> None:
@@ -223,6 +235,11 @@ def test_pruned_weights_stay_zero_and_kept_ones_do_not() -> None:
         for name in names:
             ours = weight[:, [n for n in WEIGHTS if n != "untrained"].index(name)]
             assert torch.equal(ours != 0, kept[layer] == 1)
+
+
+def test_batch_norm_and_a_different_width_for_every_seed_are_refused_together() -> None:
+    with pytest.raises(ValueError, match="magnitude-overall and BatchNorm"):
+        make_run(["rewound"], trunk_run(student={"multiplier": 4, "batch_norm": True}), criterion="magnitude-overall")
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------

@@ -260,6 +260,8 @@ def test_random_masks_keep_the_counts_and_belong_to_their_seed(shape: dict, node
         assert any(not torch.equal(a, b) for a, b in zip(other.layers, mask.layers, strict=True))
         alone = change(mask.each()[1], seeds=SEEDS[1:2])
         assert all(torch.equal(a[1:2], b) for a, b in zip(other.layers, alone.layers, strict=True))
+        same = Mask(tuple(layer[:1].expand_as(layer) for layer in mask.layers))
+        assert any((one[0] != one[1]).any() for one in change(same, seeds=SEEDS).layers)
 
 
 def test_random_nodes_keep_the_structure_of_a_weight_mask() -> None:

@@ -71,9 +71,10 @@ def test_same_signs_keeps_signs_and_the_new_magnitudes(shape: dict, nodes: bool)
 
 
 @BOTH
-def test_own_scale_reaches_the_bound_of_the_kept_fan_in(shape: dict, nodes: bool) -> None:
-    found, of, _ = branch("own-scale", shape, nodes)
-    new = branch("reinitialized", shape, nodes)[0]
+@pytest.mark.parametrize(("name", "before"), [("own-scale", "reinitialized"), ("rewound-own-scale", "rewound")])
+def test_own_scale_reaches_the_bound_of_the_kept_fan_in(shape: dict, nodes: bool, name: str, before: str) -> None:
+    found, of, _ = branch(name, shape, nodes)
+    new = branch(before, shape, nodes)[0]
     for index, (weight, before) in enumerate(zip(found.weights, new.weights, strict=True)):
         dense = of.initial.weights[index]
         inputs = dense[0, 0].numel()

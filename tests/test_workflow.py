@@ -85,10 +85,8 @@ def test_figures_carry_their_provenance(finished: Checkout) -> None:
         origin = json.loads((folder / f"{name}.json").read_text())
         assert origin["scale"] == "ci"
         gaus, images = "GAUS, x ~ N(0, 10² I)", "synthetic images, not CIFAR-10 (2,000 + 400 images)"
-        known = (gaus, images) if name == "small-overlap" else images if "cifar" in name else gaus
-        simulated = Project(ROOT, scale="ci").experiments[name].kind in ("fan-out", "two-nodes", "decision-lines")
-        expected = "published numbers of " if name.startswith("bn-bias") else "x ~ N(0, " if simulated else known
-        assert all(data.startswith(expected) for data in origin["data"])
+        known = images if "cifar" in name else (gaus, images, "x ~ N(0, ", "published numbers of ")
+        assert all(data.startswith(known) for data in origin["data"])
         assert {"code", "libraries", "threads"} <= set(origin["made_with"][0])
         assert all((finished.folder / path).exists() for path in origin["inputs"])
         published = Project(ROOT, scale="ci").experiment(name).figure.published.values()

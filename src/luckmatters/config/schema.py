@@ -327,8 +327,8 @@ class Pruning(Model):
 
 
 BranchName = Literal[
-    "rewound", "early", "reinitialized", "same-signs", "own-scale", "random-nodes", "shuffled", "scratch", "dense",
-    "untrained",
+    "rewound", "early", "reinitialized", "same-signs", "own-scale", "rewound-own-scale", "random-nodes", "shuffled",
+    "scratch", "dense", "untrained",
 ]  # fmt: skip
 
 

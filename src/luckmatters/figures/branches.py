@@ -35,6 +35,7 @@ LOOKS = {
     "reinitialized": Look("re-initialized", _COLORS[1], "-", "s"),
     "same-signs": Look("re-initialized, same signs", _COLORS[8], "-", "D"),
     "own-scale": Look("re-initialized, own scale", _COLORS[3], "-", "^"),
+    "rewound-own-scale": Look("rewound, own scale", _COLORS[6], "-", "<"),
     "scratch": Look("narrow from scratch", _COLORS[4], (0, (1, 1)), "P"),
     "random-nodes": Look("random nodes", _COLORS[2], "-", "X"),
     "shuffled": Look("shuffled mask", _COLORS[5], (0, (1, 1)), "*"),
@@ -42,6 +43,7 @@ LOOKS = {
 }
 QUANTITIES = {**NETWORK_QUANTITIES, "correlation": "mean best correlation $\\bar\\rho$,\nmean over layers"}
 LOGARITHMIC = ("loss",)
+FEWEST = 3  # seeds that an interval is drawn for: that of two is as wide as any figure
 
 
 def shown(results: Results) -> list[str]:
@@ -50,7 +52,17 @@ def shown(results: Results) -> list[str]:
 
 
 def by_seed(results: Results, variant: str, branch: str, quantity: str) -> pd.DataFrame:
-    """A quantity of a branch, the mean over layers where it is by layer: index seed, a column an epoch."""
+    """A quantity of a branch, the mean over layers where it is by layer: index seed, a column an epoch.
+
+    Losses are divided by the dense network's final one, seed by seed, where there is one: teachers differ in size.
+    """
+    wide = _raw(results, variant, branch, quantity)
+    if quantity == "loss" and (dense := dense_variant(results)):
+        return wide.div(_raw(results, dense, "dense", quantity).iloc[:, -1], axis=0)
+    return wide
+
+
+def _raw(results: Results, variant: str, branch: str, quantity: str) -> pd.DataFrame:
     rows = results.select(quantity)
     rows = rows[(rows["variant"] == variant) & (rows["branch"] == branch)]
     return rows.pivot_table(index="seed", columns="epoch", values="value", dropna=False)
@@ -61,11 +73,20 @@ def at_end(results: Results, variant: str, branch: str, quantity: str) -> pd.Ser
     return by_seed(results, variant, branch, quantity).iloc[:, -1]
 
 
+def axis_label(results: Results, quantity: str) -> str:
+    """What the axis of a quantity says."""
+    if quantity == "loss" and dense_variant(results):
+        return "evaluation loss over\ndense network's final one"
+    return QUANTITIES[quantity]
+
+
 def interval(values: pd.Series, quantity: str) -> Effect:
     """Mean over seeds with its 95 % interval; of logarithms, and turned back, where the axis is logarithmic."""
+    found = mean_effect(np.log(values) if quantity in LOGARITHMIC else values)
+    if found.seeds < FEWEST:
+        found = Effect(found.estimate, np.nan, np.nan, found.seeds)
     if quantity not in LOGARITHMIC:
-        return mean_effect(values)
-    found = mean_effect(np.log(values))
+        return found
     return Effect(*np.exp([found.estimate, found.low, found.high]), found.seeds)
 
 
@@ -101,4 +122,4 @@ def legend(figure: Figure, names: Iterable[str]) -> None:
         )
         for name in names
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=8)
+    figure.legend(handles=handles, loc="outside upper center", ncols=int(figure.get_figwidth() / 1.75), fontsize=8)

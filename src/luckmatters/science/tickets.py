@@ -92,6 +92,11 @@ def own_scale(trunk: Trunk, mask: Mask) -> Start:
     return start(at_own_scale(trunk.redrawn, mask), mask)
 
 
+def rewound_own_scale(trunk: Trunk, mask: Mask) -> Start:
+    """The ticket, its weights enlarged likewise: what luck is worth where scale is the same."""
+    return start(at_own_scale(trunk.initial, mask), mask)
+
+
 def random_nodes(trunk: Trunk, mask: Mask) -> Start:
     """Initial weights of other nodes, chosen at random: the same structure elsewhere."""
     return start(trunk.initial, on_random_nodes(mask, seeds=trunk.seeds))
@@ -114,6 +119,7 @@ BRANCHES: dict[str, Callable[[Trunk, Mask], Start]] = {
     "reinitialized": reinitialized,
     "same-signs": same_signs,
     "own-scale": own_scale,
+    "rewound-own-scale": rewound_own_scale,
     "random-nodes": random_nodes,
     "shuffled": shuffle,
     "scratch": scratch,

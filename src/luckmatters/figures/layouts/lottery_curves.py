@@ -10,7 +10,7 @@ from luckmatters.claims.lottery import cases
 from luckmatters.figures.branches import (
     LOGARITHMIC,
     LOOKS,
-    QUANTITIES,
+    axis_label,
     branches,
     by_seed,
     dense_variant,
@@ -39,7 +39,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
             if quantity in LOGARITHMIC:
                 axes.set_yscale("log")
     for axes, quantity in zip(grid[:, 0], quantities, strict=True):
-        axes.set_ylabel(QUANTITIES[quantity], fontsize=8)
+        axes.set_ylabel(axis_label(results, quantity), fontsize=8)
     for axes in grid[-1]:
         axes.set_xlabel("steps")
     legend(figure, branches(results))

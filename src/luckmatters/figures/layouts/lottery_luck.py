@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from luckmatters.claims.lottery import gain, luck
 from luckmatters.claims.statistics import mean_effect
-from luckmatters.figures.branches import LOOKS, at_end, by_seed
+from luckmatters.figures.branches import FEWEST, LOOKS, by_seed
 from luckmatters.figures.style import footer, label_name
 from luckmatters.results import Results
 
@@ -20,7 +20,7 @@ OTHERS = ("random-nodes", "reinitialized")
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Columns: sizes. Rows: survivors that were lucky, by layer; gains by criterion; loss against initial ρ̄ by seed."""
+    """Columns: sizes. Rows: survivors that were lucky, by layer; gains by criterion; gain against head start."""
     axis = results.experiment.figure.columns
     sizes = list(dict.fromkeys(its[axis] for its in results.labels.values()))
     kinds = list(dict.fromkeys(its["by"] for its in results.labels.values()))
@@ -36,12 +36,11 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         _scatter(column[2], results, size, colors)
     grid[0, 0].set_ylabel("survivors that were\nlucky before training", fontsize=8)
     grid[1, 0].set_ylabel("gain of rewound: log of the\nother's final loss over its own", fontsize=8)
-    grid[2, 0].set_ylabel("final evaluation loss", fontsize=8)
-    grid[2, 0].set_yscale("log")
+    grid[2, 0].set_ylabel("gain over random nodes", fontsize=8)
     _legend(figure, results, colors)
     footer(
         figure, results,
-        "Mean over seeds, 95 % intervals; bottom: a point a seed.",
+        "Mean over seeds, 95 % intervals; bottom: a point a seed; squares: kept by fan-out × spread, re-initialized.",
         "Lucky: kept if overlap with the teacher before training decided.",
         *explained(results, sizes),
     )  # fmt: skip
@@ -91,18 +90,25 @@ def _gains(axes: Axes, results: Results, size: str, colors: dict[str, object]) -
 
 
 def _scatter(axes: Axes, results: Results, size: str, colors: dict[str, object]) -> None:
-    """Final loss against ρ̄ before training, mean over layers: tickets by criterion, and random nodes in grey."""
+    """Gain over random nodes against the head start over them, a point a seed; grey: the ticket re-initialized."""
+    axes.axhline(0, color="0.4", lw=0.8, ls=":")
+    axes.axvline(0, color="0.4", lw=0.8, ls=":")
     for by, color in {**colors, None: "0.6"}.items():
-        variant, branch = _variant(results, by or "spread", size), "rewound" if by else "random-nodes"
-        before = by_seed(results, variant, branch, "correlation").iloc[:, 0]
-        after = at_end(results, variant, branch, "loss")
-        axes.scatter(before, after.reindex(before.index), s=12, color=color, marker="o" if by else LOOKS[branch].marker)
-    axes.set_xlabel("$\\bar\\rho$ before training, mean over layers", fontsize=8)
+        variant, branch = _variant(results, by or "spread", size), "rewound" if by else "reinitialized"
+        before, chance = (by_seed(results, variant, one, "correlation").iloc[:, 0] for one in (branch, "random-nodes"))
+        gained = gain(results, "random-nodes", branch, by=by or "spread", size=size)
+        marker = "o" if by else LOOKS[branch].marker
+        axes.scatter(before - chance, gained.reindex(before.index), s=12, color=color, marker=marker)
+    axes.set_xlabel("$\\bar\\rho$ before training minus random nodes' (mean over layers)", fontsize=7.5)
 
 
 def _points(axes: Axes, x: list[float], effects: list, **style: object) -> None:
     y = [effect.estimate for effect in effects]
-    errors = [[e.estimate - e.low for e in effects], [e.high - e.estimate for e in effects]]
+    shown = [e.seeds >= FEWEST for e in effects]
+    errors = [
+        [(e.estimate - e.low) * on for e, on in zip(effects, shown, strict=True)],
+        [(e.high - e.estimate) * on for e, on in zip(effects, shown, strict=True)],
+    ]
     axes.errorbar(x, y, yerr=errors, ms=4, lw=1.2, elinewidth=0.9, capsize=2, **style)
 
 

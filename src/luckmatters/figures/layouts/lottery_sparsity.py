@@ -10,8 +10,8 @@ from luckmatters.claims.lottery import cases
 from luckmatters.figures.branches import (
     LOGARITHMIC,
     LOOKS,
-    QUANTITIES,
     at_end,
+    axis_label,
     branches,
     dense_variant,
     interval,
@@ -27,7 +27,9 @@ APART = 1.035  # lines that would hide each other's intervals are drawn this fac
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     """Columns: the labels of ``figure.columns`` (what is pruned, by which criterion)."""
     axis, quantities = results.experiment.figure.columns, shown(results)
-    labels = list(dict.fromkeys(its[axis] for its in results.labels.values()))
+    own_last = sorted(results.runs, key=lambda one: results.runs[one].experiment == results.name)
+    order = own_last if results.experiment.figure.included_first else list(results.runs)
+    labels = list(dict.fromkeys(results.labels[variant][axis] for variant in order))
     figure, grid = plt.subplots(
         len(quantities), len(labels), figsize=(max(7.2, 1.0 + 1.75 * len(labels)), 1.9 + 2.2 * len(quantities)),
         squeeze=False, sharex=True, sharey="row", layout="constrained",
@@ -44,7 +46,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
                 axes.axhline(level, color=LOOKS["dense"].color, ls=LOOKS["dense"].line, lw=1)
     sizes = sorted({run.settings.pruning.kept for run in results.runs.values()})
     for axes, quantity in zip(grid[:, 0], quantities, strict=True):
-        axes.set_ylabel(f"final {QUANTITIES[quantity]}", fontsize=8)
+        axes.set_ylabel(f"final {axis_label(results, quantity)}", fontsize=8)
         axes.set_yscale("log" if quantity in LOGARITHMIC else "linear")
     for axes in grid[-1]:
         axes.set_xscale("log")

@@ -1,0 +1,161 @@
+"""The lottery claim on constructed tables with known answers; which cases are named."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from scipy import stats
+
+from luckmatters.claims.ledger import FAILS, HOLDS, OPEN, judge
+from luckmatters.claims.lottery import cases, gain, luck
+from luckmatters.claims.statistics import sign_effect
+from luckmatters.config import Project
+from luckmatters.figures.layouts.lottery_curves import comparison
+from luckmatters.figures.layouts.lottery_sparsity import not_lost
+from luckmatters.results import Results
+
+PROJECT = Project(ROOT, scale="paper")
+CLAIM = PROJECT.claims["lottery"]
+SEEDS, LAYERS = range(8), range(4)
+# Final losses that decide every check in the article's favour.
+WORSE = {
+    "rewound": 1.0, "early": 1.0, "dense": 1.0, "reinitialized": 2.0, "same-signs": 1.8, "own-scale": 1.5,
+    "rewound-own-scale": 0.9,    "random-nodes": 1.7, "shuffled": 1.9, "scratch": 1.5, "untrained": 9.0,
+}  # fmt: skip
+
+
+def make(name: str, loss=None, accuracy=None, lucky: float = 0.3) -> Results:
+    """Results whose final losses and accuracies are functions of (labels, branch, seed); at first 10 and 0.1."""
+    loss = loss or (lambda labels, branch, seed: WORSE[branch] * (1 + 0.01 * seed))
+    rows, labels, runs = [], {}, {}
+    for variant, (run, its) in PROJECT.variants(name).items():
+        labels[variant], runs[variant] = its, run
+        for branch, seed in itertools.product(run.settings.branches, SEEDS):
+            end = loss(its, branch, seed) * (1 + 0.05 * np.sin(seed + len(branch)))
+            rows += [(variant, branch, seed, 0, pd.NA, "loss", 10.0), (variant, branch, seed, 5, pd.NA, "loss", end)]
+            right = accuracy(its, branch, seed) if accuracy else 0.6 - 0.1 * WORSE[branch] + 0.001 * seed
+            rows += [(variant, branch, seed, epoch, pd.NA, "accuracy", v) for epoch, v in ((0, 0.1), (5, right))]
+            for layer in LAYERS:
+                rows.append((variant, branch, seed, 0, layer, "lucky_chance", 0.1))
+                rows.append(
+                    (
+                        variant,
+                        branch,
+                        seed,
+                        0,
+                        layer,
+                        "lucky",
+                        0.1 + (lucky + 0.01 * seed if branch == "rewound" else 0),
+                    )
+                )
+    table = pd.DataFrame(rows, columns=["variant", "branch", "seed", "epoch", "layer", "quantity", "value"])
+    for axis in next(iter(labels.values())):
+        table[axis] = table["variant"].map({variant: its[axis] for variant, its in labels.items()})
+    table = table.astype({"layer": "Int64"})
+    return Results(name, PROJECT.experiment(name), "paper", table, runs, labels, [], {}, {})
+
+
+def everything(**changes: Results) -> dict[str, Results]:
+    return {name: changes.get(name.replace("-", "_")) or make(name) for name in CLAIM.experiments}
+
+
+def outcomes(results: dict[str, Results]) -> dict[str, str]:
+    return {key: result for key, (_, result) in judge("lottery", CLAIM, results, "paper").effects.items()}
+
+
+def test_results_as_the_article_has_them_support_the_claim() -> None:
+    judgement = judge("lottery", CLAIM, everything(), "paper")
+    assert {key: result for key, (_, result) in judgement.effects.items()} == dict.fromkeys(CLAIM.checks, HOLDS)
+    assert judgement.verdict == "supported"
+
+
+def changed(branch: str, factor: float, **where: str):
+    """As the article has it, but for one branch where all labels match."""
+
+    def loss(labels, one, seed):
+        hit = one == branch and all(labels[axis] == label for axis, label in where.items())
+        return WORSE[one] * (factor if hit else 1)
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("experiment", "branch", "factor", "where", "failing"),
+    [
+        ("lottery-curves", "reinitialized", 0.4, {"size": "x1"}, {"beats-reinitialized", "beats-reinitialized-sign"}),
+        ("lottery-curves", "reinitialized", 0.4, {"size": "x3"}, {"beats-reinitialized-larger"}),
+        ("lottery-curves", "own-scale", 0.5, {"size": "x1"}, {"beats-own-scale"}),
+        ("lottery-curves", "random-nodes", 0.4, {"size": "x1"}, {"beats-random-nodes", "beats-random-nodes-sign"}),
+        ("lottery-curves", "dense", 0.7, {"size": "dense"}, {"nothing-lost"}),
+        ("lottery-luck", "rewound", 2.0, {"by": "initial-overlap", "size": "x1"}, {"lucky-nodes-win"}),
+        ("lottery-sparsity", "reinitialized", 0.4, {"by": "weights", "size": "x1"}, {"weights-beat-reinitialized"}),
+        ("lottery-sparsity", "shuffled", 0.4, {"by": "weights", "size": "x1"}, {"weights-beat-shuffled"}),
+    ],
+)
+def test_each_check_notices_its_own_case_alone(experiment, branch, factor, where, failing) -> None:
+    found = outcomes({**everything(), experiment: make(experiment, changed(branch, factor, **where))})
+    assert {key for key, result in found.items() if result == FAILS} == failing
+    assert all(result == HOLDS for key, result in found.items() if key not in failing)
+
+
+@pytest.mark.parametrize("by", ["nodes", "weights"])
+def test_cifar_goes_by_accuracy_at_a_tenth_of_the_width(by: str) -> None:
+    def accuracy(labels, branch, seed):
+        lost = labels == {"by": by, "size": "x0-2"} and branch == "reinitialized"
+        return 0.6 - 0.1 * WORSE[branch] * (0.1 if lost else 1) + 0.001 * seed
+
+    found = outcomes({**everything(), "lottery-cifar": make("lottery-cifar", accuracy=accuracy)})
+    assert {key for key, result in found.items() if result == FAILS} == {f"cifar-{by}"}
+
+
+def test_survivors_at_chance_were_not_lucky() -> None:
+    unlucky = make("lottery-luck", lucky=-0.05)
+    found = outcomes({**everything(), "lottery-luck": unlucky})
+    assert {found["survivors-lucky"], found["survivors-lucky-spread"]} <= {FAILS, OPEN}
+    assert luck(make("lottery-luck", lucky=0.3), by="magnitude", size="x1").loc[2].tolist() == pytest.approx([0.32] * 4)
+
+
+def test_without_an_experiment_the_claim_is_at_most_partly_supported() -> None:
+    results = everything()
+    del results["lottery-cifar"]
+    judgement = judge("lottery", CLAIM, results, "paper")
+    assert (judgement.verdict, judgement.note) == ("partly", "lottery-cifar has no results")
+
+
+def test_gains_are_paired_by_seed_and_taken_at_the_end() -> None:
+    results = make("lottery-curves")
+    rows = results.table.query("variant == 'x1' and quantity == 'loss' and epoch == 5").pivot(
+        index="seed", columns="branch", values="value"
+    )
+    expected = np.log(rows["own-scale"] / rows["rewound"])
+    pd.testing.assert_series_equal(gain(results, "own-scale", size="x1"), expected, check_names=False)
+
+
+def test_a_diverged_seed_drops_out() -> None:
+    results = make("lottery-curves")
+    gone = (results.table["seed"] == 3) & (results.table["branch"] == "own-scale") & (results.table["epoch"] == 5)
+    results = replace(results, table=results.table.assign(value=results.table["value"].mask(gone)))
+    judgement = judge("lottery", CLAIM, everything(lottery_curves=results), "paper")
+    assert judgement.effects["beats-own-scale"][0].seeds == 7
+    assert judgement.effects["beats-reinitialized"][0].seeds == 8
+
+
+def test_the_cases_where_a_branch_does_not_lose_are_named() -> None:
+    results = make("lottery-sparsity", changed("reinitialized", 0.5, by="iterative", size="x2"))
+    effects = cases(results, "reinitialized")
+    assert {name for name, effect in effects.items() if not effect.low > 0} == {"iterative-x2"}
+    assert not_lost(results, "reinitialized").endswith("in iterative-x2.")
+    assert not_lost(results, "random-nodes").endswith("nowhere.")
+    assert "x1 0.4" in comparison(make("lottery-curves"), "own-scale")
+
+
+def test_the_sign_effect_is_the_exact_binomial_interval() -> None:
+    values = pd.Series([0.5, 0.1, -0.2, 0.3, 0.0, np.nan, 0.7])
+    effect = sign_effect(values)
+    expected = stats.binomtest(4, 5).proportion_ci(0.95)
+    assert (effect.estimate, effect.low, effect.high, effect.seeds) == (0.8, expected.low, expected.high, 5)
+    assert sign_effect(pd.Series([1.0] * 8)).low > 0.5 > sign_effect(pd.Series([1.0] * 7 + [-1.0])).low
+    assert sign_effect(pd.Series([0.0])).seeds == 0
