@@ -1,6 +1,8 @@
 """What is made from what: the files behind each rule of the workflow. Knows paths and settings, and no Snakemake."""
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +13,8 @@ from luckmatters.config.files import choose
 from luckmatters.config.load import config_hash
 from luckmatters.config.schema import KINDS, LAYOUTS, TEACHER_TEXTS
 from luckmatters.sources import closure
+
+WEIGHTS_REMEDY = "``snakemake --cores 2 --config weights=torchvision`` gets the weights, and with them the histograms"
 
 
 class Wildcards(Protocol):
@@ -161,6 +165,21 @@ class Plan:
     def published_as(self, wildcards: Wildcards) -> str:
         """Where the authors show it, for captions."""
         return self.project.experiment(wildcards.experiment).published_as
+
+    def stand_in(self, wildcards: Wildcards, input: Mapping[str, list[str]]) -> str:
+        """For the caption of a figure of pretrained networks without their weights; nothing for all others.
+
+        Read from the jobs' manifests, once they are there.
+        """
+        if self.project.experiment(wildcards.experiment).kind != "bn-bias":
+            return ""
+        manifests = [json.loads(Path(path).read_bytes()) for path in input["tables"] if Path(path).name == MANIFEST]
+        lacking = {
+            manifest["settings"]["model"]: manifest["no_weights"] for manifest in manifests if manifest["no_weights"]
+        }
+        whys = "; ".join(dict.fromkeys(lacking.values()))
+        said = f"Published numbers stand in for the weights of {', '.join(lacking)} ({whys}). {WEIGHTS_REMEDY}."
+        return said if lacking else ""
 
     def display_hash(self, wildcards: Wildcards) -> str:
         """Changes with what an experiment's outputs show besides numbers: variants, labels, options, texts."""
