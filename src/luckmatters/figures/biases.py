@@ -30,7 +30,8 @@ def sources(results: Results) -> str:
         text += f"Data: {'; '.join(there)}. "
     if lacking:
         names = ", ".join(label_name(results, variant) for variant in lacking)
-        text += f"PUBLISHED NUMBERS STAND IN FOR THE WEIGHTS of {names}: {'; '.join(dict.fromkeys(lacking.values()))}. {REMEDY}. "
+        whys = "; ".join(dict.fromkeys(lacking.values()))
+        text += f"PUBLISHED NUMBERS STAND IN FOR THE WEIGHTS of {names}: {whys}. {REMEDY}. "
     return text
 
 
