@@ -1,5 +1,6 @@
 """What is made from what: the files behind each rule of the workflow. Knows paths and settings, and no Snakemake."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -169,14 +170,16 @@ class Plan:
     def stand_in(self, wildcards: Wildcards, input: Mapping[str, list[str]]) -> str:
         """For the caption of a figure of pretrained networks without their weights; nothing for all others.
 
-        Read from the jobs' manifests, once they are there.
+        Raises FileNotFoundError, which Snakemake takes for "not known yet", before the jobs have run.
         """
         if self.project.experiment(wildcards.experiment).kind != "bn-bias":
             return ""
-        manifests = [json.loads(Path(path).read_bytes()) for path in input["tables"] if Path(path).name == MANIFEST]
-        lacking = {
-            manifest["settings"]["model"]: manifest["no_weights"] for manifest in manifests if manifest["no_weights"]
-        }
+        lacking = {}
+        for path in (path for path in map(Path, input["tables"]) if path.name == MANIFEST):
+            with contextlib.suppress(ValueError):  # a damaged one is refused by the job that reads it
+                manifest = json.loads(path.read_bytes())
+                if why := manifest.get("no_weights"):
+                    lacking[manifest["settings"]["model"]] = why
         whys = "; ".join(dict.fromkeys(lacking.values()))
         said = f"Published numbers stand in for the weights of {', '.join(lacking)} ({whys}). {WEIGHTS_REMEDY}."
         return said if lacking else ""
