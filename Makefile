@@ -43,6 +43,7 @@ benchmark: $(INSTALLED)
 	python benchmarks/speed.py
 	python benchmarks/speed_conv.py
 	python benchmarks/speed_modulation.py
+	python benchmarks/speed_fan_out.py
 
 clean:
 	rm -rf $(VENV) results figures/ci figures/laptop figures/paper .snakemake
