@@ -38,6 +38,9 @@ def animate(results: Results) -> tuple[Figure, Callable[[int], None], int]:
             axes.clear()
             panel(axes, results, variant, epoch)
 
+    frame(0)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # so that panels do not move between frames
     return figure, frame, epochs + 1
 
 
