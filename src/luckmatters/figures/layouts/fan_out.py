@@ -105,8 +105,8 @@ def sentences(results: Results) -> list[str]:
         ends = [final(results, variant, start) for variant in results.runs for start in first.starts]
         winners, others = ([f"{its[group]:.2f}" for its in ends] for group in ("winner_norm", "other_norm"))
         said.append(
-            f"Winners, the nodes whose fan-in ends closest to a teacher node's, whichever they are, end at {min(winners)} to "
-            f"{max(winners)} from all starts, all others at {min(others)} to {max(others)}."
+            "Winners, the nodes whose fan-in ends closest to a teacher node's, whichever they are, end at "
+            f"{min(winners)} to {max(winners)} from all starts, all others at {min(others)} to {max(others)}."
         )
     compared = departures(results)
     if len(compared):
