@@ -43,6 +43,7 @@ benchmark: $(INSTALLED)
 	python benchmarks/speed.py
 	python benchmarks/speed_conv.py
 	python benchmarks/speed_modulation.py
+	python benchmarks/speed_fan_out.py
 	python benchmarks/speed_masked.py
 
 clean:

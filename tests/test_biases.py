@@ -15,6 +15,7 @@ from luckmatters.claims.statistics import LacksDataError
 from luckmatters.config import Project
 from luckmatters.experiments.bn_bias import tabulate
 from luckmatters.figures.layouts import bias_histograms, bias_shares
+from luckmatters.figures.style import layer_name
 from luckmatters.pretrained import Norms, UnreachableError
 from luckmatters.results import Results, load
 from luckmatters.science.biases import (
@@ -212,7 +213,7 @@ def test_panels_show_the_table(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Non
         edges = np.linspace(-1, 0.5, 51)
         np.testing.assert_array_equal(negative + rest, np.histogram(bias.clip(-1, 0.5).astype(float), edges)[0])
         assert (negative.sum(), rest.sum()) == ((bias < 0).sum(), (bias >= 0).sum())
-        assert axes.get_title() == f"layer {layer}\n{(bias < 0).mean():.1%} negative, 1 zero"
+        assert axes.get_title() == f"{layer_name(layer)}\n{(bias < 0).mean():.1%} negative, 1 zero"
     text = small_print(figure)
     assert "vgg11_bn, torchvision X (vgg11_bn.pth, sha256 000000000000…)" in text
     assert "STAND IN" not in text

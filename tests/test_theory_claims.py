@@ -53,6 +53,22 @@ def luck(slope: float, *, noise: float = 0.1, standing: float = 2.0, carried: fl
     return results("luck-speed", rows)
 
 
+def pairs() -> Results:
+    """Nodes of the two-node case whose times are a hundredth longer than predicted."""
+    rows = []
+    for seed, replica in itertools.product(SEEDS, range(8)):
+        predicted = 5.0 - 0.3 * replica
+        values = {
+            "initial_cosine": 0.1 * replica,
+            "time_0.9": (1.01 + 0.001 * seed) * predicted,
+            "predicted_0.9": predicted,
+        }
+        rows += [(seed, 0, 0, 0, quantity, value, replica) for quantity, value in values.items()]
+    made = results("two-nodes", [row[:-1] for row in rows])
+    made.table["replica"] = [row[-1] for row in rows]
+    return made
+
+
 def small(seed: int) -> float:
     return 1 + 0.01 * seed
 
@@ -79,7 +95,7 @@ SUPPORTING = {
         )
         for name in ("modulation", "modulation-cifar")
     },
-    "luck-speed": {"luck-speed": luck(1.0)},
+    "luck-speed": {"luck-speed": luck(1.0), "two-nodes": pairs()},
     "winner-takes-all": {"luck-speed": luck(1.0)},
 }
 

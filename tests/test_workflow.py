@@ -18,6 +18,7 @@ from PIL import Image
 from luckmatters.cifar10 import CLASSES
 from luckmatters.config import Project
 from luckmatters.jobs import RULES
+from luckmatters.plan import Plan
 
 TOY = """
 question: Does a new experiment need any code?
@@ -72,6 +73,7 @@ def test_everything_is_made_and_a_second_run_has_nothing_to_do(finished: Checkou
     project = Project(ROOT, scale="ci")
     folder = finished.folder / "figures" / "ci"
     names = {f"{name}.{kind}" for name in project.experiments for kind in ("pdf", "png", "json", "csv", "csv.json")}
+    names |= {f"{name}.{kind}" for name in Plan(project).animated for kind in ("gif", "gif.json")}
     assert {path.name for path in folder.iterdir()} == names | {"claims.md", "claims.csv", "claims.json"}
     assert finished.planned("--config", "scale=ci") == {}
     assert "not judged at this scale" in (folder / "claims.md").read_text()
@@ -83,9 +85,8 @@ def test_figures_carry_their_provenance(finished: Checkout) -> None:
         origin = json.loads((folder / f"{name}.json").read_text())
         assert origin["scale"] == "ci"
         gaus, images = "GAUS, x ~ N(0, 10² I)", "synthetic images, not CIFAR-10 (2,000 + 400 images)"
-        known = (gaus, images) if name == "small-overlap" else images if "cifar" in name else gaus
-        expected = "published numbers of " if name.startswith("bn-bias") else known
-        assert all(data.startswith(expected) for data in origin["data"])
+        known = images if "cifar" in name else (gaus, images, "x ~ N(0, ", "published numbers of ")
+        assert all(data.startswith(known) for data in origin["data"])
         assert {"code", "libraries", "threads"} <= set(origin["made_with"][0])
         assert all((finished.folder / path).exists() for path in origin["inputs"])
         published = Project(ROOT, scale="ci").experiment(name).figure.published.values()
@@ -94,6 +95,24 @@ def test_figures_carry_their_provenance(finished: Checkout) -> None:
             assert {**json.loads(picture.text["Description"]), "files": origin["files"]} == origin
             assert len(picture.convert("L").getcolors()) > 10  # not an empty page
         assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_animations_have_a_frame_an_epoch_and_their_provenance(finished: Checkout) -> None:
+    project = Project(ROOT, scale="ci")
+    assert Plan(project).animated
+    for name in Plan(project).animated:
+        path = finished.folder / "figures" / "ci" / f"{name}.gif"
+        frames = min(run.settings.epochs for run, _ in project.variants(name).values()) + 1
+        with Image.open(path) as picture:
+            assert picture.n_frames == frames
+            first = picture.convert("L").tobytes()
+            picture.seek(frames - 1)
+            assert picture.convert("L").tobytes() != first
+        origin = json.loads(path.with_suffix(".gif.json").read_text())
+        assert list(origin["files"]) == [path.name]
+        assert origin["scale"] == "ci"
+    done = finished.run("luckmatters", "--scale", "ci", "animation", "gaus-fc", status=2)
+    assert "layout overlap-curves has no animation" in done.stderr
 
 
 def test_summaries_are_the_mean_and_spread_over_seeds(finished: Checkout) -> None:
@@ -121,7 +140,9 @@ def test_an_edited_layout_redraws_and_trains_nothing(finished_copy: Checkout) ->
     finished_copy.append("src/luckmatters/figures/layouts/overlap_grid.py", "\n# edited\n")
     assert finished_copy.planned(*CONFIG) == {"draw_figure": 1}
     finished_copy.append("src/luckmatters/figures/style.py", "\n# edited\n")
-    assert finished_copy.planned(*CONFIG) == {"draw_figure": len(Project(ROOT).experiments)}
+    project = Project(ROOT)
+    expected = {"draw_figure": len(project.experiments), "draw_animation": len(Plan(project).animated)}
+    assert finished_copy.planned(*CONFIG) == expected
 
 
 def test_edited_training_code_trains_again(finished_copy: Checkout) -> None:

@@ -45,6 +45,10 @@ def test_committed_tables_stand_for_the_weights(checkout: Checkout, tmp_path: Pa
     assert checkout.planned(*config, *target) == {}
     # At this scale the default is to read no weights.
     assert checkout.planned("--config", "scale=ci", *target) == {"extract_biases": 2, "draw_figure": 1}
+    checkout.snakemake("--config", "scale=ci", *target, **alone)
+    assert data_of(checkout, "ci") == [
+        f"published numbers of {one}, not its weights (scale ci reads none)" for one in MODELS
+    ]
 
 
 def test_without_network_the_default_completes_and_says_so(checkout: Checkout, tmp_path: Path) -> None:
@@ -54,6 +58,9 @@ def test_without_network_the_default_completes_and_says_so(checkout: Checkout, t
     for model, data in zip(MODELS, data_of(checkout, "laptop"), strict=True):
         assert data == f"published numbers of {model}, not its weights (no download: Connection refused)"
     assert checkout.planned(*target) == {}
+    checkout.snakemake("--report", "report.html", *target)
+    caption = (checkout.folder / "report.html").read_text(encoding="utf-8")
+    assert "stand in for the weights of vgg11_bn, vgg16_bn (no download: Connection refused)" in caption
     forced = ("--config", "weights=torchvision")
     assert checkout.planned(*forced, *target) == {"extract_biases": 2, "draw_figure": 1}
     done = checkout.snakemake(*forced, *target, status=1, **alone)

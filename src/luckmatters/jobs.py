@@ -218,11 +218,10 @@ def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -
             print(f"{experiment}/{variant}: {error}; published numbers stand in", file=sys.stderr, flush=True)
     published, inputs = _published_norms(project, model)
     table = _module(run).tabulate(norms and norms.table, published)
-    stand_in = f"published numbers of {model}, not its weights ({why})"
     manifest = {
         **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu", "diverged": {},
-        "data": pretrained.describe(norms) if norms else stand_in, "weights": norms and norms.origin, "inputs": inputs,
-        **provenance(),
+        "data": pretrained.describe(norms) if norms else f"published numbers of {model}, not its weights ({why})",
+        "weights": norms and norms.origin, "no_weights": None if norms else why, "inputs": inputs, **provenance(),
     }  # fmt: skip
     run_bundle(project, run, seeds).save({TABLE: _to_parquet(table, run)}, manifest)
 

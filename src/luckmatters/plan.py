@@ -1,6 +1,9 @@
 """What is made from what: the files behind each rule of the workflow. Knows paths and settings, and no Snakemake."""
 
+import contextlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +14,8 @@ from luckmatters.config.files import choose
 from luckmatters.config.load import config_hash
 from luckmatters.config.schema import KINDS, LAYOUTS, TEACHER_TEXTS
 from luckmatters.sources import closure
+
+WEIGHTS_REMEDY = "``snakemake --cores 2 --config weights=torchvision`` gets the weights, and with them the histograms"
 
 
 class Wildcards(Protocol):
@@ -161,6 +166,23 @@ class Plan:
     def published_as(self, wildcards: Wildcards) -> str:
         """Where the authors show it, for captions."""
         return self.project.experiment(wildcards.experiment).published_as
+
+    def stand_in(self, wildcards: Wildcards, input: Mapping[str, list[str]]) -> str:
+        """For the caption of a figure of pretrained networks without their weights; nothing for all others.
+
+        Raises FileNotFoundError, which Snakemake takes for "not known yet", before the jobs have run.
+        """
+        if self.project.experiment(wildcards.experiment).kind != "bn-bias":
+            return ""
+        lacking = {}
+        for path in (path for path in map(Path, input["tables"]) if path.name == MANIFEST):
+            with contextlib.suppress(ValueError):  # a damaged one is refused by the job that reads it
+                manifest = json.loads(path.read_bytes())
+                if why := manifest.get("no_weights"):
+                    lacking[manifest["settings"]["model"]] = why
+        whys = "; ".join(dict.fromkeys(lacking.values()))
+        said = f"Published numbers stand in for the weights of {', '.join(lacking)} ({whys}). {WEIGHTS_REMEDY}."
+        return said if lacking else ""
 
     def display_hash(self, wildcards: Wildcards) -> str:
         """Changes with what an experiment's outputs show besides numbers: variants, labels, options, texts."""

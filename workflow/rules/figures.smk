@@ -19,6 +19,7 @@ rule draw_figure:
         display=PLAN.display_hash,
         question=PLAN.question,
         published_as=PLAN.published_as,
+        stand_in=PLAN.stand_in,
     conda:
         "../../environment.yml"
     shell:

@@ -16,7 +16,8 @@ rule extract_biases:
     params:
         options=OPTIONS,
         settings=PLAN.config_hash,
-        weights=PROJECT.weights,
+        weights=PROJECT.settings.weights,
+        default=PROJECT.scale.weights_default,
     resources:
         mem_mb=1200,
     conda:

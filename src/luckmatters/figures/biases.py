@@ -24,14 +24,14 @@ def models(results: Results) -> dict[str, object]:
 def sources(results: Results) -> str:
     """Where the numbers come from; what stands in for weights that are not there, why, and what to do."""
     there = [manifest["data"] for _, manifest in results.manifests if manifest["weights"]]
-    lacking = {variant: manifest["data"] for variant, manifest in results.manifests if not manifest["weights"]}
+    lacking = {variant: manifest["no_weights"] for variant, manifest in results.manifests if manifest["no_weights"]}
     text = f"Scale {results.scale}. "
     if there:
         text += f"Data: {'; '.join(there)}. "
     if lacking:
-        whys = dict.fromkeys(data[data.index("(") + 1 : -1] for data in lacking.values())
         names = ", ".join(label_name(results, variant) for variant in lacking)
-        text += f"PUBLISHED NUMBERS STAND IN FOR THE WEIGHTS of {names}: {'; '.join(whys)}. {REMEDY}. "
+        whys = "; ".join(dict.fromkeys(lacking.values()))
+        text += f"PUBLISHED NUMBERS STAND IN FOR THE WEIGHTS of {names}: {whys}. {REMEDY}. "
     return text
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from luckmatters.figures.biases import NEGATIVE, POSITIVE, agreement, models, sources
-from luckmatters.figures.style import label_name, note
+from luckmatters.figures.style import label_name, layer_name, note
 from luckmatters.results import Results
 from luckmatters.science.biases import has_weights, share_bounds
 
@@ -66,7 +66,7 @@ def histograms(part, layers: pd.DataFrame, biases: dict[int, np.ndarray]) -> Non
         histogram(axes, biases[layer])
         its = layers.loc[layer]
         zeros = f", {its['zero']:.0f} zero" if its["zero"] else ""
-        axes.set_title(f"layer {layer}\n{its['negative'] / its['channels']:.1%} negative{zeros}", fontsize=7.5)
+        axes.set_title(f"{layer_name(layer)}\n{its['negative'] / its['channels']:.1%} negative{zeros}", fontsize=7.5)
     for axes in grid.flat[len(layers) :]:
         axes.set_visible(False)
     for column in range(COLUMNS):

@@ -38,6 +38,9 @@ def animate(results: Results) -> tuple[Figure, Callable[[int], None], int]:
             axes.clear()
             panel(axes, results, variant, epoch)
 
+    figure.get_layout_engine().set(w_pad=0.35)  # room for the labels of later frames, since panels are to stay in place
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     return figure, frame, epochs + 1
 
 

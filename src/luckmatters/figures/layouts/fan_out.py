@@ -25,8 +25,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     for row, variant in zip(grid, variants, strict=True):
         for column, (axes, start) in enumerate(zip(row, starts, strict=True)):
             panel(axes, results, variant, column, published_levels(published.get(variant), start))
-            final = levels(results, variant, start).iloc[-1]
-            ends = f"ends at {final['matched_norm']:.2f} | {final['unmatched_norm']:.2f}"
+            end = final(results, variant, start)
+            ends = f"ends at {end['matched_norm']:.2f} | {end['unmatched_norm']:.2f}"
             axes.text(0.97, 0.95, ends, transform=axes.transAxes, ha="right", va="top", fontsize=7.5)
         row[0].set_ylabel(
             f"{label_name(results, results.labels[variant][results.experiment.figure.rows])}\nfan-out norm"
@@ -76,13 +76,9 @@ def levels(results: Results, variant: str, start: str) -> pd.DataFrame:
 
 
 def start_name(shares: list[float]) -> str:
-    """In words, which layers start near the teacher's."""
-    below, top = shares[:-1], shares[-1]
-    lower = "aligned" if min(below) >= 1 else "hardly aligned" if min(below) > 0 else "random"
-    if len(below) > 1 and min(below) < max(below):
-        lower = "lowest aligned, next " + lower
-    upper = {0: "random", 1: "aligned"}.get(top, "in part")
-    return f"below: {lower}\nfan-out: {upper}"
+    """In words, how close to the teacher's each layer starts, those below the fan-out lowest first."""
+    words = ["aligned" if share >= 1 else "weakly aligned" if share > 0 else "random" for share in shares]
+    return f"below: {', then '.join(dict.fromkeys(words[:-1]))}\nfan-out: {words[-1]}"
 
 
 def sentences(results: Results) -> list[str]:
@@ -105,6 +101,13 @@ def sentences(results: Results) -> list[str]:
             f"From ({shares}), where a layer below is not aligned, matched nodes end with {between(matched)} of their "
             f"initial norm, the others with {between(others)}."
         )
+    if len(first.widths) == 3:
+        ends = [final(results, variant, start) for variant in results.runs for start in first.starts]
+        winners, others = ([f"{its[group]:.2f}" for its in ends] for group in ("winner_norm", "other_norm"))
+        said.append(
+            "Winners, the nodes whose fan-in ends closest to a teacher node's, whichever they are, end at "
+            f"{min(winners)} to {max(winners)} from all starts, all others at {min(others)} to {max(others)}."
+        )
     compared = departures(results)
     if len(compared):
         tolerance, worst = joint_tolerance(compared), compared.loc[compared["departure"].abs().idxmax()]
@@ -115,6 +118,13 @@ def sentences(results: Results) -> list[str]:
             f"{worst['start']}, iteration {worst['epoch']}), {abs(worst['departure']):.1f} away."
         )
     return said
+
+
+def final(results: Results, variant: str, start: str) -> pd.Series:
+    """Mean of each quantity of the last hidden layer at the end."""
+    table = results.table[(results.table["variant"] == variant) & (results.table["start"] == start)]
+    rows = table[(table["epoch"] == table["epoch"].max()) & (table["layer"] == table["layer"].max())]
+    return rows.groupby("quantity")["value"].mean()
 
 
 def between(shares: list[float]) -> str:
