@@ -36,7 +36,7 @@ CONDITIONS = {
 
 
 def run(folder: Path, edits: dict[str, str], environment: dict[str, str], names: list[str]) -> Project:
-    """Make the summaries of these experiments in a copy of the configuration, with its results in a folder of its own."""
+    """Make the summaries of these experiments in a copy of the configuration, with results in a folder of its own."""
     folder.mkdir()
     for file in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / file, folder)
