@@ -23,7 +23,7 @@ class Effect:
     seeds: int
 
 
-def mean_effect(per_seed: pd.Series) -> Effect:
+def mean_effect(per_seed: pd.Series, *, confidence: float = CONFIDENCE) -> Effect:
     """Mean over seeds with Student's t interval; NaN (diverged) seeds are left out."""
     values = per_seed.dropna().to_numpy(float)
     if len(values) == 0:
@@ -31,7 +31,7 @@ def mean_effect(per_seed: pd.Series) -> Effect:
     mean = values.mean()
     if len(values) == 1:
         return Effect(mean, np.nan, np.nan, 1)
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values)
+    half = stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * stats.sem(values)
     return Effect(mean, mean - half, mean + half, len(values))
 
 
@@ -62,3 +62,14 @@ def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
     k = 1 + 2 * (1 - correlation**2) * quantile**2 / (seeds - 2)
     half = 0.5 * np.log(k + np.sqrt(k**2 - 1))
     return Effect(estimate, estimate - half, estimate + half, seeds)
+
+
+def worst_column(table: pd.DataFrame) -> Effect:
+    """The column (a layer, say) with the smallest mean over seeds, with an interval at joint confidence over columns.
+
+    table: index seed. Each column has Student's t interval at 1 − 0.05 / columns, so that the one that happens to be
+    smallest is not taken for bad by chance; the smallest value of each seed would be below the smallest mean by noise
+    alone. NaN (diverged) seeds are left out. A column without any value decides nothing and is the result.
+    """
+    effects = [mean_effect(table[column], confidence=1 - (1 - CONFIDENCE) / table.shape[1]) for column in table]
+    return min(effects, key=lambda effect: (not np.isnan(effect.estimate), effect.estimate))
