@@ -1,7 +1,9 @@
 """Claims on BatchNorm biases and on joint firing (small overlap): results in, effects by check out."""
 
-from luckmatters.claims.overlap import Effects, at, at_end, curve, smallest
-from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect
+import pandas as pd
+
+from luckmatters.claims.overlap import Effects, at, at_end, curve
+from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect, worst_column
 from luckmatters.results import Results
 from luckmatters.science.biases import by_layer, compared, has_weights, share_bounds
 
@@ -52,20 +54,19 @@ def own_biases(results: Results) -> Effects:
 
 
 def rarely(results: Results, *networks: str) -> list[Effect]:
-    """How far joint firing lies below chance and below independence; smallest over layers and networks."""
+    """How far joint firing lies below chance and below independence, in the worst layer of the networks."""
     below_chance, below_independence = [], []
     for network in networks:
         together, independent = (at_end(curve(results, name, network=network)) for name in ("together", "independent"))
-        below_chance.append(CHANCE - together.max(axis=1, skipna=False))
-        below_independence.append((independent - together).min(axis=1, skipna=False))
-    return [smallest(below_chance), smallest(below_independence)]
+        below_chance.append(CHANCE - together)
+        below_independence.append(independent - together)
+    return [worst_column(pd.concat(tables, axis=1)) for tables in (below_chance, below_independence)]
 
 
 def co_activation(results: Results) -> Effects:
-    """Joint firing in our own network and in random teachers; and how far training lowers it."""
+    """Joint firing in our own network and in random teachers; and how far training lowers it; in the worst layer."""
     together = curve(results, "together", network="conv-bn-relu")
-    fall = at(together, 0) - at_end(together)
-    effects = {"own-falls": mean_effect(fall.min(axis=1, skipna=False))}
+    effects = {"own-falls": worst_column(at(together, 0) - at_end(together))}
     for name, networks in {"own": ["conv-bn-relu"], "fc": ["fc-small", "fc-large"], "conv": ["conv"]}.items():
         effects[f"{name}-rare"], effects[f"{name}-below-independence"] = rarely(results, *networks)
     return effects

@@ -35,6 +35,25 @@ def mean_effect(per_seed: pd.Series) -> Effect:
     return Effect(mean, mean - half, mean + half, len(values))
 
 
+def worst_column(table: pd.DataFrame) -> Effect:
+    """The smallest of the columns' means over seeds (index seed), with a 95 % interval for the smallest true mean.
+
+    Every column has Student's t interval at 1 - 0.05 / columns (Bonferroni), so that all hold jointly; the limits are the
+    smallest lower and the smallest upper one. To average each seed's smallest value instead would take the noise of
+    the columns for an effect: of columns that are all zero but for noise, its mean is below zero, the surer the more
+    seeds there are. A seed with a NaN is left out of every column; `seeds` counts the others.
+    """
+    values = table.dropna().to_numpy(float)
+    seeds, columns = values.shape
+    if seeds == 0:
+        return Effect(np.nan, np.nan, np.nan, 0)
+    mean = values.mean(axis=0)
+    if seeds == 1:
+        return Effect(mean.min(), np.nan, np.nan, 1)
+    half = stats.t.ppf(1 - (1 - CONFIDENCE) / columns / 2, seeds - 1) * stats.sem(values)
+    return Effect(mean.min(), (mean - half).min(), (mean + half).min(), seeds)
+
+
 def sign_effect(per_seed: pd.Series) -> Effect:
     """The share of seeds above zero with the exact binomial interval (the sign test's); zeros and NaN are left out."""
     values = per_seed.dropna().to_numpy(float)
