@@ -8,11 +8,16 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
+from luckmatters.claims import ledger
+from luckmatters.claims.biases import as_published
 from luckmatters.claims.ledger import FAILS, HOLDS, OPEN, judge, outcome
-from luckmatters.claims.statistics import mean_effect, worst_column
+from luckmatters.claims.statistics import LacksDataError, mean_effect, worst_column
 from luckmatters.config import Project
 from luckmatters.config.schema import Check
+from luckmatters.errors import UserError
+from luckmatters.experiments.bn_bias import tabulate
 from luckmatters.results import Results
+from luckmatters.science.biases import MOMENTS
 
 PROJECT = Project(ROOT, scale="paper")
 CLAIM = PROJECT.claims["small-overlap"]
@@ -57,7 +62,7 @@ def test_neither_a_bad_nor_an_open_layer_hides_behind_a_lower_mean() -> None:
 
 
 def test_the_limits_are_students_at_joint_confidence() -> None:
-    table = noise(0, seeds=5, layers=3) + [5.0, 0.0, 9.0]
+    table = noise(0, seeds=5, layers=3) + np.array([5.0, 0.0, 9.0])
     effect, worst = worst_column(table), table[1]
     low, high = stats.t.interval(1 - 0.05 / 3, 4, worst.mean(), stats.sem(worst))
     assert (effect.estimate, effect.low, effect.high) == pytest.approx((worst.mean(), low, high))
@@ -198,3 +203,82 @@ def test_independent_nodes_at_chance_are_undecided() -> None:
         return 0.5 + wave(layer, seed)
 
     assert outcomes(small_overlap(quarter, another, half)) == dict.fromkeys(PAIRS, OPEN)
+
+
+# --- pretrained networks ---------------------------------------------------------------------------------------------
+
+SHARES, PUBLISHED_MOMENTS = (
+    pd.read_csv(ROOT / "data" / "published" / f"pretrained-{name}.csv") for name in ("bias-shares", "norm-moments")
+)
+EVERY = {variant: run.settings.model for variant, (run, _) in PROJECT.variants("bn-bias-all").items()}
+
+
+def matching(model: str, *, weights: bool = True, negative: float = 0.8, **off: tuple[int, float]) -> pd.DataFrame:
+    """A network whose weights give every published number, but for those of a layer that are off by so much."""
+    published = [table[table["model"] == model] for table in (SHARES, PUBLISHED_MOMENTS)]
+    table = tabulate(None, [one for one in published if len(one)])
+    if not weights:
+        return table
+    layers = table.pivot(index="layer", columns="quantity", values="value")
+    ours = pd.DataFrame({"negative": negative * layers["channels"], "zero": 0.0}, index=layers.index)
+    ours["positive"] = layers["channels"] - layers.get("published_not_positive", ours["negative"])
+    for name in MOMENTS:
+        ours[name] = layers.get(f"published_{name}", 0.0) + 0.0004  # as near as three decimals can tell
+    for name, (layer, amount) in off.items():
+        ours.loc[layer, name] += amount
+    rows = ours.rename_axis(columns="quantity").stack().rename("value").reset_index()
+    return pd.concat([table, rows.assign(seed=0, module="", node=pd.NA)], ignore_index=True).astype({"node": "Int64"})
+
+
+def pretrained(name: str, **changed: pd.DataFrame) -> Results:
+    variants = PROJECT.variants(name)
+    return made(
+        name, {v: changed[v] if v in changed else matching(run.settings.model) for v, (run, _) in variants.items()}
+    )
+
+
+def test_matching_weights_and_negative_biases_support_the_whole_claim() -> None:
+    results = {name: pretrained(name) for name in ("bn-bias-vgg", "bn-bias-all")} | {"small-overlap": small_overlap()}
+    judgement = judge("small-overlap", CLAIM, results, "paper")
+    assert {key: result for key, (_, result) in judgement.effects.items()} == dict.fromkeys(CLAIM.checks, HOLDS)
+    assert (judgement.verdict, judgement.note) == ("supported", "")
+    effect, _ = judgement.effects["as-published"]
+    assert (effect.estimate, effect.seeds) == (0, len(SHARES) + 4 * len(PUBLISHED_MOMENTS))
+
+
+@pytest.mark.parametrize("variant", EVERY)
+def test_one_missed_number_fails(variant: str) -> None:
+    name, amount = ("positive", 1.0) if EVERY[variant] in set(SHARES["model"]) else ("bias_std", 0.0002)
+    effect = as_published(pretrained("bn-bias-all", **{variant: matching(EVERY[variant], **{name: (3, amount)})}))
+    assert (effect["as-published"].estimate, effect["as-published"].high) == (-1, -1)
+    assert outcome(effect["as-published"], CLAIM.checks["as-published"], CLAIM.min_seeds) == FAILS
+
+
+@pytest.mark.parametrize("model", ["vgg11", "vgg16"])
+def test_a_network_with_few_negative_biases_fails_its_check_alone(model: str) -> None:
+    found = outcomes(pretrained("bn-bias-vgg", **{model: matching(f"{model}_bn", negative=0.4)}))
+    assert found == dict.fromkeys(("vgg11", "vgg16"), HOLDS) | {model: FAILS}
+
+
+def test_those_that_have_weights_are_compared_and_the_others_named() -> None:
+    lacking = {variant: matching(EVERY[variant], weights=False) for variant in ("vgg13", "resnet50")}
+    results = pretrained("bn-bias-all", resnet18=matching("resnet18", positive=(0, 2.0)), **lacking)
+    judgement = judge("small-overlap", CLAIM, {"bn-bias-all": results}, "paper")
+    effect, result = judgement.effects["as-published"]
+    without = SHARES[SHARES["model"] != "resnet50"], PUBLISHED_MOMENTS[PUBLISHED_MOMENTS["model"] != "vgg13_bn"]
+    assert (result, effect.estimate, effect.seeds) == (FAILS, -1, len(without[0]) + 4 * len(without[1]))
+    assert "for the weights of vgg13, resnet50, which are not compared" in judgement.note
+    assert outcomes(pretrained("bn-bias-all", **lacking)) == {"as-published": HOLDS}
+
+
+def test_without_any_weights_nothing_is_compared() -> None:
+    lacking = {variant: matching(model, weights=False) for variant, model in EVERY.items()}
+    with pytest.raises(LacksDataError, match=r"vgg16, so that there is nothing to compare; .* gets the weights"):
+        as_published(pretrained("bn-bias-all", **lacking))
+
+
+def test_a_remark_is_no_excuse_for_a_missing_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = {"vgg13": matching("vgg13_bn", weights=False)}
+    monkeypatch.setitem(ledger.CLAIMS, "small-overlap", {"bn-bias-all": [as_published]})
+    with pytest.raises(UserError, match=r"small-overlap.checks: has vgg11, .*; this claim has as-published"):
+        judge("small-overlap", CLAIM, {"bn-bias-all": pretrained("bn-bias-all", **lacking)}, "paper")

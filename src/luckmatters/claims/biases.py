@@ -4,6 +4,7 @@ import pandas as pd
 
 from luckmatters.claims.overlap import Effects, at, at_end, curve
 from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect, worst_column
+from luckmatters.config.schema import WEIGHTS_REMEDY
 from luckmatters.results import Results
 from luckmatters.science.biases import by_layer, compared, has_weights, share_bounds
 
@@ -31,20 +32,19 @@ def most_negative(results: Results) -> Effects:
 
 
 def as_published(results: Results) -> Effects:
-    """How many of the published numbers the weights do not give, with its sign turned.
+    """How many of the published numbers the weights do not give, with its sign turned; of the networks that have them.
 
-    Raises LacksDataError where published numbers stand in for weights.
+    Its note names the others. Raises LacksDataError where published numbers stand in for all weights.
     """
     models = {variant: by_layer(table) for variant, table in results.table.groupby("variant", sort=False)}
     missing = [variant for variant, layers in models.items() if not has_weights(layers)]
-    if missing:
-        raise LacksDataError(
-            f"published numbers stand in for the weights of {', '.join(missing)}, which makes the shares of VGG11 and "
-            "VGG16 bounds and leaves nothing to compare; `snakemake --config weights=torchvision` gets the weights"
-        )
-    every = [compared(layers) for layers in models.values()]
-    missed, numbers = sum((~one["met"]).sum() for one in every), sum(len(one) for one in every)
-    return {"as-published": Effect(-float(missed), -float(missed), -float(missed), numbers)}
+    note = f"published numbers stand in for the weights of {', '.join(missing)}, " if missing else ""
+    if len(missing) == len(models):
+        raise LacksDataError(f"{note}so that there is nothing to compare; {WEIGHTS_REMEDY}")
+    note = note and f"{note}which are not compared; {WEIGHTS_REMEDY}"
+    met = pd.concat(compared(layers) for layers in models.values() if has_weights(layers))["met"]
+    missed = -float((~met).sum())
+    return {"as-published": Effect(missed, missed, missed, len(met), note)}
 
 
 def own_biases(results: Results) -> Effects:

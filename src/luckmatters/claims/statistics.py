@@ -15,12 +15,16 @@ class LacksDataError(Exception):
 
 @dataclass(frozen=True)
 class Effect:
-    """An estimate with its 95 % interval, and the number of seeds behind it (NaN limits: too few seeds)."""
+    """An estimate with its 95 % interval, and the number of seeds behind it (NaN limits: too few seeds).
+
+    note: what a reader of the ledger must know of it.
+    """
 
     estimate: float
     low: float
     high: float
     seeds: int
+    note: str = ""
 
 
 def mean_effect(per_seed: pd.Series) -> Effect:
@@ -38,10 +42,10 @@ def mean_effect(per_seed: pd.Series) -> Effect:
 def worst_column(table: pd.DataFrame) -> Effect:
     """The smallest of the columns' means over seeds (index seed), with a 95 % interval for the smallest true mean.
 
-    Every column has Student's t interval at 1 - 0.05 / columns (Bonferroni), so that all hold jointly; the limits are the
-    smallest lower and the smallest upper one. To average each seed's smallest value instead would take the noise of
-    the columns for an effect: of columns that are all zero but for noise, its mean is below zero, the surer the more
-    seeds there are. A seed with a NaN is left out of every column; `seeds` counts the others.
+    Every column has Student's t interval at 1 - 0.05 / columns (Bonferroni), so that all hold jointly; the limits are
+    the smallest lower and the smallest upper one. To average each seed's smallest value instead would take the noise
+    of the columns for an effect: of columns that are all zero but for noise, its mean is below zero, the surer the
+    more seeds there are. A seed with a NaN is left out of every column; `seeds` counts the others.
     """
     values = table.dropna().to_numpy(float)
     seeds, columns = values.shape
