@@ -17,7 +17,7 @@ from luckmatters.config.schema import Check
 from luckmatters.errors import UserError
 from luckmatters.experiments.bn_bias import tabulate
 from luckmatters.results import Results
-from luckmatters.science.biases import MOMENTS
+from luckmatters.science.biases import MOMENTS, by_layer, share_bounds
 
 PROJECT = Project(ROOT, scale="paper")
 CLAIM = PROJECT.claims["small-overlap"]
@@ -252,6 +252,19 @@ def test_one_missed_number_fails(variant: str) -> None:
     effect = as_published(pretrained("bn-bias-all", **{variant: matching(EVERY[variant], **{name: (3, amount)})}))
     assert (effect["as-published"].estimate, effect["as-published"].high) == (-1, -1)
     assert outcome(effect["as-published"], CLAIM.checks["as-published"], CLAIM.min_seeds) == FAILS
+
+
+def test_the_texts_count_the_layers_that_the_published_moments_decide() -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    found = {}
+    for model in ("vgg11_bn", "vgg16_bn"):
+        low = share_bounds(by_layer(matching(model, weights=False).assign(model=model)))["low"]
+        decided = (low > 0.5).tolist()
+        assert decided == sorted(decided)  # the upper ones
+        found[model] = f"{sum(decided)} of {len(decided)}"
+    assert f"in {found['vgg11_bn']} layers of VGG11 and in {found['vgg16_bn']} of VGG16" in CLAIM.statistic
+    assert f"{found['vgg11_bn']} layers of VGG11 and {found['vgg16_bn']} of VGG16" in readme
+    assert f"in {found['vgg11_bn']} and {found['vgg16_bn']} layers" in readme
 
 
 @pytest.mark.parametrize("model", ["vgg11", "vgg16"])
