@@ -1,6 +1,6 @@
 """Rewrite the reference tables of the ci scale, and the tolerances within which later runs must stay.
 
-    python benchmarks/reference.py        (make reference)
+    python benchmarks/reference.py [experiment …]        (make reference; all experiments, if none is named)
 
 The tolerances are measured, not chosen: the whole ci workflow runs as it is, and again under every condition that may
 change float32 rounding but must not change a result. The greatest difference of each variant's quantities between a
@@ -35,8 +35,8 @@ CONDITIONS = {
 }
 
 
-def run(folder: Path, edits: dict[str, str], environment: dict[str, str]) -> Project:
-    """Run the ci workflow in a copy of the configuration, with its results in a folder of their own."""
+def run(folder: Path, edits: dict[str, str], environment: dict[str, str], names: list[str]) -> Project:
+    """Make the summaries of these experiments in a copy of the configuration, with results in a folder of its own."""
     folder.mkdir()
     for file in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / file, folder)
@@ -46,7 +46,8 @@ def run(folder: Path, edits: dict[str, str], environment: dict[str, str]) -> Pro
     for old, new in edits.items():
         assert old in scale.read_text()
         scale.write_text(scale.read_text().replace(old, new))
-    command = ["snakemake", "--cores", "2", *CI]
+    targets = [str(summary_file(Path("figures/ci"), name)) for name in names]
+    command = ["snakemake", "--cores", "2", *CI, "--", *targets]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     inherited = {name: value for name, value in os.environ.items() if name != "LUCKMATTERS_CIFAR10"}  # synthetic images
     done = subprocess.run(
@@ -58,25 +59,29 @@ def run(folder: Path, edits: dict[str, str], environment: dict[str, str]) -> Pro
 
 
 def main() -> None:
+    names = sys.argv[1:] or list(Project(ROOT, scale="ci").experiments)
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch) / "plain"
-        project = run(plain, {}, {})
+        project = run(plain, {}, {}, names)
         spread = []
         for number, (condition, (edits, environment)) in enumerate(CONDITIONS.items()):
             folder = Path(scratch) / str(number)
-            run(folder, edits, environment)
-            for name in project.experiments:
+            run(folder, edits, environment, names)
+            for name in names:
                 one, other = (pd.read_csv(place / summary_file(project.figures, name)) for place in (plain, folder))
                 moved = greatest(differences(one, other)).reset_index()
                 spread.append(moved.assign(experiment=name, condition=condition))
         table = pd.concat(spread)
         print(table.groupby(["experiment", "quantity", "condition"])["difference"].max().unstack([0, 2]).T.to_string())
         subprocess_environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        for name in project.experiments:
+        for name in names:
             command = [sys.executable, "-m", "luckmatters", "--project", str(ROOT), "--scale", "ci", "reference", name]
             subprocess.run(command, cwd=plain, env=subprocess_environment, check=True)
         most = table.groupby(["experiment", "variant", "quantity"], as_index=False)["difference"].max()
-        most.to_csv(ROOT / "data/reference/ci/spread.csv", index=False, float_format="%.3g", lineterminator="\n")
+        path = ROOT / "data/reference/ci/spread.csv"
+        others = pd.read_csv(path).query("experiment in @project.experiments and experiment not in @names")
+        both = pd.concat([others, most]).sort_values(["experiment", "variant", "quantity"])
+        both.to_csv(path, index=False, float_format="%.3g", lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -323,7 +323,8 @@ def test_too_few_seeds_or_missing_variants_and_epochs_give_no_verdict() -> None:
     gone = make("teacher-size", published_like, skip=(("small-no-bn", 1), ("small-no-bn", 2)))
     judgement = judge("recovery", claim, {"teacher-size": gone}, "paper")
     assert (judgement.verdict, judgement.note.split("; ")[-1]) == (
-        "not judged at this scale", "an effect has 2 seeds, 3 are needed",
+        "not judged at this scale",
+        "3 seeds are needed to decide a check, grows has 2, lowest-layer has 2, second-layer has 2",
     )  # fmt: skip
     multipliers = make("over-param", best_at_ten)
     fewer = replace(multipliers, table=multipliers.table[multipliers.table["multiplier"] != "m50"])

@@ -57,6 +57,7 @@ def edit(root: Path, file: str, old: str, new: str) -> None:
 
 
 GAUS, SCALE = "config/experiments/gaus-fc.yaml", "config/scales/laptop.yaml"
+MODULATION, LUCK = "config/experiments/modulation.yaml", "config/experiments/luck-speed.yaml"
 PROFILE = "config/experiments/rank-profile.yaml"
 CURVES, SPARSITY = "config/experiments/lottery-curves.yaml", "config/experiments/lottery-sparsity.yaml"
 FAULTS = [
@@ -88,6 +89,11 @@ FAULTS = [
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus-fc/nb", r"includes: unknown name 'nb'"),
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus/bn", r"includes: unknown name 'gaus'"),
     (PROFILE, "no-bn: {measures: gaus-fc/no-bn}", "no-bn: {measures: nothing/bn}", r"measures: unknown name"),
+    (PROFILE, "no-bn: {measures: gaus-fc/no-bn}", "no-bn: {measures: luck-speed/base}", r"unknown name 'luck-speed'"),
+    (MODULATION, "measures: gaus-fc-small/base", "measures: gaus-fc/bn", r"has BatchNorm or convolutions"),
+    (MODULATION, "samples: 1024", "samples: 2048", r"samples: 2048 are more than the 1024 that gaus-fc-small/base"),
+    (MODULATION, "figure:", "grid: {a: {x: {}, y: {}}}\nfigure:", r"layout: modulation draws one variant, got 2"),
+    (LUCK, "snapshots: []", "snapshots: [1]", r"kind luck-speed learns from the teacher and keeps no snapshots"),
     (PROFILE, "no-bn: {measures: gaus-fc/no-bn}", "no-bn: {measures: gaus-fc/x}", r"gaus-fc: unknown name 'x'"),
     ("config/experiments/over-param.yaml", "rows: batch-norm", "rows: norm", r"figure: axis: unknown name 'norm'"),
     ("config/teachers.yaml", "widths: [50, 75, 100, 125]", "widths: [50, -75]", r"large: widths.1: must be greater"),

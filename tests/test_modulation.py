@@ -92,10 +92,13 @@ def test_output_maps_unroll_the_papers_recursion() -> None:
                     torch.testing.assert_close(getattr(found[layer], name)[seed, sample], value)
 
 
-def test_averages_are_means_over_samples_however_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("part", "parts"), [(7, 5), (1, 30), (29, 2)])  # with one sample left over, and one by one
+def test_averages_are_means_over_samples_however_they_are_cut(
+    part: int, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own, its = layers(STUDENTS, X), layers(TEACHERS, X)
-    monkeypatch.setattr(modulation, "ROOM", 2 * 4 * 11 * 7)  # seven samples a part
-    assert len(list(in_parts(STUDENTS, TEACHERS, X))) == 5
+    monkeypatch.setattr(modulation, "ROOM", 2 * 4 * 11 * part)
+    assert len(list(in_parts(STUDENTS, TEACHERS, X))) == parts
     for index, found in enumerate(averages(STUDENTS, TEACHERS, X)):
         single = modulation.modulation(own[index], its[index])
         for name in ("beta", "beta_star", "h", "h_star"):

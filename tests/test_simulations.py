@@ -9,10 +9,10 @@ import pytest
 import torch
 from conftest import ROOT
 
-from luckmatters.claims.fan_out import as_published, kept, lost, one_layer, smallest, two_nodes
+from luckmatters.claims.fan_out import kept, lost, one_layer, smallest, two_nodes
 from luckmatters.claims.ledger import FAILS, HOLDS, judge
 from luckmatters.claims.published import departures, joint_tolerance
-from luckmatters.claims.statistics import LacksDataError
+from luckmatters.claims.statistics import LacksDataError, mean_effect
 from luckmatters.config import Project, Run
 from luckmatters.config.schema import DecisionLines, FanOut, TwoNodes
 from luckmatters.experiments import decision_lines, fan_out
@@ -215,13 +215,12 @@ def outcomes(name: str, experiment: str, results: Results) -> dict[str, str]:
     return {key: result for key, (_, result) in judgement.effects.items()}
 
 
-def test_the_theorem_supports_every_check_but_the_levels() -> None:
+def test_the_theorem_supports_every_check() -> None:
     found = outcomes("fan-out-vanishes", "fan-out-2", fan_out_results("fan-out-2", as_theorem))
-    assert found.pop("as-published") == FAILS
     assert set(found.values()) == {HOLDS}
     three = outcomes("fan-out-vanishes", "fan-out-3", fan_out_results("fan-out-3", as_theorem))
     assert set(three.values()) == {HOLDS}
-    assert set(found) | set(three) | {"as-published"} == set(PROJECT.claims["fan-out-vanishes"].checks)
+    assert set(found) | set(three) == set(PROJECT.claims["fan-out-vanishes"].checks)
 
 
 @pytest.mark.parametrize("odd", ["m2", "m5", "m10"])
@@ -263,15 +262,15 @@ def test_numbers_as_published_are_within_tolerance_and_others_are_not() -> None:
 
         return fan_out_results("fan-out-2", value)
 
-    assert as_published(measured(0.0))["as-published"].low > 0
-    assert as_published(measured(0.05))["as-published"].high < 0
+    close, far = (departures(measured(shift)) for shift in (0.0, 0.05))
+    assert close["departure"].abs().max() < joint_tolerance(close)
+    assert far["departure"].abs().max() > joint_tolerance(far)
     found = departures(measured(0.05)).set_index(["quantity", "start", "epoch"])["departure"]
     spread_of_seeds = np.std([0.002 * (seed - 1.5) for seed in SEEDS], ddof=1)
     error = np.sqrt(spread_of_seeds**2 * (1 / 4 + 1 / 32) + 0.001**2)
     assert found["matched_norm", "1-1", 199] == pytest.approx(0.05 / error)
     assert found.drop(("matched_norm", "1-1", 199)).abs().max() < 1e-6
-    with pytest.raises(LacksDataError):
-        as_published(replace(measured(0.0), published={}))
+    assert departures(replace(measured(0.0), published={})).empty
 
 
 def test_joint_tolerance_is_bonferronis() -> None:
@@ -287,10 +286,12 @@ def test_a_missing_start_is_no_verdict() -> None:
     assert [values.mean() for values in lost(results, "1-1")] == pytest.approx([0.97] * 3, abs=0.001)
 
 
-def test_the_smallest_effect_is_the_variant_with_the_lowest_interval() -> None:
-    low, high = pd.Series([0.1, 0.2, 0.3]), pd.Series([0.5, 0.6, 0.7])
-    assert smallest([high, low]).estimate == pytest.approx(0.2)
-    assert np.isnan(smallest([high, pd.Series([np.nan])]).low)  # a variant without seeds leaves the check open
+def test_the_smallest_effect_fails_where_any_variant_does_and_holds_where_all_do() -> None:
+    sharp, wide = pd.Series([0.86, 0.87, 0.88]), pd.Series([0.7, 0.95, 1.2])
+    found, alone = smallest([sharp, wide]), mean_effect(sharp)
+    assert (found.estimate, found.high) == (alone.estimate, alone.high)  # a noisy variant hides no failure
+    assert found.low == mean_effect(wide).low
+    assert np.isnan(smallest([wide, pd.Series([np.nan])]).low)  # a variant without seeds leaves the check open
 
 
 def test_times_that_follow_their_prediction_or_luck_hold_and_others_fail() -> None:
@@ -318,9 +319,8 @@ def test_times_that_follow_their_prediction_or_luck_hold_and_others_fail() -> No
         for measured in (lambda t, s: t * (1.01 + 0.001 * s), lambda t, s: 2 * t + 0.01 * s, lambda t, s: 9 - t)
     )
     assert near["two-nodes-predicted"].low > 0
-    assert near["two-nodes-sooner"].estimate == pytest.approx(1)
     assert twice["two-nodes-predicted"].high < 0
-    assert reverse["two-nodes-sooner"].estimate == pytest.approx(-1)
+    assert reverse["two-nodes-predicted"].high < 0
 
 
 # --- decision lines --------------------------------------------------------------------------------------------------

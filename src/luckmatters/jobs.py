@@ -245,9 +245,9 @@ def _run_job(
     result = kind.finish(run, seeds, state)
     diverged = result.table.query("quantity == 'diverged' and value == 1").groupby("seed")["epoch"].min()
     for seed, epoch in diverged.items():
-        print(f"{label}: seed {seed} diverged at epoch {epoch}", file=sys.stderr, flush=True)
+        print(f"{label}: seed {seed} diverged at epoch {epoch:g}", file=sys.stderr, flush=True)
     manifest = {
-        **_description(run), **identity, "diverged": {str(s): int(e) for s, e in diverged.items()},
+        **_description(run), **identity, "diverged": {str(seed): epoch for seed, epoch in diverged.items()},
         "data": data, "seconds": round(seconds, 1), **provenance(),
     }  # fmt: skip
     _finish(bundle, {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}, manifest)

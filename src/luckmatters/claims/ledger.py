@@ -47,7 +47,7 @@ def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> J
 
     results: those that there are. Checks of an experiment without (or with too little) are left out and the claim is
     at most partly supported; it is not run if nothing is left, and not judged where the scale may not judge, or where
-    an effect has fewer seeds than the claim asks for.
+    every effect has fewer seeds than the claim asks for (a single one is undecided).
     """
     effects, missing, remarks = {}, [], []
     for experiment, functions in CLAIMS[name].items():
@@ -74,11 +74,12 @@ def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> J
         for key, check in claim.checks.items()
         if key in effects
     }
-    fewest = min(effect.seeds for effect in effects.values())
-    if fewest < claim.min_seeds:
-        notes.append(f"an effect has {fewest} seeds, {claim.min_seeds} are needed")
+    thin = {key: effect.seeds for key, effect in effects.items() if effect.seeds < claim.min_seeds}
+    if thin:
+        said = ", ".join(f"{key} has {seeds}" for key, seeds in thin.items())
+        notes.append(f"{claim.min_seeds} seeds are needed to decide a check, {said}")
     note = "; ".join(notes)
-    if scale not in claim.scales or fewest < claim.min_seeds:
+    if scale not in claim.scales or len(thin) == len(effects):
         return Judgement(name, claim, "not judged at this scale", judged, note)
     holding = sum(result == HOLDS for _, result in judged.values())
     verdict = "supported" if holding == len(claim.checks) else "partly" if holding else "not supported"

@@ -27,7 +27,7 @@ class Effect:
     note: str = ""
 
 
-def mean_effect(per_seed: pd.Series) -> Effect:
+def mean_effect(per_seed: pd.Series, *, confidence: float = CONFIDENCE) -> Effect:
     """Mean over seeds with Student's t interval; NaN (diverged) seeds are left out."""
     values = per_seed.dropna().to_numpy(float)
     if len(values) == 0:
@@ -35,27 +35,8 @@ def mean_effect(per_seed: pd.Series) -> Effect:
     mean = values.mean()
     if len(values) == 1:
         return Effect(mean, np.nan, np.nan, 1)
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * stats.sem(values)
+    half = stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * stats.sem(values)
     return Effect(mean, mean - half, mean + half, len(values))
-
-
-def worst_column(table: pd.DataFrame) -> Effect:
-    """The smallest of the columns' means over seeds (index seed), with a 95 % interval for the smallest true mean.
-
-    Every column has Student's t interval at 1 - 0.05 / columns (Bonferroni), so that all hold jointly; the limits are
-    the smallest lower and the smallest upper one. To average each seed's smallest value instead would take the noise
-    of the columns for an effect: of columns that are all zero but for noise, its mean is below zero, the surer the
-    more seeds there are. A seed with a NaN is left out of every column; `seeds` counts the others.
-    """
-    values = table.dropna().to_numpy(float)
-    seeds, columns = values.shape
-    if seeds == 0:
-        return Effect(np.nan, np.nan, np.nan, 0)
-    mean = values.mean(axis=0)
-    if seeds == 1:
-        return Effect(mean.min(), np.nan, np.nan, 1)
-    half = stats.t.ppf(1 - (1 - CONFIDENCE) / columns / 2, seeds - 1) * stats.sem(values)
-    return Effect(mean.min(), (mean - half).min(), (mean + half).min(), seeds)
 
 
 def sign_effect(per_seed: pd.Series) -> Effect:
@@ -85,3 +66,17 @@ def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
     k = 1 + 2 * (1 - correlation**2) * quantile**2 / (seeds - 2)
     half = 0.5 * np.log(k + np.sqrt(k**2 - 1))
     return Effect(estimate, estimate - half, estimate + half, seeds)
+
+
+def worst_column(table: pd.DataFrame) -> Effect:
+    """The smallest of the columns' means over seeds, with an interval for the smallest true mean of a column (a layer).
+
+    table: index seed. Each column has Student's t interval at 1 − 0.05 / columns (Bonferroni), so that all hold jointly
+    and the one that happens to be smallest is not taken for bad by chance; the limits are the least lower and the least
+    upper one. To average each seed's smallest value instead would take noise for an effect: of columns that are zero
+    but for noise its mean is below zero, the surer the more seeds there are. NaN (diverged) seeds are left out of their
+    column, and `seeds` is the fewest of a column. A column without any value decides nothing and is the result.
+    """
+    effects = [mean_effect(column, confidence=1 - (1 - CONFIDENCE) / table.shape[1]) for _, column in table.items()]
+    estimate, low, high, seeds = np.min([(one.estimate, one.low, one.high, one.seeds) for one in effects], axis=0)
+    return Effect(estimate, low, high, int(seeds))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect
+from luckmatters.claims.statistics import Effect, LacksDataError, worst_column
 from luckmatters.results import Results
 
 Effects = dict[str, Effect]
@@ -20,27 +20,33 @@ def by_layer(results: Results, quantity: str) -> pd.DataFrame:
     return rows.pivot(index=["seed", "epoch"], columns="layer", values="value").sort_index()
 
 
+def first(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first moment, by seed."""
+    return table.xs(table.index.get_level_values("epoch").min(), level="epoch")
+
+
 def end(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the last moment, by seed."""
-    return table.groupby("seed").last()
+    """The rows of the last moment, by seed; NaN where the seed has diverged by then."""
+    return table.xs(table.index.get_level_values("epoch").max(), level="epoch")
 
 
 def change(table: pd.DataFrame) -> pd.DataFrame:
     """Last minus first moment, by seed."""
-    return table.groupby("seed").last() - table.groupby("seed").first()
+    return end(table) - first(table)
 
 
-def worst(table: pd.DataFrame) -> Effect:
-    """The smallest value of each seed over layers (and moments), averaged over seeds; NaN where any is."""
-    return mean_effect(table.min(axis=1, skipna=False).groupby("seed").agg(lambda one: one.min(skipna=False)))
+def at_any_time(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a seed, a column a layer and moment."""
+    return table.unstack("epoch")
 
 
 def gradient_rule(results: Results) -> Effects:
     """Digits to which the rule holds, and the cosines of both matrix forms."""
+    residual = by_layer(results, "residual")
     return {
-        "identity": worst(-np.log10(by_layer(results, "residual").clip(lower=np.finfo(float).tiny))),
-        "direction": worst(by_layer(results, "matrix_form_cosine")),
-        "direction-recursive": worst(by_layer(results, "recursive_matrix_form_cosine")),
+        "identity": worst_column(at_any_time(-np.log10(residual.clip(lower=np.finfo(float).tiny)))),
+        "direction": worst_column(at_any_time(by_layer(results, "matrix_form_cosine"))),
+        "direction-recursive": worst_column(at_any_time(by_layer(results, "recursive_matrix_form_cosine"))),
     }
 
 
@@ -48,16 +54,16 @@ def top_down(results: Results) -> Effects:
     """How much more diagonal β* and H* become."""
     beta, h = (np.log(by_layer(results, f"{name}_dominance")) for name in ("beta_star", "h_star"))
     return {
-        "beta-grows": worst(change(beta)),
-        "h-grows": worst(change(h)),
-        "h-above-beta": worst(end(h) - end(beta)),
-        "match-leads": worst(end(by_layer(results, "h_star_lead"))),
+        "beta-grows": worst_column(change(beta)),
+        "h-grows": worst_column(change(h)),
+        "h-above-beta": worst_column(change(h - beta)),
+        "match-leads": worst_column(end(by_layer(results, "h_star_lead"))),
     }
 
 
 def top_down_cifar(results: Results) -> Effects:
-    """How much more diagonal H* becomes on CIFAR-10."""
-    return {"cifar-h-grows": worst(change(np.log(by_layer(results, "h_star_dominance"))))}
+    """The same on CIFAR-10."""
+    return {f"cifar-{name}": effect for name, effect in top_down(results).items()}
 
 
 def nodes(results: Results) -> pd.DataFrame:
@@ -66,38 +72,41 @@ def nodes(results: Results) -> pd.DataFrame:
     if table.empty:
         raise LacksDataError(f"{results.name} has no values of single nodes")
     wide = table.pivot(index=["seed", "layer", "node"], columns="quantity", values="value")
-    return wide.dropna(subset="teacher")
+    return wide.dropna(subset="final_overlap")
 
 
 def luck_speed(results: Results) -> Effects:
     """Rank correlations of initial overlap with the times, and the share that passes by quartile."""
+    (run,) = results.runs.values()
+    passing = f"time_{run.settings.levels[0]:g}"
 
     def sooner(layer: pd.DataFrame, time: str) -> float:
         if layer[time].isna().all():
-            return np.nan  # none got there: there is no order
+            return 0.0  # nobody got there: all are equal
         return -stats.spearmanr(layer["initial_overlap"], layer[time].fillna(np.inf)).statistic
 
     def lucky(layer: pd.DataFrame) -> float:
         quartile = pd.qcut(layer["initial_overlap"].rank(method="first"), 4, labels=False)
-        passed = layer["time_0.9"].notna().groupby(quartile).mean()
+        passed = layer[passing].notna().groupby(quartile).mean()
         return passed[3] - passed[0]
 
     layers = nodes(results).groupby(["seed", "layer"])
     effects = {
-        "passes-sooner": layers.apply(sooner, time="time_0.9"),
+        "passes-sooner": layers.apply(sooner, time=passing),
         "half-way-sooner": layers.apply(sooner, time="time_half_way"),
         "lucky-pass": layers.apply(lucky),
     }
-    return {name: worst(values.unstack("layer")) for name, values in effects.items()}
+    return {name: worst_column(values.unstack("layer")) for name, values in effects.items()}
 
 
 def winner_takes_all(results: Results) -> Effects:
-    """How few students stand for a teacher node, and what the winners carry."""
+    """How many teacher nodes are stood for, by how few students, and what the winners carry."""
     carried = by_layer(results, "winners_share")
     return {
-        "few": worst(-end(by_layer(results, "standing"))),
-        "winners-carry": worst(end(carried)),
-        "concentrates": worst(change(carried)),
+        "found": worst_column(end(by_layer(results, "found"))),
+        "few": worst_column(-end(by_layer(results, "standing"))),
+        "winners-carry": worst_column(end(carried)),
+        "concentrates": worst_column(change(carried)),
     }
 
 

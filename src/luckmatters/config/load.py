@@ -211,7 +211,7 @@ class Project:
         """A run's teacher, its seeds, and the training run that it measures."""
         if isinstance(settings, Measurement):
             source, variant = settings.measures.split("/")
-            trained = [name for name, raw in self._raw.items() if _step(raw) == "train"]
+            trained = [name for name, raw in self._raw.items() if raw.get("kind") == "student-training"]
             runs = self._resolve(choose(source, trained, f"{at}: measures"))
             run = runs[choose(variant, runs, f"{at}: measures: {source}")]
             try:
@@ -259,6 +259,10 @@ class Project:
         variants = self.variants(name)
         if not variants:
             raise UserError(f"config/experiments/{name}.yaml (scale {self.scale_name}): no variant is left to run")
+        if layout.single and len(variants) > 1:
+            raise UserError(
+                f"{where}.layout: {experiment.figure.layout} draws one variant, got {len(variants)}; drop the grid"
+            )
         axes = next(iter(variants.values()))[1]
         for axis in filter(None, (experiment.figure.rows, experiment.figure.columns, experiment.figure.compare)):
             choose(axis, axes, f"{where}: axis")
@@ -284,12 +288,6 @@ class Project:
                 choose(scale, self.scales, self._at(f"claims.yaml: {name}.scales"))
             for experiment in claim.experiments:
                 choose(experiment, self.experiments, self._at(f"claims.yaml: {name}.experiments"))
-
-
-def _step(raw: dict) -> str | None:
-    """The step of an experiment's file, which may not have been checked yet."""
-    kind = KINDS.get(str(raw.get("kind")))
-    return kind and kind.step
 
 
 def merge(base: Mapping, overrides: Mapping) -> dict:

@@ -270,6 +270,14 @@ class LuckSpeed(StudentTraining):
     levels: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
     negligible: Annotated[float, Field(gt=0, lt=1)]
 
+    @model_validator(mode="after")
+    def _what_is_followed(self) -> "LuckSpeed":
+        if self.on_labels or self.training.snapshots:
+            raise ValueError(
+                "kind luck-speed learns from the teacher and keeps no snapshots; drop target and snapshots"
+            )
+        return self
+
 
 class Measurement(Model):
     """What the settings of every measuring kind have: the finished training run that is measured."""
@@ -495,12 +503,14 @@ KINDS = {
 class Layout:
     """A layout of figures, a module of luckmatters.figures.layouts.
 
-    kind: of the experiments that it draws; options: of the figure that it cannot do without; tensors: whether it draws
-    what jobs leave beside their tables; animated: whether it also makes an animation (``animate``).
+    kind: of the experiments that it draws; options: of the figure that it cannot do without; single: whether it draws
+    one variant alone; tensors: whether it draws what jobs leave beside their tables; animated: whether it also makes
+    an animation (``animate``).
     """
 
     kind: str
     options: tuple[str, ...] = ()
+    single: bool = False
     tensors: bool = False
     animated: bool = False
 
@@ -509,9 +519,9 @@ LAYOUTS = {
     "overlap-curves": Layout("student-training"),
     "overlap-grid": Layout("student-training", options=("rows", "columns")),
     "rank-profile": Layout("rank-profile"),
-    "luck-speed": Layout("luck-speed"),
-    "modulation": Layout("modulation", tensors=True),
-    "gradient-rule": Layout("gradient-rule", tensors=True),
+    "luck-speed": Layout("luck-speed", single=True),
+    "modulation": Layout("modulation", single=True, tensors=True),
+    "gradient-rule": Layout("gradient-rule", single=True, tensors=True),
     "lottery-curves": Layout("lottery", options=("columns",)),
     "lottery-sparsity": Layout("lottery", options=("columns",)),
     "lottery-luck": Layout("lottery", options=("columns",)),

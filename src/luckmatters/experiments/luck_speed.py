@@ -86,28 +86,33 @@ def evaluate(teachers: Networks, students: Networks, x: Tensor) -> dict[str, Ten
 def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     """What became of every student node, and how many stand for each teacher node, as one table.
 
-    Columns seed, epoch, layer, node, quantity, value. With a node (of the student; epoch 0): teacher (the node that it
-    has the greatest ρ with at the end; NaN if it is dead), initial_overlap and final_overlap with it, initial_rank
-    (share of the layer's students that start closer to it), margin (initial overlap minus the greatest with another
-    teacher node), time_<level> and time_half_way (epochs until ρ passes the level, or has come half its way from its
-    start to 1; NaN: never). Without: loss, diverged, and by layer passed, standing (students per teacher node that has
-    any, with ρ above the first level; with a contribution as well), found (share of teacher nodes with a standing
-    student), winners_share (of the layer's contribution, by the best student of each teacher node).
+    Table: columns seed, epoch, layer, node, quantity, value. With a node (of the student; epoch 0; NaN if it is dead at
+    the end): initial_overlap and final_overlap with the teacher node that it has the greatest ρ with at the end,
+    initial_rank (share of the layer's students that start closer to it), margin (initial overlap minus the greatest
+    with another teacher node), time_<level> and time_half_way (epochs until ρ passes the level, or has come half its
+    way from its start to 1; NaN: never). Without: loss, diverged, and by layer passed (students with ρ above the first
+    level per teacher node that has any), standing (those of them with a contribution as well), found (share of teacher
+    nodes with a standing student), winners_share (of the layer's contribution, by the best student of each teacher
+    node). Tensors: ``teacher/<layer>``, the node that each student ends on, (S, n).
     """
     history, settings = state.history(), run.settings
     epochs = np.array(steps(run)[: state.epoch + 1]) / steps_per_epoch(run)
     diverged = diverged_by(history)
-    frames = [
-        curve(seeds, epochs, None, "loss", history["loss"], diverged),
-        curve(seeds, epochs, None, "diverged", diverged.double(), torch.zeros_like(diverged)),
-    ]
+    tensors, frames = (
+        {},
+        [
+            curve(seeds, epochs, None, "loss", history["loss"], diverged),
+            curve(seeds, epochs, None, "diverged", diverged.double(), torch.zeros_like(diverged)),
+        ],
+    )
     for layer in range(sum(name.startswith("rho/") for name in history)):
         rho, contribution = history[f"rho/{layer}"].double(), history[f"contribution/{layer}"].double()
         for quantity, value in standing(rho, contribution, settings.levels[0], settings.negligible).items():
             frames.append(curve(seeds, epochs, layer, quantity, value, diverged))
-        fates_ = fates(rho, torch.from_numpy(epochs), settings.levels)
-        frames += [per_node(seeds, layer, name, value, diverged[-1]) for name, value in fates_.items()]
-    return Result(pd.concat(frames, ignore_index=True), {})
+        for name, value in fates(rho, torch.from_numpy(epochs), settings.levels).items():
+            frames.append(per_node(seeds, layer, name, value, diverged[-1]))
+        tensors[f"teacher/{layer}"] = rho[-1].argmax(1)
+    return Result(pd.concat(frames, ignore_index=True), tensors)
 
 
 def standing(rho: Tensor, contribution: Tensor, level: float, negligible: float) -> dict[str, Tensor]:
@@ -116,7 +121,8 @@ def standing(rho: Tensor, contribution: Tensor, level: float, negligible: float)
     contributes = contribution >= negligible * contribution.amax(2, keepdim=True)
     stands = above & contributes[:, :, None]
     counts = {"passed": above.sum(3), "standing": stands.sum(3)}  # (T, S, n°)
-    found = {name: count.where(count > 0, torch.nan).double().nanmean(2) for name, count in counts.items()}
+    reached = counts["passed"] > 0
+    found = {name: count.where(reached, torch.nan).double().nanmean(2) for name, count in counts.items()}
     best = torch.nn.functional.one_hot(rho.argmax(3), rho.shape[3]).bool()
     winners = (best & (rho != 0)).any(2)  # a dead teacher node has no winner
     share = (contribution * winners).sum(2) / contribution.sum(2)
@@ -131,7 +137,6 @@ def fates(rho: Tensor, epochs: Tensor, levels: Sequence[float]) -> dict[str, Ten
     start = path[0]
     others = rho[0].scatter(1, teacher[:, None], -torch.inf).amax(1)
     found = {
-        "teacher": teacher.double(),
         "initial_overlap": start,
         "final_overlap": final,
         "initial_rank": initial_rank(rho[0], teacher),
@@ -142,7 +147,8 @@ def fates(rho: Tensor, epochs: Tensor, levels: Sequence[float]) -> dict[str, Ten
         passed = path > goal
         first = passed.int().argmax(0)  # the first moment of those that there are
         found[f"time_{name}"] = epochs[first].where(passed.any(0), torch.nan)
-    return {name: value.where(final > 0, torch.nan) for name, value in found.items()}
+    alive = (rho[-1] != 0).any(1)
+    return {name: value.where(alive, torch.nan) for name, value in found.items()}
 
 
 def initial_rank(rho: Tensor, teacher: Tensor) -> Tensor:

@@ -22,23 +22,25 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
     Students are matched to teacher nodes by ρ at the end. Table: columns seed, epoch, layer, quantity, value; for each
     of beta_star and h_star dominance (:func:`alignment.dominance`), share and lead (means over the teacher nodes that
     are not dead of :func:`alignment.share` and :func:`alignment.leads`). Tensors: ``<matrix>/<epoch>/<layer>``
-    (S, n, n°), students in the order of :func:`alignment.order`. A teacher's BatchNorm is folded into its weights.
+    (S, n, n°), students in the order of :func:`alignment.order`. A teacher's BatchNorm is folded into its weights. A
+    seed that has diverged is NaN at both epochs.
     """
     trained = run.source.settings
-    teachers = select_teachers(run.source, teachers, seeds)
+    teachers = select_teachers(run.source, teachers, seeds).folded()
     x, _ = data.evaluation_set(seeds, run.settings.samples)
     students = {epoch: snapshot(tensors, epoch) for epoch in (0, trained.training.epochs)}
     gathered, _ = overlaps(teachers, students[trained.training.epochs], x)
     rho = [overlap.correlation() for overlap in gathered]
+    finite = students[trained.training.epochs].finite()
     matched = [match(one) for one in rho]
     frames, kept = [], {}
     for epoch, networks in students.items():
-        for layer, means in enumerate(averages(networks, teachers.folded(), x, own=False)):
+        for layer, means in enumerate(averages(networks, teachers, x, own=False)):
             used = (rho[layer] != 0).any(2)
             for name in MATRICES:
                 matrix = getattr(means, name)[:, :-1, :-1]  # without the constant nodes
-                values = numbers(matrix, matched[layer], used)
-                frames += [rows(seeds, epoch, layer, f"{name}_{quantity}", value) for quantity, value in values.items()]
+                for quantity, value in numbers(matrix, matched[layer], used).items():
+                    frames.append(rows(seeds, epoch, layer, f"{name}_{quantity}", value.where(finite, torch.nan)))
                 index = order(matched[layer], matrix.shape[1])[..., None].expand(-1, -1, matrix.shape[2])
                 kept[f"{name}/{epoch}/{layer}"] = matrix.gather(1, index)
     return Result(pd.concat(frames, ignore_index=True), kept)

@@ -9,9 +9,9 @@ from torch import Tensor
 def match(rho: Tensor) -> Tensor:
     """One student for each teacher node, none twice, with the greatest sum of ρ; (S, n°, n ≥ n°) -> (S, n°), integers.
 
-    Where the best students of all teacher nodes differ, these are they.
+    Where the best students of all teacher nodes differ, these are they. NaN counts as 0.
     """
-    chosen = [linear_sum_assignment(one, maximize=True)[1] for one in rho.double().cpu().numpy()]
+    chosen = [linear_sum_assignment(one, maximize=True)[1] for one in rho.nan_to_num(0).double().cpu().numpy()]
     return torch.from_numpy(np.stack(chosen)).to(rho.device)
 
 

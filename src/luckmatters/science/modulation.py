@@ -18,9 +18,8 @@ from torch import Tensor
 
 from luckmatters.science.networks import Networks
 
-ROOM = (
-    2**20
-)  # values of one output map that are held at once, so that it stays in cache; longer sample sets pass in parts
+# Values of one output map that are held at once, so that it stays in cache; more samples pass in parts.
+ROOM = 2**20
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,7 @@ def augmented(networks: Networks) -> list[Tensor]:
     constant = [torch.zeros_like(matrix[:, :1]) for matrix in joined[:-1]]
     for row in constant:
         row[..., -1] = 1
-    return [*map(_stack, zip(joined, constant, strict=False)), joined[-1]]
-
-
-def _stack(rows: tuple[Tensor, Tensor]) -> Tensor:
-    return torch.cat(rows, 1)
+    return [*(torch.cat(rows, 1) for rows in zip(joined, constant, strict=False)), joined[-1]]
 
 
 def layers(networks: Networks, x: Tensor) -> list[Layer]:
@@ -147,7 +142,11 @@ def averages(students: Networks, teachers: Networks, x: Tensor, *, own: bool = T
     """
     sums: list[dict[str, Tensor]] = []
     for student, teacher in in_parts(students, teachers, x):
-        found = [_sums(*pair, own=own) for pair in zip(student, teacher, strict=True)]
+        uppermost = len(student) - 1
+        found = [
+            _sums(*pair, own=own, constant_beta=layer == uppermost)
+            for layer, pair in enumerate(zip(student, teacher, strict=True))
+        ]
         sums = [{k: old[k] + new[k] for k in new} for old, new in zip(sums, found, strict=True)] if sums else found
     means = [{name: total / x.shape[2] for name, total in one.items()} for one in sums]
     left, right = augmented(students), augmented(teachers)
@@ -161,21 +160,22 @@ def averages(students: Networks, teachers: Networks, x: Tensor, *, own: bool = T
                 continue
             # β is linear in the H above, so that its mean is made of the mean of that.
             mean[f"beta{kind}"] = left[index + 1].transpose(1, 2) @ above[kind] @ matrices[index + 1]
-            # Below the output β is the same for every sample, and the mean of H is made of the gates' alone.
-            mean.setdefault(f"h{kind}", mean[f"beta{kind}"] * mean[f"gates{kind}"])
+            if index == len(means) - 1:
+                # Below the output β is the same for every sample, and the mean of H is made of the gates' alone.
+                mean[f"h{kind}"] = mean[f"beta{kind}"] * mean[f"gates{kind}"]
             above[kind] = mean[f"h{kind}"]
     return [Averages(**mean) for mean in means]
 
 
-def _sums(student: Layer, teacher: Layer, *, own: bool) -> dict[str, Tensor]:
-    """The sums over samples that :func:`averages` divides."""
+def _sums(student: Layer, teacher: Layer, *, own: bool, constant_beta: bool) -> dict[str, Tensor]:
+    """The sums over samples that :func:`averages` divides; those of H and H* but for a β that is the same for all."""
     pairs = {
         "moments": (student.activations, student.activations),
         "moments_star": (student.activations, teacher.activations),
         "gates": (student.gates, student.gates),
         "gates_star": (student.gates, teacher.gates),
     }
-    if student.output_map.shape[1] > 1:
+    if not constant_beta:
         gated = [one.gated_map.flatten(1, 2) for one in (student, teacher)]
         pairs |= {"h_star": tuple(gated)} | ({"h": (gated[0], gated[0])} if own else {})
     # (S, n + 1, N or N · C) x (S, N or N · C, n + 1)

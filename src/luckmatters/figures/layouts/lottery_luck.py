@@ -27,7 +27,12 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     kinds.sort(key=lambda one: one == LUCK)  # last: there survivors are the lucky ones by definition
     colors = dict(zip(kinds, COLORS, strict=False))
     figure, grid = plt.subplots(
-        3, len(sizes), figsize=(1.2 + 2.7 * len(sizes), 7.8), squeeze=False, sharey="row", layout="constrained"
+        3,
+        len(sizes),
+        figsize=(max(6.2, 1.2 + 2.7 * len(sizes)), 7.8),
+        squeeze=False,
+        sharey="row",
+        layout="constrained",
     )
     for column, size in zip(grid.T, sizes, strict=True):
         column[0].set_title(label_name(results, size), fontsize=9)

@@ -34,7 +34,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         row[0].set_title(layer_name(layer), fontsize=8.5, loc="left")
         row[0].set_ylabel(f"share of students\nwith ρ ≤ {level:g}", fontsize=8)
         row[1].set_ylabel("epochs until\nhalf way to 1", fontsize=8)
-        row[2].set_ylabel("students per\nteacher node", fontsize=8)
+        row[2].set_ylabel("students per teacher\nnode; share found", fontsize=8)
     for axes in (grid[-1][0], grid[-1][2]):
         axes.xaxis.set_major_formatter("{x:g}")
     for axes, label in zip(grid[-1], ("epoch", "initial overlap ρ", "epoch"), strict=True):
@@ -56,7 +56,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 def by_node(table: pd.DataFrame) -> pd.DataFrame:
     """A row a student node that is alive at the end, a column a quantity."""
     wide = table.dropna(subset="node").pivot(index=["seed", "layer", "node"], columns="quantity", values="value")
-    return wide.dropna(subset="teacher").reset_index()
+    return wide.dropna(subset="final_overlap").reset_index()
 
 
 def shades(layer: int) -> list:
