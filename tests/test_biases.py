@@ -96,8 +96,11 @@ def test_bounds_hold_for_any_values(seed: int) -> None:
         mean, std = values.mean().round(3), values.std(ddof=ddof).round(3)
         low, high = negative_share_bounds(mean, std, rounding=0.0005)
         assert low <= (values < 0).mean() <= high
-        if std:
-            assert low <= likely_negative_share(mean, std) <= high
+        assert low <= likely_negative_share(mean, std) <= high
+
+
+def test_equal_values_are_on_one_side() -> None:
+    assert [likely_negative_share(mean, 0.0) for mean in (-0.1, 0.0, 0.1)] == [1.0, 0.0, 0.0]
 
 
 def test_bounds_are_reached() -> None:
@@ -266,7 +269,7 @@ def test_without_weights_the_claim_rests_on_bounds_and_says_so(tmp_path, monkeyp
     effects = most_negative(results["bn-bias-vgg"])
     for effect in effects.values():
         assert 0.5 < effect.low < effect.estimate < effect.high <= 1
-    with pytest.raises(LacksDataError, match="weights=torchvision"):
+    with pytest.raises(LacksDataError, match=r"vgg16, so that there is nothing to compare; .*weights=torchvision"):
         as_published(results["bn-bias-all"])
     claim = Project(ROOT).claims["small-overlap"]
     judgement = judge("small-overlap", claim, results, "laptop")

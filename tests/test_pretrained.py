@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from server import Server, serving
 from torch import nn
 
-from luckmatters import pretrained
+from luckmatters import artefacts, jobs, pretrained
+from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.pretrained import Norms, UnreachableError, norm_layers, read
 from luckmatters.torchvision_shim import import_torchvision
@@ -178,27 +180,75 @@ def refused(words: str, kind: type[UserError] = UnreachableError) -> Iterator[No
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
-def test_a_download_that_is_cut_short_leaves_nothing_and_the_next_one_mends_it(place: Place, share: float) -> None:
-    place.server.sent = int(share * len(place.server.content))
-    with refused(r"^small-.*\.pth cannot be downloaded \(what arrived is cut short or altered .*weights` to published"):
+def test_a_download_that_is_cut_short_each_time_leaves_nothing_and_the_next_one_mends_it(
+    place: Place, share: float
+) -> None:
+    whole = len(place.server.content)
+    place.server.sent = int(share * whole)
+    sizes = f"{place.server.sent:,} of {whole:,} bytes"
+    with refused(
+        rf"^small-.*\.pth cannot be downloaded \(what arrived is cut short: {sizes}\); .*weights` to published"
+    ):
         place.read()
+    assert place.server.requests == 3
     assert place.left() == []
     assert not place.kept.exists()
-    place.server.sent = len(place.server.content)
+    place.server.sent = whole
     assert_known(place.read(), small_network())
 
 
-def test_altered_weights_are_refused(place: Place) -> None:
+@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize("stalls", [False, True])
+def test_a_download_that_breaks_off_or_stalls_is_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, failing: int, stalls: bool
+) -> None:
+    monkeypatch.setattr(pretrained, "PATIENCE", 0.3)
+    place.server.failing, place.server.sent = failing, 1000
+    if stalls:
+        place.server.stalled.clear()
+    assert_known(place.read(), small_network())
+    assert place.server.requests == failing + 1
+    assert place.left() == [place.file.name]
+
+
+def test_altered_weights_are_no_reason_to_go_on_without(place: Place) -> None:
     place.server.content = saved({name: t + 1 for name, t in known_state(small_network()).items()})
-    with refused(r"what arrived is cut short or altered \(its sha256 begins with [0-9a-f]{8}, not with [0-9a-f]{8}\)"):
+    place.server.sent = len(place.server.content)
+    words = r"what arrived is cut short or altered \(its sha256 begins with [0-9a-f]{8}, not with [0-9a-f]{8}\)"
+    with refused(words, UserError):
         place.read()
-    assert place.left() == []
+    assert (place.left(), place.server.requests) == ([], 1)
+
+
+def extract_by_default(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """Tabulate a network as `snakemake` does without any choice; the manifest."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(artefacts, "pretrained_folders", lambda root, model: [place.kept])
+    jobs.extract(Project(ROOT), "bn-bias-vgg", "vgg11", [0])
+    (manifest,) = tmp_path.glob("results/**/run.json")
+    return json.loads(manifest.read_text())
+
+
+def test_by_default_altered_weights_are_an_error(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.server.content = place.server.content[:-1] + b"?"
+    with refused("what arrived is cut short or altered", UserError):
+        extract_by_default(place, tmp_path, monkeypatch)
+    assert not list(tmp_path.glob("results/**/run.json"))
+
+
+def test_by_default_published_numbers_stand_in_after_the_last_attempt(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.server.sent = 1000
+    manifest = extract_by_default(place, tmp_path, monkeypatch)
+    assert manifest["no_weights"].startswith("no download: what arrived is cut short: 1,000 of ")
+    assert place.server.requests == 3
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>Please log in</html>", b"\n <html>404</html>"])
 def test_a_page_instead_of_weights_is_named(place: Place, page: bytes) -> None:
     place.server.content, place.server.sent = page, len(page)
-    with refused(r"what arrived is an HTML page, not weights"):
+    with refused(r"what arrived is an HTML page, not weights", UserError):
         place.read()
     assert place.left() == []
 
@@ -216,6 +266,7 @@ def test_a_server_without_the_file_is_one_clear_line(place: Place, status: int) 
     place.server.status = status
     with refused(rf"the server answers {status}"):
         place.read()
+    assert place.server.requests == 1
 
 
 def test_a_stalled_download_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +275,7 @@ def test_a_stalled_download_is_given_up(place: Place, monkeypatch: pytest.Monkey
     place.server.stalled.clear()
     with refused(r"\(timed out\)"):
         place.read()
-    assert place.left() == []
+    assert (place.left(), place.server.requests) == ([], 3)
 
 
 def test_no_network_is_one_clear_line(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,11 +285,11 @@ def test_no_network_is_one_clear_line(place: Place, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_full_disk_is_no_reason_to_go_on_without_weights(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(url: str, to: str) -> None:
-        Path(to).write_bytes(b"half")
+    def full(answer: object, file: io.BufferedWriter, length: int) -> None:
+        file.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", full)
+    monkeypatch.setattr("luckmatters.downloads.shutil.copyfileobj", full)
     with refused(
         r"\(No space left on device\); free 0.6 GB at .*checkpoints and make it writable, or set TO", UserError
     ):

@@ -2,8 +2,11 @@
 
 import contextlib
 import errno
+import http.client
+import shutil
 import socket
 import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +34,30 @@ def patience(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+def fetch(url: str, path: Path, *, seconds: float, attempts: int) -> None:
+    """Download a file to a path, anew where the connection breaks off or sends nothing for so many seconds.
+
+    Raises OSError or HTTPException: the last attempt's; at once where there is no connection or answer (URLError), or
+    where the folder is at fault (see is_local).
+    """
+    for left in reversed(range(attempts)):
+        try:
+            return _fetch(url, path, seconds)
+        except (OSError, http.client.HTTPException) as error:
+            if not left or is_local(error) or isinstance(error, urllib.error.URLError):
+                raise
+
+
+def _fetch(url: str, path: Path, seconds: float) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "luckmatters"})
+    with urllib.request.urlopen(request, timeout=seconds) as answer, path.open("wb") as file:
+        shutil.copyfileobj(answer, file, 2**20)
+        announced = answer.headers.get("Content-Length")
+    arrived = path.stat().st_size
+    if announced is not None and arrived < int(announced):
+        raise ConnectionError(f"what arrived is cut short: {arrived:,} of {int(announced):,} bytes")
 
 
 def is_local(error: Exception) -> bool:

@@ -12,10 +12,8 @@ from luckmatters.artefacts import MANIFEST, TABLE, TENSORS, seed_label
 from luckmatters.config import Project, Run
 from luckmatters.config.files import choose
 from luckmatters.config.load import config_hash
-from luckmatters.config.schema import KINDS, LAYOUTS, TEACHER_TEXTS
+from luckmatters.config.schema import KINDS, LAYOUTS, TEACHER_TEXTS, WEIGHTS_REMEDY
 from luckmatters.sources import closure
-
-WEIGHTS_REMEDY = "``snakemake --cores 2 --config weights=torchvision`` gets the weights, and with them the histograms"
 
 
 class Wildcards(Protocol):
@@ -181,7 +179,8 @@ class Plan:
                 if why := manifest.get("no_weights"):
                     lacking[manifest["settings"]["model"]] = why
         whys = "; ".join(dict.fromkeys(lacking.values()))
-        said = f"Published numbers stand in for the weights of {', '.join(lacking)} ({whys}). {WEIGHTS_REMEDY}."
+        remedy = WEIGHTS_REMEDY.replace("`", "``")  # as captions mark code
+        said = f"Published numbers stand in for the weights of {', '.join(lacking)} ({whys}). {remedy}."
         return said if lacking else ""
 
     def display_hash(self, wildcards: Wildcards) -> str:

@@ -16,13 +16,14 @@ import pandas as pd
 import torch
 
 from luckmatters.artefacts import MANIFEST, TABLE, Bundle
-from luckmatters.downloads import is_local, only_process, patience, reason
+from luckmatters.downloads import fetch, is_local, only_process, reason
 from luckmatters.errors import UserError
 from luckmatters.torchvision_shim import import_torchvision
 
 WEIGHTS = "IMAGENET1K_V1"
 RULE = "extract_biases"
-PATIENCE = 15.0  # seconds without a byte after which a download is given up
+PATIENCE = 15.0  # seconds without a byte after which an attempt is given up
+ATTEMPTS = 3  # at a download that breaks off or stalls
 # What torch.load raises for files that are no checkpoints, or that hold more than tensors.
 NOT_WEIGHTS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError)
 
@@ -52,7 +53,7 @@ def read(model: str, *, kept: Sequence[Path]) -> Norms:
 
     kept: folders that may hold a table from an earlier time, the first one goes first; what a checkpoint gives is kept
     in the last, so that the checkpoint may be deleted. Where both are there, they must agree. Raises UnreachableError
-    if a download fails, and UserError for anything damaged, of another network or model, or without space.
+    if the network fails, and UserError for anything altered, of another network or model, or without space.
     """
     url = checkpoint_url(model)
     path = cache() / Path(urlparse(url).path).name
@@ -101,9 +102,10 @@ def check(path: Path) -> str:
 
 
 def download(url: str, path: Path) -> None:
-    """Download a checkpoint with torch.hub, check it, and only then move it to its place; one process at a time.
+    """Download a checkpoint, check it, and only then move it to its place; one process at a time.
 
-    An interrupted download is begun anew. Raises UnreachableError, or UserError if the folder is at fault.
+    An interrupted download is begun anew. Raises UnreachableError if there is no connection or it breaks off each time;
+    UserError if the folder is at fault, or if what arrived whole is not the checkpoint.
     """
     temporary = path.with_name(f".{path.name}.download")
     try:
@@ -115,14 +117,14 @@ def download(url: str, path: Path) -> None:
             temporary.mkdir()
             try:
                 print(f"downloading {path.name} to {path.parent}", file=sys.stderr, flush=True)
-                with patience(PATIENCE):
-                    torch.hub.download_url_to_file(url, str(temporary / path.name))
+                fetch(url, temporary / path.name, seconds=PATIENCE, attempts=ATTEMPTS)
                 check(temporary / path.name)
                 (temporary / path.name).replace(path)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
     except ValueError as error:
-        raise UnreachableError(path.name, f"what arrived {error}") from None
+        remedy = "see what the network puts in its place and run snakemake again"
+        raise UserError(_cannot(path.name, f"what arrived {error}", remedy)) from None
     except (OSError, http.client.HTTPException) as error:
         if is_local(error):
             remedy = f"free 0.6 GB at {path.parent} and make it writable, or set TORCH_HOME"

@@ -1,7 +1,10 @@
 """Claims on BatchNorm biases and on joint firing (small overlap): results in, effects by check out."""
 
-from luckmatters.claims.overlap import Effects, at, at_end, curve, smallest
-from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect
+import pandas as pd
+
+from luckmatters.claims.overlap import Effects, at, at_end, curve
+from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect, worst_column
+from luckmatters.config.schema import WEIGHTS_REMEDY
 from luckmatters.results import Results
 from luckmatters.science.biases import by_layer, compared, has_weights, share_bounds
 
@@ -29,20 +32,19 @@ def most_negative(results: Results) -> Effects:
 
 
 def as_published(results: Results) -> Effects:
-    """How many of the published numbers the weights do not give, with its sign turned.
+    """How many of the published numbers the weights do not give, with its sign turned; of the networks that have them.
 
-    Raises LacksDataError where published numbers stand in for weights.
+    Its note names the others. Raises LacksDataError where published numbers stand in for all weights.
     """
     models = {variant: by_layer(table) for variant, table in results.table.groupby("variant", sort=False)}
     missing = [variant for variant, layers in models.items() if not has_weights(layers)]
-    if missing:
-        raise LacksDataError(
-            f"published numbers stand in for the weights of {', '.join(missing)}, which makes the shares of VGG11 and "
-            "VGG16 bounds and leaves nothing to compare; `snakemake --config weights=torchvision` gets the weights"
-        )
-    every = [compared(layers) for layers in models.values()]
-    missed, numbers = sum((~one["met"]).sum() for one in every), sum(len(one) for one in every)
-    return {"as-published": Effect(-float(missed), -float(missed), -float(missed), numbers)}
+    note = f"published numbers stand in for the weights of {', '.join(missing)}, " if missing else ""
+    if len(missing) == len(models):
+        raise LacksDataError(f"{note}so that there is nothing to compare; {WEIGHTS_REMEDY}")
+    note = note and f"{note}which are not compared; {WEIGHTS_REMEDY}"
+    met = pd.concat(compared(layers) for layers in models.values() if has_weights(layers))["met"]
+    missed = -float((~met).sum())
+    return {"as-published": Effect(missed, missed, missed, len(met), note)}
 
 
 def own_biases(results: Results) -> Effects:
@@ -52,20 +54,19 @@ def own_biases(results: Results) -> Effects:
 
 
 def rarely(results: Results, *networks: str) -> list[Effect]:
-    """How far joint firing lies below chance and below independence; smallest over layers and networks."""
+    """How far joint firing lies below chance and below independence, in the worst layer of the networks."""
     below_chance, below_independence = [], []
     for network in networks:
         together, independent = (at_end(curve(results, name, network=network)) for name in ("together", "independent"))
-        below_chance.append(CHANCE - together.max(axis=1, skipna=False))
-        below_independence.append((independent - together).min(axis=1, skipna=False))
-    return [smallest(below_chance), smallest(below_independence)]
+        below_chance.append(CHANCE - together)
+        below_independence.append(independent - together)
+    return [worst_column(pd.concat(tables, axis=1)) for tables in (below_chance, below_independence)]
 
 
 def co_activation(results: Results) -> Effects:
-    """Joint firing in our own network and in random teachers; and how far training lowers it."""
+    """Joint firing in our own network and in random teachers; and how far training lowers it; in the worst layer."""
     together = curve(results, "together", network="conv-bn-relu")
-    fall = at(together, 0) - at_end(together)
-    effects = {"own-falls": mean_effect(fall.min(axis=1, skipna=False))}
+    effects = {"own-falls": worst_column(at(together, 0) - at_end(together))}
     for name, networks in {"own": ["conv-bn-relu"], "fc": ["fc-small", "fc-large"], "conv": ["conv"]}.items():
         effects[f"{name}-rare"], effects[f"{name}-below-independence"] = rarely(results, *networks)
     return effects

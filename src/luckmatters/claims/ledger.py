@@ -49,20 +49,24 @@ def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> J
     at most partly supported; it is not run if nothing is left, and not judged where the scale may not judge, or where
     every effect has fewer seeds than the claim asks for (a single one is undecided).
     """
-    effects, notes = {}, []
+    effects, missing, remarks = {}, [], []
     for experiment, functions in CLAIMS[name].items():
         if experiment not in results:
-            notes.append(f"{experiment} has no results")
+            missing.append(f"{experiment} has no results")
             continue
         for function in functions:
             try:
-                effects |= function(results[experiment])
+                found = function(results[experiment])
             except LacksDataError as error:
-                notes.append(f"{experiment}: {error}")
-    if not set(effects) <= set(claim.checks) or not (notes or set(effects) == set(claim.checks)):
+                missing.append(f"{experiment}: {error}")
+            else:
+                effects |= found
+                remarks += [f"{experiment}: {effect.note}" for effect in found.values() if effect.note]
+    if not set(effects) <= set(claim.checks) or not (missing or set(effects) == set(claim.checks)):
         raise UserError(
             f"config/claims.yaml: {name}.checks: has {', '.join(claim.checks)}; this claim has {', '.join(effects)}"
         )
+    notes = missing + remarks
     if not effects:
         return Judgement(name, claim, "not run", {}, "; ".join(notes))
     judged = {

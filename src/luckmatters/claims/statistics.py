@@ -15,12 +15,16 @@ class LacksDataError(Exception):
 
 @dataclass(frozen=True)
 class Effect:
-    """An estimate with its 95 % interval, and the number of seeds behind it (NaN limits: too few seeds)."""
+    """An estimate with its 95 % interval, and the number of seeds behind it (NaN limits: too few seeds).
+
+    note: what a reader of the ledger must know of it.
+    """
 
     estimate: float
     low: float
     high: float
     seeds: int
+    note: str = ""
 
 
 def mean_effect(per_seed: pd.Series, *, confidence: float = CONFIDENCE) -> Effect:
@@ -65,11 +69,14 @@ def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
 
 
 def worst_column(table: pd.DataFrame) -> Effect:
-    """The column (a layer, say) with the smallest mean over seeds, with an interval at joint confidence over columns.
+    """The smallest of the columns' means over seeds, with an interval for the smallest true mean of a column (a layer).
 
-    table: index seed. Each column has Student's t interval at 1 − 0.05 / columns, so that the one that happens to be
-    smallest is not taken for bad by chance; the smallest value of each seed would be below the smallest mean by noise
-    alone. NaN (diverged) seeds are left out. A column without any value decides nothing and is the result.
+    table: index seed. Each column has Student's t interval at 1 − 0.05 / columns (Bonferroni), so that all hold jointly
+    and the one that happens to be smallest is not taken for bad by chance; the limits are the least lower and the least
+    upper one. To average each seed's smallest value instead would take noise for an effect: of columns that are zero
+    but for noise its mean is below zero, the surer the more seeds there are. NaN (diverged) seeds are left out of their
+    column, and `seeds` is the fewest of a column. A column without any value decides nothing and is the result.
     """
-    effects = [mean_effect(table[column], confidence=1 - (1 - CONFIDENCE) / table.shape[1]) for column in table]
-    return min(effects, key=lambda effect: (not np.isnan(effect.estimate), effect.estimate))
+    effects = [mean_effect(column, confidence=1 - (1 - CONFIDENCE) / table.shape[1]) for _, column in table.items()]
+    estimate, low, high, seeds = np.min([(one.estimate, one.low, one.high, one.seeds) for one in effects], axis=0)
+    return Effect(estimate, low, high, int(seeds))

@@ -19,6 +19,11 @@ from luckmatters.science.shapes import fan_in, scaled, weight_shapes
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 Name = Annotated[str, Field(pattern=NAME)]  # safe as a folder name, a wildcard and a key
 Positive = Annotated[int, Field(gt=0)]
+# What figures, captions and verdicts advise where published numbers stand in for weights.
+WEIGHTS_REMEDY = (
+    "`snakemake --cores 2 --config weights=torchvision` gets the weights (0.5 GB a VGG network), and with them counts "
+    "and histograms"
+)
 # torchvision's names of networks with BatchNorm and weights for ImageNet.
 Pretrained = Literal[
     "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet18", "resnet34", "resnet50", "resnet101"

@@ -2,12 +2,12 @@
 
 import seaborn as sns
 
+from luckmatters.config.schema import WEIGHTS_REMEDY
 from luckmatters.figures.style import label_name
 from luckmatters.results import Results
 from luckmatters.science.biases import by_layer, compared, has_weights
 
 NEGATIVE, POSITIVE = (sns.color_palette("colorblind")[index] for index in (0, 1))  # as published: blue, orange
-REMEDY = "`snakemake --cores 2 --config weights=torchvision` gets the weights (0.5 GB a VGG network) and the histograms"
 
 
 def models(results: Results) -> dict[str, object]:
@@ -31,7 +31,7 @@ def sources(results: Results) -> str:
     if lacking:
         names = ", ".join(label_name(results, variant) for variant in lacking)
         whys = "; ".join(dict.fromkeys(lacking.values()))
-        text += f"PUBLISHED NUMBERS STAND IN FOR THE WEIGHTS of {names}: {whys}. {REMEDY}. "
+        text += f"PUBLISHED NUMBERS STAND IN FOR THE WEIGHTS of {names}: {whys}. {WEIGHTS_REMEDY}. "
     return text
 
 

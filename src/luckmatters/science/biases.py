@@ -38,7 +38,9 @@ def negative_share_bounds(mean: float, std: float, *, rounding: float = 0.0) -> 
 
 
 def likely_negative_share(mean: float, std: float) -> float:
-    """The share of values below zero if they were normal, which lies between those bounds."""
+    """The share of values below zero if they were normal (all equal if std = 0), which lies between those bounds."""
+    if std == 0:
+        return float(mean < 0)
     return 0.5 * math.erfc(mean / std / math.sqrt(2))
 
 
