@@ -13,7 +13,6 @@ import time
 
 import torch
 
-from luckmatters.science.criteria import random_scores
 from luckmatters.science.networks import initialize_students
 from luckmatters.science.pruning import Mask, apply, keep_by_layer
 from luckmatters.science.training import Trainer
@@ -33,7 +32,7 @@ def trainers(seeds: int) -> dict[str, Trainer]:
     """Unmasked, masked and narrowed."""
     networks, found = initialize_students((INPUTS,), WIDTHS, seeds=range(seeds)), {}
     for nodes in (True, False):
-        scores = random_scores(Mask.everything(networks, nodes=nodes).layers, seeds=range(seeds), purpose="benchmark")
+        scores = [torch.rand_like(layer) for layer in Mask.everything(networks, nodes=nodes).layers]
         mask = keep_by_layer(scores, [layer[0].numel() // SHARE for layer in scores])
         found["narrowed" if nodes else "masked"] = Trainer(apply(networks, mask), mask=None if nodes else mask)
     return {"unmasked": Trainer(networks), **found}

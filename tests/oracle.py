@@ -1,6 +1,7 @@
 """The slow and obvious way: one network at a time, torch modules, autograd, torch.optim.SGD, float64."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -8,6 +9,12 @@ from torch import Tensor, nn
 
 from luckmatters.science.networks import Networks
 from luckmatters.science.overlap import Overlap
+
+
+def random_scores(like: Sequence[Tensor], seeds: Sequence[int]) -> list[Tensor]:
+    """Scores of the same shapes to make masks by, uniform in [0, 1), a generator for each seed."""
+    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return [torch.stack([torch.rand(layer.shape[1:], generator=one) for one in streams]) for layer in like]
 
 
 class Module(nn.Module):

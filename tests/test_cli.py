@@ -5,7 +5,8 @@ import re
 import pytest
 from conftest import ROOT, Checkout
 
-from luckmatters.cli import main
+from luckmatters.cli import main, operations
+from luckmatters.config import Project
 
 
 def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -82,6 +83,18 @@ def test_check_lists_experiments_and_variants(capsys) -> None:
     out = capsys.readouterr().out
     assert "gaus-fc: Do hidden student nodes become" in out
     assert "  large-bn: 5 seeds (from gaus-fc/bn)" in out
+
+
+def test_a_lottery_costs_what_its_branches_and_rounds_train() -> None:
+    project = Project(ROOT, scale="paper")
+    dense, both = project.run("lottery-dense", "base"), project.run("lottery-curves", "dense")
+    assert operations(both) == 2 * operations(dense)  # dense and re-initialized
+    weights = project.run("lottery-sparsity", "weights-x1")
+    assert operations(weights) == (len(weights.settings.branches) - 1) * operations(dense)  # all but untrained
+    once, rounds = (project.run("lottery-sparsity", name) for name in ("spread-x5", "iterative-x5"))
+    branch = operations(once) / (len(once.settings.branches) - 1)
+    extra = operations(rounds) - len(rounds.settings.branches) * branch  # two tickets, between 5 and 10 times as wide
+    assert 2 * branch < extra < 2 * operations(dense)
 
 
 def test_each_step_runs_without_snakemake(checkout: Checkout) -> None:

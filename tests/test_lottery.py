@@ -10,7 +10,7 @@ from oracle import Module, correlation, sgd
 
 from luckmatters.config.schema import Lottery, Run, StudentTraining, Teacher
 from luckmatters.experiments import student_training
-from luckmatters.experiments.lottery import SCORING_EPOCH, finish, last, prepare, retrain
+from luckmatters.experiments.lottery import SCORING_EPOCH, Job, finish, last, prepare, retrain
 from luckmatters.experiments.student_training import batches, select_teachers, snapshot, train
 from luckmatters.science.data import Gaus
 from luckmatters.science.images import Cifar10
@@ -18,6 +18,7 @@ from luckmatters.science.networks import Networks
 from luckmatters.science.pruning import Mask, apply
 from luckmatters.science.teachers import draw_teachers
 from luckmatters.science.tickets import BRANCHES
+from luckmatters.science.training import Trainer
 
 SEEDS, EPOCHS = [0, 2], 2
 TEACHER = {"inputs": 5, "widths": [4, 6], "outputs": 7, "init": "separated", "count": 4}
@@ -235,6 +236,42 @@ def test_pruned_weights_stay_zero_and_kept_ones_do_not() -> None:
         for name in names:
             ours = weight[:, [n for n in WEIGHTS if n != "untrained"].index(name)]
             assert torch.equal(ours != 0, kept[layer] == 1)
+
+
+@KINDS
+def test_a_seed_whose_dense_network_diverged_is_lost_in_every_branch_and_disturbs_no_other(kind: str) -> None:
+    run, broken = RUNS[kind], {name: value.clone() for name, value in TENSORS.items()}
+    for name in broken:
+        if name.startswith(f"snapshot/{EPOCHS}/"):
+            broken[name][0] = torch.nan
+    *_, state = retrain(run, TEACHERS, DATA, broken, SEEDS)
+    result, expected = finish(run, SEEDS, state), run_to_end(run)[1]
+    lost, others = (result.table[result.table["seed"] == seed] for seed in SEEDS)
+    assert set(lost["branch"]) == set(run.settings.branches)
+    assert (lost.loc[lost["quantity"] == "diverged", "value"] == 1).all()
+    assert lost.loc[lost["quantity"] != "diverged", "value"].isna().all()
+    assert all((mask[0] == 0).all() for name, mask in result.tensors.items() if name.startswith("mask/"))
+    undisturbed = expected.table[expected.table["seed"] == SEEDS[1]]
+    pd.testing.assert_frame_equal(
+        others.reset_index(drop=True), undisturbed.reset_index(drop=True), rtol=2e-4, atol=1e-6
+    )
+
+
+def test_a_seed_whose_ticket_diverged_between_rounds_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, trained_alone = RUNS["rounds"], Job.train
+
+    def train(job: Job, trainer: Trainer, epoch: int, *, stream: int) -> None:
+        trained_alone(job, trainer, epoch, stream=stream)
+        if stream == 2 * EPOCHS + 1:  # the end of the first round
+            trainer.networks.weights[1][1] = torch.inf
+
+    expected = run_to_end(run)[1].table.query("seed == 0").reset_index(drop=True)
+    monkeypatch.setattr(Job, "train", train)
+    table = run_to_end(run)[1].table
+    lost = table[table["seed"] == SEEDS[1]]
+    assert (lost.loc[lost["quantity"] == "diverged", "value"] == 1).all()
+    assert lost.loc[lost["quantity"] == "loss", "value"].isna().all()
+    pd.testing.assert_frame_equal(table.query("seed == 0").reset_index(drop=True), expected, rtol=2e-4, atol=1e-6)
 
 
 def test_batch_norm_and_a_different_width_for_every_seed_are_refused_together() -> None:

@@ -10,10 +10,11 @@ from conftest import ROOT
 from scipy import stats
 
 from luckmatters.claims.ledger import FAILS, HOLDS, OPEN, judge
-from luckmatters.claims.lottery import cases, gain, luck
+from luckmatters.claims.lottery import cases, gain, luck, ratio_effect
 from luckmatters.claims.statistics import sign_effect
 from luckmatters.config import Project
 from luckmatters.figures.layouts.lottery_curves import comparison
+from luckmatters.figures.layouts.lottery_luck import explained
 from luckmatters.figures.layouts.lottery_sparsity import not_lost
 from luckmatters.results import Results
 
@@ -92,6 +93,8 @@ def changed(branch: str, factor: float, **where: str):
         ("lottery-curves", "dense", 0.7, {"size": "dense"}, {"nothing-lost"}),
         ("lottery-luck", "rewound", 2.0, {"by": "initial-overlap", "size": "x1"}, {"lucky-nodes-win"}),
         ("lottery-sparsity", "reinitialized", 0.4, {"by": "weights", "size": "x1"}, {"weights-beat-reinitialized"}),
+        ("lottery-sparsity", "own-scale", 0.5, {"by": "weights", "size": "x1"}, {"weights-beat-own-scale"}),
+        ("lottery-sparsity", "random-nodes", 0.4, {"by": "weights", "size": "x1"}, {"weights-beat-random-nodes"}),
         ("lottery-sparsity", "shuffled", 0.4, {"by": "weights", "size": "x1"}, {"weights-beat-shuffled"}),
     ],
 )
@@ -101,14 +104,34 @@ def test_each_check_notices_its_own_case_alone(experiment, branch, factor, where
     assert all(result == HOLDS for key, result in found.items() if key not in failing)
 
 
-@pytest.mark.parametrize("by", ["nodes", "weights"])
-def test_cifar_goes_by_accuracy_at_a_tenth_of_the_width(by: str) -> None:
-    def accuracy(labels, branch, seed):
-        lost = labels == {"by": by, "size": "x0-2"} and branch == "reinitialized"
-        return 0.6 - 0.1 * WORSE[branch] * (0.1 if lost else 1) + 0.001 * seed
+@pytest.mark.parametrize(
+    ("by", "size", "branch", "failing"),
+    [
+        ("nodes", "x0-2", "reinitialized", "cifar-nodes"),
+        ("nodes", "x0-2", "own-scale", "cifar-nodes-own-scale"),
+        ("weights", "x1", "reinitialized", "cifar-weights"),
+    ],
+)
+def test_cifar_goes_by_accuracy_where_something_is_learned(by: str, size: str, branch: str, failing: str) -> None:
+    def accuracy(labels, one, seed):
+        lost = labels == {"by": by, "size": size} and one == branch
+        return 0.6 - 0.1 * WORSE[one] * (0.1 if lost else 1) + 0.001 * seed
 
     found = outcomes({**everything(), "lottery-cifar": make("lottery-cifar", accuracy=accuracy)})
-    assert {key for key, result in found.items() if result == FAILS} == {f"cifar-{by}"}
+    assert {key for key, result in found.items() if result == FAILS} == {failing}
+
+
+@pytest.mark.parametrize(("lift", "judged"), [(0.006, False), (0.02, True)])
+def test_branches_that_stay_at_chance_are_not_compared(lift: float, judged: bool) -> None:
+    def accuracy(labels, branch, seed):
+        level = lift if branch == "rewound" else 0.0
+        return 0.1 + level + 0.01 * (-1) ** seed if labels["by"] == "weights" else 0.6 - 0.1 * WORSE[branch]
+
+    results = everything(lottery_cifar=make("lottery-cifar", accuracy=accuracy))  # standard error: 0.0038
+    judgement = judge("lottery", CLAIM, results, "paper")
+    assert ("cifar-weights" in judgement.effects) == judged
+    assert ("neither rewound nor reinitialized is above chance" in judgement.note) == (not judged)
+    assert {"cifar-nodes", "cifar-nodes-own-scale"} <= set(judgement.effects)
 
 
 def test_survivors_at_chance_were_not_lucky() -> None:
@@ -143,12 +166,48 @@ def test_a_diverged_seed_drops_out() -> None:
     assert judgement.effects["beats-reinitialized"][0].seeds == 8
 
 
+@pytest.mark.parametrize(("gone", "verdict"), [(1, "supported"), (2, "supported"), (3, "not judged at this scale")])
+def test_the_claim_is_judged_although_two_seeds_have_diverged_but_not_three(gone: int, verdict: str) -> None:
+    results = {}
+    for name, one in everything().items():
+        lost = (one.table["seed"] < gone) & (one.table["epoch"] == 5)
+        results[name] = replace(one, table=one.table.assign(value=one.table["value"].mask(lost)))
+    judgement = judge("lottery", CLAIM, results, "laptop")
+    assert judgement.verdict == verdict
+    assert judgement.effects["beats-reinitialized-sign"][0].seeds == 8 - gone
+
+
+def test_a_ratio_of_means_has_the_interval_that_its_test_gives() -> None:
+    stream = np.random.default_rng(3)
+    whole = pd.Series(1 + 0.2 * stream.standard_normal(8))
+    part = 0.4 * whole + 0.1 * stream.standard_normal(8)
+    found = ratio_effect(part, whole)
+    assert found.estimate == pytest.approx(part.mean() / whole.mean())
+    for end in (found.low, found.high):  # there the mean of part - ratio * whole is just significant
+        assert stats.ttest_1samp(part - end * whole, 0).pvalue == pytest.approx(0.05)
+    assert found.low < found.estimate < found.high
+    assert np.isnan(ratio_effect(part, whole - whole.mean() + 0.01).high)
+    assert ratio_effect(part.mask(part.index == 2), whole).seeds == 7
+
+
+def test_a_share_of_the_tickets_gain_is_named_only_where_both_are_gains() -> None:
+    assert "of it (" in explained(make("lottery-luck"), ["x1"])[0]
+
+    def loss(labels, branch, seed):
+        noisy = labels["by"] == "initial-overlap" and branch == "rewound"
+        return WORSE[branch] * (1.7 * np.exp(0.5 * np.sin(3 * seed)) if noisy else 1 + 0.01 * seed)
+
+    assert "of it" not in explained(make("lottery-luck", loss), ["x1"])[0]
+
+
 def test_the_cases_where_a_branch_does_not_lose_are_named() -> None:
     results = make("lottery-sparsity", changed("reinitialized", 0.5, by="iterative", size="x2"))
     effects = cases(results, "reinitialized")
     assert {name for name, effect in effects.items() if not effect.low > 0} == {"iterative-x2"}
-    assert not_lost(results, "reinitialized").endswith("in iterative-x2.")
-    assert "loses against rewound wherever both are" in not_lost(results, "random-nodes")
+    assert not_lost(results, "reinitialized").endswith("the interval reaches 0 in iterative-x2.")
+    assert not_lost(results, "random-nodes").endswith("the interval reaches 0 in none.")
+    worse = make("lottery-sparsity", changed("reinitialized", 0.3, by="iterative", size="x2"))
+    assert not_lost(worse, "reinitialized").endswith("reaches 0 in none; it lies below 0 in iterative-x2.")
     assert "x1 0.4" in comparison(make("lottery-curves"), "own-scale")
     assert "x1 0.5" in comparison(make("lottery-curves"), "own-scale", "rewound-own-scale")
 

@@ -5,13 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracle import Module, assert_same, sgd
+from oracle import Module, assert_same, random_scores, sgd
 
 from luckmatters.science.criteria import (
     fan_out_spread,
     node_magnitude,
     node_overlap,
-    random_scores,
     spread,
     weight_magnitude,
     weight_spread,
@@ -52,7 +51,7 @@ def samples(shape: dict, count: int = 32, seed: int = 0) -> tuple[torch.Tensor, 
 
 
 def scores(networks: Networks, *, nodes: bool) -> list[torch.Tensor]:
-    return random_scores(Mask.everything(networks, nodes=nodes).layers, seeds=SEEDS, purpose="test")
+    return random_scores(Mask.everything(networks, nodes=nodes).layers, SEEDS)
 
 
 def half(networks: Networks, *, nodes: bool) -> Mask:

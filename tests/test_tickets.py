@@ -1,9 +1,10 @@
 """Branches: what each starts from, and what it shares with the others."""
 
+import numpy as np
 import pytest
 import torch
+from oracle import random_scores
 
-from luckmatters.science.criteria import random_scores
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.pruning import Mask, apply, keep_by_layer
 from luckmatters.science.tickets import BRANCHES, Trunk
@@ -25,7 +26,7 @@ def trunk(shape: dict, seeds: list[int] = SEEDS, *, batch_norm: bool = False) ->
 
 
 def cut(of: Trunk, *, nodes: bool) -> Mask:
-    scores = random_scores(Mask.everything(of.initial, nodes=nodes).layers, seeds=of.seeds, purpose="test")
+    scores = random_scores(Mask.everything(of.initial, nodes=nodes).layers, of.seeds)
     return keep_by_layer(scores, [layer[0].numel() // 3 for layer in scores])
 
 
@@ -78,10 +79,35 @@ def test_own_scale_reaches_the_bound_of_the_kept_fan_in(shape: dict, nodes: bool
     for index, (weight, before) in enumerate(zip(found.weights, new.weights, strict=True)):
         dense = of.initial.weights[index]
         inputs = dense[0, 0].numel()
-        kept = weight[0, 0].numel() if nodes else (weight[0] != 0).sum() / weight.shape[1]
-        factor = (inputs / kept) ** 0.5
-        torch.testing.assert_close(weight, before * factor)
-        assert weight.abs().max() <= kept**-0.5 * (1 + 1e-5)
+        for seed, node in np.ndindex(*weight.shape[:2]):
+            ours = weight[seed, node]
+            kept = ours.numel() if nodes else max(1, int((ours != 0).sum()))
+            torch.testing.assert_close(ours, before[seed, node] * (inputs / kept) ** 0.5)
+            assert ours.abs().max() <= kept**-0.5 * (1 + 1e-5)
+    for index, (bias, before) in enumerate(zip(found.biases, new.biases, strict=True)):
+        factor = (of.initial.weights[index][0, 0].numel() / found.weights[index][0, 0].numel()) ** 0.5
+        torch.testing.assert_close(bias, before * (factor if nodes else 1))
+
+
+def test_own_scale_of_single_weights_goes_by_the_inputs_of_each_node_alone() -> None:
+    of = trunk({"inputs": (8,), "widths": [4, 2], "kernel": None})
+    layers = [torch.zeros(2, 4, 8), torch.ones(2, 2, 4)]
+    layers[0][:, 0, :2] = 1  # one node reads 2 of 8 inputs, another 8, two none: on average over all, 2.5 of 8
+    layers[0][:, 1] = 1
+    mask = Mask(tuple(layers))
+    found = BRANCHES["own-scale"](of, mask).networks
+    new = of.redrawn
+    torch.testing.assert_close(found.weights[0][:, 0, :2], 2 * new.weights[0][:, 0, :2])  # sqrt(8 / 2)
+    assert torch.equal(found.weights[0][:, 1], new.weights[0][:, 1])
+    assert (found.weights[0][:, 2:] == 0).all()
+    assert torch.equal(found.weights[1], new.weights[1])
+    assert all(torch.equal(a, b) for a, b in zip(found.biases, new.biases, strict=True))
+
+
+def test_new_weights_have_batch_norm_where_the_students_have_it() -> None:
+    parts = [initialize_students(**FULL, seeds=SEEDS, batch_norm=True, place="before") for _ in range(3)]
+    of = Trunk(*parts, SEEDS, FULL["inputs"], None)
+    assert BRANCHES["reinitialized"](of, cut(of, nodes=True)).networks.place == "before"
 
 
 @BOTH

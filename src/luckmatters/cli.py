@@ -8,7 +8,7 @@ from luckmatters import __version__
 from luckmatters.config import Project
 from luckmatters.config.load import OVERRIDES
 from luckmatters.errors import UserError
-from luckmatters.science.shapes import training_operations
+from luckmatters.science.shapes import scaled, training_operations
 
 # The verbs that run an experiment's jobs, by the step of its kind (luckmatters.config.schema).
 STEPS = {
@@ -100,9 +100,27 @@ def dispatch(options: argparse.Namespace) -> None:
 
 
 def operations(run) -> float:
-    """Floating-point operations of training all seeds of a run."""
-    samples = run.settings.training.epochs * run.settings.data.samples_per_epoch * len(run.seeds)
-    return samples * training_operations(run.teacher.shape, run.student_widths, run.teacher.kernel)
+    """Floating-point operations of training all seeds of a run, all branches and rounds of a lottery run."""
+    settings = run.trained.settings
+    samples = settings.training.epochs * settings.data.samples_per_epoch * len(run.seeds)
+    return samples * sum(training_operations(run.teacher.shape, one, run.teacher.kernel) for one in _trained(run))
+
+
+def _trained(run) -> list[list[int]]:
+    """The widths of every network that a seed of a run trains; pruned weights are computed with, as zeros.
+
+    Where all layers are pruned together, as if each kept the same share.
+    """
+    if run.kind == "student-training":
+        return [run.student_widths]
+    pruning, branches = run.settings.pruning, set(run.settings.branches) - {"untrained"}
+    *between, last = [
+        [*scaled(run.teacher.widths, size), run.teacher.outputs]
+        if pruning.granularity == "nodes"
+        else run.student_widths
+        for size in pruning.sizes(run.source.settings.student.multiplier)
+    ]
+    return [*between, *[last] * len(branches)]
 
 
 def describe(project) -> str:
@@ -112,7 +130,7 @@ def describe(project) -> str:
         published = (
             "" if project.scale_name in experiment.scales or experiment.kind != "student-training" else AS_WRITTEN
         )
-        own = [run for run in project.own_runs(name).values() if run.kind == "student-training"]
+        own = [run for run in project.own_runs(name).values() if run.kind in ("student-training", "lottery")]
         cost = f" [{sum(map(operations, own)) / 1e12:,.3g} TFLOP]" if own else ""
         lines.append(f"{name}: {experiment.question}{published}{cost}")
         for variant, (run, _) in project.variants(name).items():

@@ -4,32 +4,61 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from luckmatters.claims.overlap import Effects, smallest
-from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect, sign_effect
+from luckmatters.claims.overlap import Effects, at_end, smallest
+from luckmatters.claims.statistics import CONFIDENCE, Effect, LacksDataError, mean_effect, sign_effect
 from luckmatters.results import Results
 
 TEACHERS_SIZE, LARGER = "x1", ("x2", "x3")
 TENTH = "x0-2"  # on CIFAR-10 students have twice the teacher's nodes: a tenth of the dense width, as x1 is on GAUS
+HALF = "x1"  # half of it: of single weights, where a tenth leaves 1 % of the hidden ones, and nothing is learned
+CHANCE = 0.1  # of ten classes of as many test images
 
 
-def at_end(results: Results, quantity: str, branch: str, **labels: str) -> pd.Series:
+def final(results: Results, quantity: str, branch: str, **labels: str) -> pd.Series:
     """A whole network's quantity after a branch's last epoch, by seed. Raises LacksDataError if it is not there."""
     rows = results.select(quantity, **labels)
     rows = rows[rows["branch"] == branch]
     if rows.empty or rows["variant"].nunique() > 1:
         raise LacksDataError(f"{results.name} has no one variant with {labels} and the branch {branch}")
-    return rows[rows["epoch"] == rows["epoch"].max()].set_index("seed")["value"].sort_index()
+    return at_end(rows.set_index(["seed", "epoch"])["value"]).sort_index()
 
 
 def gain(results: Results, over: str, branch: str = "rewound", **labels: str) -> pd.Series:
     """log of the final loss of one branch (`over`) over another's, by seed: above 0 where the other's is lower."""
-    return np.log(at_end(results, "loss", over, **labels)) - np.log(at_end(results, "loss", branch, **labels))
+    return np.log(final(results, "loss", over, **labels)) - np.log(final(results, "loss", branch, **labels))
 
 
 def accuracy_gain(results: Results, over: str, branch: str = "rewound", **labels: str) -> pd.Series:
-    """Final accuracy of a branch minus that of another (`over`), by seed."""
-    return at_end(results, "accuracy", branch, **labels) - at_end(results, "accuracy", over, **labels)
+    """Final accuracy of a branch minus that of another (`over`), by seed.
+
+    Raises LacksDataError if the better of the two is not two standard errors above chance: nothing is learned.
+    """
+    ours, theirs = (final(results, "accuracy", one, **labels) for one in (branch, over))
+    better = max(ours, theirs, key=lambda one: one.mean())
+    if not better.mean() - 2 * better.sem() > CHANCE:
+        size = " ".join(labels.values())
+        raise LacksDataError(f"{size}: neither {branch} nor {over} is above chance, so that they cannot be compared")
+    return ours - theirs
+
+
+def ratio_effect(part: pd.Series, whole: pd.Series) -> Effect:
+    """Ratio of two means over the same seeds with Fieller's interval; NaN limits where that of the `whole` reaches 0.
+
+    A ratio is in the interval if the mean of part − ratio · whole has a t interval that reaches 0.
+    """
+    pairs = pd.concat([part, whole], axis=1).dropna().to_numpy(float)
+    seeds = len(pairs)
+    if seeds < 2:
+        return Effect(np.nan, np.nan, np.nan, seeds)
+    (upper, lower), covariance = pairs.mean(0), np.cov(pairs.T)
+    wide = stats.t.ppf(0.5 + CONFIDENCE / 2, seeds - 1) ** 2 / seeds * covariance
+    a, b, c = lower**2 - wide[1, 1], upper * lower - wide[0, 1], upper**2 - wide[0, 0]
+    if a <= 0:
+        return Effect(upper / lower, np.nan, np.nan, seeds)
+    half = np.sqrt(b**2 - a * c)
+    return Effect(upper / lower, (b - half) / a, (b + half) / a, seeds)
 
 
 def luck(results: Results, **labels: str) -> pd.DataFrame:
@@ -48,7 +77,7 @@ def tickets(curves: Results) -> Effects:
     """The ticket against its re-initializations, random nodes and the dense network (`lottery-curves`)."""
     once = gain(curves, "reinitialized", size=TEACHERS_SIZE)
     chosen = gain(curves, "random-nodes", size=TEACHERS_SIZE)
-    dense = at_end(curves, "loss", "dense", size="dense")
+    dense = final(curves, "loss", "dense", size="dense")
     return {
         "beats-reinitialized": mean_effect(once),
         "beats-reinitialized-sign": sign_effect(once),
@@ -56,7 +85,7 @@ def tickets(curves: Results) -> Effects:
         "beats-own-scale": mean_effect(gain(curves, "own-scale", size=TEACHERS_SIZE)),
         "beats-random-nodes": mean_effect(chosen),
         "beats-random-nodes-sign": sign_effect(chosen),
-        "nothing-lost": mean_effect(np.log(dense) - np.log(at_end(curves, "loss", "rewound", size=TEACHERS_SIZE))),
+        "nothing-lost": mean_effect(np.log(dense) - np.log(final(curves, "loss", "rewound", size=TEACHERS_SIZE))),
     }
 
 
@@ -76,16 +105,21 @@ def weights(sparsity: Results) -> Effects:
     """The same for pruned weights (`lottery-sparsity`)."""
     return {
         f"weights-beat-{over}": mean_effect(gain(sparsity, over, by="weights", size=TEACHERS_SIZE))
-        for over in ("reinitialized", "shuffled")
+        for over in ("reinitialized", "own-scale", "random-nodes", "shuffled")
     }
 
 
-def cifar(table: Results) -> Effects:
-    """The same on CIFAR-10 with labels, by test accuracy (`lottery-cifar`)."""
+def cifar_nodes(table: Results) -> Effects:
+    """Nodes on CIFAR-10 with labels, by test accuracy (`lottery-cifar`)."""
     return {
-        f"cifar-{by}": mean_effect(accuracy_gain(table, "reinitialized", by=by, size=TENTH))
-        for by in ("nodes", "weights")
+        "cifar-nodes": mean_effect(accuracy_gain(table, "reinitialized", by="nodes", size=TENTH)),
+        "cifar-nodes-own-scale": mean_effect(accuracy_gain(table, "own-scale", by="nodes", size=TENTH)),
     }
+
+
+def cifar_weights(table: Results) -> Effects:
+    """The same for single weights."""
+    return {"cifar-weights": mean_effect(accuracy_gain(table, "reinitialized", by="weights", size=HALF))}
 
 
 def cases(results: Results, over: str, branch: str = "rewound") -> dict[str, Effect]:
@@ -104,6 +138,6 @@ CLAIMS: dict[str, dict[str, list[Callable[[Results], Effects]]]] = {
         "lottery-curves": [tickets],
         "lottery-luck": [lucky],
         "lottery-sparsity": [weights],
-        "lottery-cifar": [cifar],
+        "lottery-cifar": [cifar_nodes, cifar_weights],
     }
 }

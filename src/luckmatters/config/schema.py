@@ -322,7 +322,7 @@ class Pruning(Model):
     """
 
     granularity: Literal["nodes", "weights"]
-    criterion: Literal["magnitude", "magnitude-overall", "spread", "overlap", "initial-overlap", "random"]
+    criterion: Literal["magnitude", "magnitude-overall", "spread", "overlap", "initial-overlap"]
     kept: Annotated[float, Field(gt=0)]
     rounds: Positive
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from luckmatters.config.schema import Run
 from luckmatters.experiments import student_training
-from luckmatters.experiments.history import Progress, Result, tidy, under
+from luckmatters.experiments.history import Progress, Result, diverged_by, tidy, under
 from luckmatters.experiments.student_training import Data, evaluate, select_teachers, snapshot, train_epoch
 from luckmatters.science import criteria
 from luckmatters.science.networks import Networks
@@ -61,8 +61,6 @@ class Job:
     def scores(self, networks: Networks, mask: Mask) -> list[Tensor]:
         """What the criterion gives networks that this mask has left of the dense ones, at their dense places."""
         criterion, nodes = self.run.settings.pruning.criterion.removesuffix("-overall"), mask.of_nodes
-        if criterion == "random":
-            return criteria.random_scores(mask.layers, seeds=self.seeds, purpose="ticket-random")
         if criterion == "initial-overlap":
             return criteria.node_overlap(self.teachers, self.trunk.initial, self.x)
         if criterion == "overlap":
@@ -78,11 +76,21 @@ class Job:
         overall = self.run.settings.pruning.criterion.endswith("-overall")
         return (keep_overall if overall else keep_by_layer)(self.scores(networks, mask), self.counts(size))
 
+    def next_round(self, networks: Networks, mask: Mask, size: float) -> dict[str, Tensor]:
+        """What the next round goes by: ``fixed/mask/<layer>``, and ``fixed/sound``, the seeds that have one."""
+        layers = self.prune(networks, mask, size).state()
+        return {f"fixed/mask/{layer}": value for layer, value in layers.items()} | {"fixed/sound": self.sound(networks)}
+
     def train(self, trainer: Trainer, epoch: int, *, stream: int) -> None:
         """Train for an epoch (from 0, it sets the rate) on the samples of that number."""
         settings = self.run.source.settings
         rate = student_training.rate(settings, epoch)
         train_epoch(trainer, self.teachers, self.data, self.seeds, stream, rate, on_labels=settings.on_labels)
+
+    def sound(self, networks: Networks) -> Tensor:
+        """Of which seeds these networks, one a seed, have not diverged, (S,), bool: others have nothing to prune by."""
+        measured = self.evaluate(networks)
+        return (measured["finite"] & measured["loss"].isfinite()).cpu()
 
     def trainer(self, starts: Sequence[Start]) -> Trainer:
         """Trains all these networks as one batch."""
@@ -146,16 +154,19 @@ def retrain(
 
     Each round trains what the mask of the round before has left: the tickets alone, all branches in the last round.
     teachers, data, tensors: the finished run's teacher file, samples and saved tensors. resume: a state yielded
-    earlier; what follows is what the undisturbed run would have yielded.
+    earlier; what follows is what the undisturbed run would have yielded. A seed whose dense network, or ticket of an
+    earlier round, has diverged is NaN in every branch.
     """
     job = prepare(run, teachers, data, tensors, seeds, device)
     sizes = run.settings.pruning.sizes(run.source.settings.student.multiplier)
     nothing_pruned = Mask.everything(job.trunk.initial, nodes=job.of_nodes)
-    state = resume or Progress(-1, _fixed(job.prune(job.trunk.final, nothing_pruned, sizes[0])))
+    state = resume or Progress(-1, job.next_round(job.trunk.final, nothing_pruned, sizes[0]))
     for done in range(max(state.epoch, 0) // job.epochs, len(sizes)):
         begin, final = done * job.epochs, done + 1 == len(sizes)
         mask = Mask.from_state(under(state.tensors, "fixed/mask"), device=device)
-        starts = {name: BRANCHES[name](job.trunk, mask) for name in (run.settings.branches if final else ["rewound"])}
+        names = run.settings.branches if final else ["rewound"]
+        sound = state.tensors["fixed/sound"].to(device)
+        starts = {name: without_diverged(BRANCHES[name](job.trunk, mask), sound) for name in names}
         trainer = job.trainer([one for name, one in starts.items() if name != "untrained"])
         if state.epoch < begin:
             if final:
@@ -171,7 +182,16 @@ def retrain(
                 state = state.record(trainer.networks, job.evaluate(trainer.networks) if final else {})
                 yield state
         if not final:
-            state = Progress(state.epoch, _fixed(job.prune(trainer.networks, mask, sizes[done + 1])))
+            state = Progress(state.epoch, job.next_round(trainer.networks, mask, sizes[done + 1]))
+
+
+def without_diverged(one: Start, sound: Tensor) -> Start:
+    """The same start with NaN in place of the networks of seeds that are not sound, (S,): they count as diverged."""
+    tensors = {
+        name: tensor.masked_fill(~sound.view(-1, *[1] * (tensor.dim() - 1)), torch.nan)
+        for name, tensor in one.networks.named_tensors()
+    }
+    return Start(Networks.from_state(tensors, device=str(sound.device)), one.mask)
 
 
 def prepare(
@@ -194,7 +214,8 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     counts as 0, which is what nodes have that stand in for those of wider seeds (see the science module pruning,
     ``narrow``). In networks pruned by nodes also, at epoch 0 of each branch and layer, lucky and lucky_chance (see
     :meth:`Job.luck`).
-    tensors: mask/<layer>.
+    A seed whose dense network, or ticket of an earlier round, diverged is diverged in every branch from epoch 0 on.
+    tensors: mask/<layer>, of such a seed all 0.
     """
     trained = [name for name in run.settings.branches if name != "untrained"]
     history = {
@@ -212,15 +233,16 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
         rows = student_training.finish(run, seeds, Progress(state.epoch, tensors)).table
         frames.append(rows[rows["quantity"].isin(QUANTITIES)].assign(branch=name))
         for quantity, value in under(state.tensors, f"fixed/luck/{name}").items():
-            none = torch.zeros(1, len(seeds), dtype=torch.bool)
-            by_layer = [tidy(seeds, layer, quantity, its[None], none) for layer, its in enumerate(value)]
+            lost = diverged_by(history[name])[:1]
+            by_layer = [tidy(seeds, layer, quantity, its[None], lost) for layer, its in enumerate(value)]
             frames += [one.assign(branch=name) for one in by_layer]
-    table = pd.concat(frames, ignore_index=True)
+    table, sound = pd.concat(frames, ignore_index=True), state.tensors["fixed/sound"]
     return Result(
         table[["branch", *table.columns.drop("branch")]],
-        {f"mask/{layer}": value for layer, value in under(state.tensors, "fixed/mask").items()},
+        {f"mask/{layer}": _only(value, sound) for layer, value in under(state.tensors, "fixed/mask").items()},
     )
 
 
-def _fixed(mask: Mask) -> dict[str, Tensor]:
-    return {f"fixed/mask/{layer}": value for layer, value in mask.state().items()}
+def _only(values: Tensor, sound: Tensor) -> Tensor:
+    """Zeros in place of the seeds that are not sound, (S, …)."""
+    return values.masked_fill(~sound.view(-1, *[1] * (values.dim() - 1)), 0)

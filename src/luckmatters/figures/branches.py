@@ -70,11 +70,6 @@ def _raw(results: Results, variant: str, branch: str, quantity: str) -> pd.DataF
     return rows.pivot_table(index="seed", columns="epoch", values="value", dropna=False)
 
 
-def at_end(results: Results, variant: str, branch: str, quantity: str) -> pd.Series:
-    """The same after the last epoch."""
-    return by_seed(results, variant, branch, quantity).iloc[:, -1]
-
-
 def axis_label(results: Results, quantity: str) -> str:
     """What the axis of a quantity says."""
     if quantity == "loss" and dense_variant(results):

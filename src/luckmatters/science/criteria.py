@@ -1,15 +1,11 @@
 """What pruning goes by: scores of nodes, (S, n) for each hidden layer, or of weights, in their shape for each layer."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from luckmatters.science.networks import Networks
 from luckmatters.science.overlap import Overlap, rank
 from luckmatters.science.pruning import by_source
-from luckmatters.science.random import generator
 
 
 def node_magnitude(networks: Networks) -> list[Tensor]:
@@ -59,9 +55,3 @@ def weight_spread(networks: Networks, x: Tensor) -> list[Tensor]:
         (by_source(weight.abs(), below.shape[1]) * below[:, None, :, None]).view(weight.shape)
         for weight, below in zip(networks.weights, sources, strict=True)
     ]
-
-
-def random_scores(like: Sequence[Tensor], *, seeds: Sequence[int], purpose: str) -> list[Tensor]:
-    """Scores of the same shapes, uniform in [0, 1), drawn for each seed from its own generator."""
-    streams = [generator(purpose, seed) for seed in seeds]
-    return [torch.from_numpy(np.stack([one.random(layer.shape[1:]) for one in streams])) for layer in like]

@@ -35,7 +35,7 @@ class Trunk:
         first = self.initial.weights[0]
         return initialize_students(
             self.inputs, widths, seeds=self.seeds, purpose=purpose, kernel=self.kernel,
-            batch_norm=bool(self.initial.norms), device=str(first.device), dtype=first.dtype,
+            batch_norm=bool(self.initial.norms), place=self.initial.place, device=str(first.device), dtype=first.dtype,
         )  # fmt: skip
 
     @property
@@ -88,7 +88,7 @@ def same_signs(trunk: Trunk, mask: Mask) -> Start:
 
 
 def own_scale(trunk: Trunk, mask: Mask) -> Start:
-    """The same mask on new weights of the size that layers with so few inputs are given."""
+    """The same mask on new weights of the size that nodes with so few inputs are given."""
     return start(at_own_scale(trunk.redrawn, mask), mask)
 
 
@@ -129,25 +129,25 @@ BRANCHES: dict[str, Callable[[Trunk, Mask], Start]] = {
 
 
 def at_own_scale(networks: Networks, mask: Mask) -> Networks:
-    """Weights and biases multiplied so that ±1/sqrt(fan-in) is taken over the kept fan-in, a layer's mean."""
-    shares = kept_fan_in(networks, mask)
+    """Weights multiplied so that ±1/sqrt(fan-in) is taken over the inputs that each node still reads.
+
+    Biases likewise where nodes are pruned; single weights are pruned without them, and leave them as they were.
+    """
+    factors = [share.rsqrt() for share in kept_fan_in(networks, mask)]
     weights, biases = (
-        [
-            tensor * share.rsqrt().view(-1, *[1] * (tensor.dim() - 1))
-            for tensor, share in zip(layers, shares, strict=True)
-        ]
+        [tensor * by.view(*by.shape, *[1] * (tensor.dim() - 2)) for tensor, by in zip(layers, factors, strict=True)]
         for layers in (networks.weights, networks.biases)
     )
-    return replace(networks, weights=weights, biases=biases)
+    return replace(networks, weights=weights, biases=biases if mask.of_nodes else networks.biases)
 
 
 def kept_fan_in(networks: Networks, mask: Mask) -> list[Tensor]:
-    """Which share of its inputs a kept node of each layer still reads, on average, (S,); 1 where nothing is kept."""
+    """Which share of its inputs each node still reads, (S, n) a layer or (S, 1) if all alike; 1 where it reads none."""
     if mask.of_nodes:
-        shares = [layer.mean(1) for layer in mask.layers]
+        shares = [layer.mean(1, keepdim=True) for layer in mask.layers]
         shares = [torch.ones_like(shares[0]), *shares]
     else:
-        shares = [layer.flatten(1).mean(1) for layer in mask.layers]
+        shares = [layer.flatten(2).mean(2) for layer in mask.layers]
     return [torch.where(share > 0, share, 1.0).to(networks.weights[0].dtype) for share in shares]
 
 

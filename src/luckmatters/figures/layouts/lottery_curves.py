@@ -44,12 +44,13 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("steps")
     legend(figure, branches(results))
+    like = comparison(results, "own-scale", "rewound-own-scale")
     footer(
         figure, results,
         "Mean over seeds (of logarithms for the loss); band: ± 1 standard error. Not retrained: at the start alone.",
         "Paired by seed, with 95 % intervals:",
         *(comparison(results, over) for over in ("reinitialized", "own-scale", "random-nodes")),
-        comparison(results, "own-scale", "rewound-own-scale"),
+        f"Exploratory, added after a first run: {like}" if like else "",
     )  # fmt: skip
     return figure
 

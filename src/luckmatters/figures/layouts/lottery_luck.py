@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from luckmatters.claims.lottery import gain, luck
-from luckmatters.claims.statistics import mean_effect
+from luckmatters.claims.lottery import gain, luck, ratio_effect
+from luckmatters.claims.statistics import Effect, mean_effect
 from luckmatters.figures.branches import FEWEST, LOOKS, by_seed
 from luckmatters.figures.style import footer, label_name
 from luckmatters.results import Results
@@ -54,16 +54,27 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def explained(results: Results, sizes: list[str]) -> list[str]:
-    """How much of what tickets gain over random nodes is gained by choosing nodes by their initial overlap alone."""
+    """How much of what tickets gain over random nodes is gained by choosing nodes by their initial overlap alone.
+
+    As a share only where both are gains: where neither interval reaches 0.
+    """
     found = []
     for size in sizes:
-        ticket, lucky = (mean_effect(gain(results, "random-nodes", by=by, size=size)) for by in ("spread", LUCK))
-        share = f", {lucky.estimate / ticket.estimate:.0%} of it" if ticket.low > 0 else ""
+        gains = [gain(results, "random-nodes", by=by, size=size) for by in ("spread", LUCK)]
+        ticket, lucky = map(mean_effect, gains)
+        share = ""
+        if min(ticket.low, lucky.low) > 0:
+            ratio = ratio_effect(gains[1], gains[0])
+            share = f", {ratio.estimate:.0%} of it ({ratio.low:.0%} to {ratio.high:.0%})"
         found.append(
-            f"{label_name(results, size)}: tickets by spread gain {ticket.estimate:.2f} over random nodes, lucky nodes "
-            f"{lucky.estimate:.2f}{share}."
+            f"{label_name(results, size)}: over random nodes tickets by spread gain {_with_interval(ticket)}, "
+            f"lucky nodes {_with_interval(lucky)}{share}."
         )
     return found
+
+
+def _with_interval(effect: Effect) -> str:
+    return f"{effect.estimate:.2f} ({effect.low:.2f} to {effect.high:.2f})"
 
 
 def _variant(results: Results, by: str, size: str) -> str:

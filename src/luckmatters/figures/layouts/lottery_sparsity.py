@@ -10,9 +10,9 @@ from luckmatters.claims.lottery import cases
 from luckmatters.figures.branches import (
     LOGARITHMIC,
     LOOKS,
-    at_end,
     axis_label,
     branches,
+    by_seed,
     dense_variant,
     interval,
     legend,
@@ -44,7 +44,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
             for number, branch in enumerate(drawn):
                 _line(axes, results, variants, branch, quantity, APART ** (number - (len(drawn) - 1) / 2))
             if dense:
-                level = interval(at_end(results, dense, "dense", quantity), quantity).estimate
+                level = interval(by_seed(results, dense, "dense", quantity).iloc[:, -1], quantity).estimate
                 axes.axhline(level, color=LOOKS["dense"].color, ls=LOOKS["dense"].line, lw=1)
     sizes = sorted({run.settings.pruning.kept for run in results.runs.values()})
     for axes, quantity in zip(grid[:, 0], quantities, strict=True):
@@ -67,15 +67,15 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def not_lost(results: Results, over: str) -> str:
-    """In which variants a branch does not lose against the ticket (the interval of its paired gain reaches 0)."""
+    """In which variants the interval of the ticket's paired gain over a branch reaches 0, or lies below it."""
     found = cases(results, over)
-    names = [variant for variant, effect in found.items() if not effect.low > 0]
     if not found:
         return ""
-    who = f"{LOOKS[over].name[0].upper()}{LOOKS[over].name[1:]}"
-    if not names:
-        return f"{who}: loses against rewound wherever both are (final loss, paired by seed, 95 %)."
-    return f"{who}: does not lose against rewound (final loss, paired by seed, 95 %) in {', '.join(names)}."
+    below = [variant for variant, effect in found.items() if effect.high < 0]
+    reaching = [variant for variant, effect in found.items() if not effect.low > 0 and variant not in below]
+    gained = f"Gain of rewound over {LOOKS[over].name} (final loss, paired by seed, 95 %)"
+    lost = f"; it lies below 0 in {', '.join(below)}" if below else ""
+    return f"{gained}: the interval reaches 0 in {', '.join(reaching) or 'none'}{lost}."
 
 
 def _line(axes: Axes, results: Results, variants: list[str], branch: str, quantity: str, apart: float) -> None:
@@ -84,7 +84,7 @@ def _line(axes: Axes, results: Results, variants: list[str], branch: str, quanti
     for variant in variants:
         rows = results.table[(results.table["variant"] == variant) & (results.table["branch"] == branch)]
         if not rows.empty:
-            effect = interval(at_end(results, variant, branch, quantity), quantity)
+            effect = interval(by_seed(results, variant, branch, quantity).iloc[:, -1], quantity)
             points.append((results.runs[variant].settings.pruning.kept, effect))
     if not points:
         return
