@@ -111,7 +111,7 @@ def _trained(run) -> list[list[int]]:
 
     Where all layers are pruned together, as if each kept the same share.
     """
-    if run.kind == "student-training":
+    if run.step == "train":
         return [run.student_widths]
     pruning, branches = run.settings.pruning, set(run.settings.branches) - {"untrained"}
     *between, last = [
@@ -127,10 +127,8 @@ def describe(project) -> str:
     """Every experiment with its operations, and its variants with their seeds, one line each."""
     lines = [f"scale {project.scale_name}: {project.scale.purpose}"]
     for name, experiment in project.experiments.items():
-        published = (
-            "" if project.scale_name in experiment.scales or experiment.kind != "student-training" else AS_WRITTEN
-        )
-        own = [run for run in project.own_runs(name).values() if run.kind in ("student-training", "lottery")]
+        own = [run for run in project.own_runs(name).values() if run.step in ("train", "retrain")]
+        published = AS_WRITTEN if own and project.scale_name not in experiment.scales else ""
         cost = f" [{sum(map(operations, own)) / 1e12:,.3g} TFLOP]" if own else ""
         lines.append(f"{name}: {experiment.question}{published}{cost}")
         for variant, (run, _) in project.variants(name).items():
