@@ -229,7 +229,7 @@ def test_without_network_figure_and_provenance_say_so(tmp_path, monkeypatch: pyt
         reports.figure(Project(ROOT), name)
         assert "PUBLISHED NUMBERS STAND IN FOR THE WEIGHTS of" in text
         assert "no download: Name or service not known." in text
-        assert "`snakemake --cores 2 --config weights=torchvision` gets the weights" in text
+        assert "`weights=torchvision` after `--config` (beside the scale) gets the weights" in text
         data = json.loads((tmp_path / "figures" / "laptop" / f"{name}.json").read_text())["data"]
         assert all(one.startswith("published numbers of ") and "not its weights" in one for one in data)
 

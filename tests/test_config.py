@@ -58,6 +58,7 @@ def edit(root: Path, file: str, old: str, new: str) -> None:
 
 GAUS, SCALE = "config/experiments/gaus-fc.yaml", "config/scales/laptop.yaml"
 MODULATION, LUCK = "config/experiments/modulation.yaml", "config/experiments/luck-speed.yaml"
+OVER = "config/experiments/over-param.yaml"
 PROFILE = "config/experiments/rank-profile.yaml"
 CURVES, SPARSITY = "config/experiments/lottery-curves.yaml", "config/experiments/lottery-sparsity.yaml"
 FAULTS = [
@@ -89,7 +90,9 @@ FAULTS = [
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus-fc/nb", r"includes: unknown name 'nb'"),
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus/bn", r"includes: unknown name 'gaus'"),
     (PROFILE, "no-bn: {measures: gaus-fc/no-bn}", "no-bn: {measures: nothing/bn}", r"measures: unknown name"),
-    (PROFILE, "no-bn: {measures: gaus-fc/no-bn}", "no-bn: {measures: luck-speed/base}", r"unknown name 'luck-speed'"),
+    (PROFILE, "no-bn: {measures: gaus-fc/no-bn}", "no-bn: {measures: luck-speed/base}", r"luck-speed is of kind luck"),
+    (CURVES, "x3: null", "x4: null", r"scales.ci.grid.\w+: unknown name 'x4'"),
+    (OVER, "      multiplier:\n        m20", "      multi:\n        m20", r"grid: unknown name 'multi'"),
     (MODULATION, "measures: gaus-fc-small/base", "measures: gaus-fc/bn", r"has BatchNorm or convolutions"),
     (MODULATION, "samples: 1024", "samples: 2048", r"samples: 2048 are more than the 1024 that gaus-fc-small/base"),
     (MODULATION, "figure:", "grid: {a: {x: {}, y: {}}}\nfigure:", r"layout: modulation draws one variant, got 2"),
@@ -136,7 +139,7 @@ FAULTS = [
     (CURVES, "branches: [rewound, early,", "branches: [rewind, early,", r"branches.0: must be 'rewound', 'early'"),
     (CURVES, "branches: [rewound, early,", "branches: [dense, early,", r"branches: dense needs pruning.kept 10, where"),
     (CURVES, "branches: [dense, reinitialized]", "branches: [untrained]", r"branches: one at least must train"),
-    (CURVES, "measures: lottery-dense/base", "measures: lottery-luck/magnitude-x1", r"unknown name 'lottery-luck'"),
+    (CURVES, "measures: lottery-dense/base", "measures: lottery-luck/magnitude-x1", r"lottery-luck is of kind lottery"),
     (CURVES, "layout: lottery-curves", "layout: overlap-curves", r"overlap-curves draws the kind student-training"),
     (SPARSITY, "weights: {branches: [rewound,", "weights: {branches: [scratch,", r"branches: scratch needs nodes"),
     (SPARSITY, "granularity: weights, criterion: magnitude", "granularity: weights, criterion: overlap",

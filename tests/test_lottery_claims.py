@@ -166,15 +166,18 @@ def test_a_diverged_seed_drops_out() -> None:
     assert judgement.effects["beats-reinitialized"][0].seeds == 8
 
 
-@pytest.mark.parametrize(("gone", "verdict"), [(1, "supported"), (2, "supported"), (3, "not judged at this scale")])
-def test_the_claim_is_judged_although_two_seeds_have_diverged_but_not_three(gone: int, verdict: str) -> None:
+@pytest.mark.parametrize(("gone", "verdict"), [(1, "supported"), (2, "supported"), (3, "partly")])
+def test_two_diverged_seeds_change_no_verdict_and_with_three_what_they_touch_is_undecided(
+    gone: int, verdict: str
+) -> None:
     results = {}
     for name, one in everything().items():
         lost = (one.table["seed"] < gone) & (one.table["epoch"] == 5)
         results[name] = replace(one, table=one.table.assign(value=one.table["value"].mask(lost)))
     judgement = judge("lottery", CLAIM, results, "laptop")
     assert judgement.verdict == verdict
-    assert judgement.effects["beats-reinitialized-sign"][0].seeds == 8 - gone
+    effect, outcome = judgement.effects["beats-reinitialized-sign"]
+    assert (effect.seeds, outcome == OPEN) == (8 - gone, gone == 3)
 
 
 def test_a_ratio_of_means_has_the_interval_that_its_test_gives() -> None:

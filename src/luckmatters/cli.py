@@ -70,7 +70,7 @@ def dispatch(options: argparse.Namespace) -> None:
     overrides = {key: getattr(options, key) for key in OVERRIDES}
     project = Project(options.project, **overrides)
     if options.verb == "check":
-        for scale in set(project.scales) - {project.scale_name}:
+        for scale in sorted(set(project.scales) - {project.scale_name}):
             Project(options.project, **{**overrides, "scale": scale})
         print(describe(project))
     elif options.verb == "prepare-cifar10":

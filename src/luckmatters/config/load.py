@@ -58,6 +58,8 @@ class Project:
         self.teachers = self._entries(Teacher, "teachers.yaml", scaled=True)
         self.claims = self._entries(Claim, "claims.yaml")
         self._raw = {path.stem: read_yaml(path) for path in sorted((config / "experiments").glob("*.yaml"))}
+        for path in sorted((config / "experiments").glob("*.yml")):
+            raise UserError(f"config/experiments/{path.name}: is not read; rename it to {path.stem}.yaml")
         for name in self._raw:
             if not re.fullmatch(NAME, name) or name in RESERVED:
                 raise UserError(
@@ -177,9 +179,17 @@ class Project:
             choose(scale, self.scales, f"{where}: scales")
             if not isinstance(block, dict) or not isinstance(block.get("reduced"), str):
                 raise UserError(f"{where}: scales.{scale}.reduced: missing; say what this scale changes and why")
+            self._check_grid(raw.get("grid") or {}, block.get("grid") or {}, f"{where}: scales.{scale}.grid")
         overrides = dict(scales.get(self.scale_name, {}))
         overrides.pop("reduced", None)
         return merge(raw, overrides)
+
+    def _check_grid(self, grid: dict, changes: dict, where: str) -> None:
+        """A scale may change, drop and add labels of the grid's axes, but not add an axis or drop what is not there."""
+        for axis, labels in changes.items():
+            known = grid[choose(str(axis), grid, where)]
+            for label in (label for label, change in (labels or {}).items() if change is None):
+                choose(str(label), known, f"{where}.{axis}")
 
     def _resolve(self, name: str) -> dict[str, Run]:
         experiment, where = self.experiments[name], self._at(f"experiments/{name}.yaml")
@@ -211,8 +221,10 @@ class Project:
         """A run's teacher, its seeds, and the training run that it measures."""
         if isinstance(settings, Measurement):
             source, variant = settings.measures.split("/")
-            trained = [name for name, raw in self._raw.items() if raw.get("kind") == "student-training"]
-            runs = self._resolve(choose(source, trained, f"{at}: measures"))
+            kind = self._raw[choose(source, self._raw, f"{at}: measures")].get("kind")
+            if kind != "student-training":
+                raise UserError(f"{at}: measures: {source} is of kind {kind}, only student-training can be measured")
+            runs = self._resolve(source)
             run = runs[choose(variant, runs, f"{at}: measures: {source}")]
             try:
                 settings.check_source(run.settings, run.teacher)

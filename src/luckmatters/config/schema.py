@@ -21,8 +21,8 @@ Name = Annotated[str, Field(pattern=NAME)]  # safe as a folder name, a wildcard 
 Positive = Annotated[int, Field(gt=0)]
 # What figures, captions and verdicts advise where published numbers stand in for weights.
 WEIGHTS_REMEDY = (
-    "`snakemake --cores 2 --config weights=torchvision` gets the weights (0.5 GB a VGG network), and with them counts "
-    "and histograms"
+    "`weights=torchvision` after `--config` (beside the scale) gets the weights (0.5 GB a VGG network), and with them "
+    "counts and histograms"
 )
 # torchvision's names of networks with BatchNorm and weights for ImageNet.
 Pretrained = Literal[

@@ -48,6 +48,15 @@ LOGARITHMIC = ("loss",)
 FEWEST = 3  # seeds that an interval is drawn for: that of two is as wide as any figure
 
 
+def pruned(results: Results) -> str:
+    """What was pruned, and by what, in a sentence."""
+    runs = [run for run in results.runs.values() if run.kind == "lottery"]
+    ways = dict.fromkeys((run.settings.pruning.granularity, run.settings.pruning.criterion) for run in runs)
+    sizes = dict.fromkeys(run.trained.settings.student.multiplier for run in runs)
+    said = " or ".join(f"{granularity} by {criterion}" for granularity, criterion in ways)
+    return f"Pruned: {said}, of students of {', '.join(map(str, sizes))} times the teacher's width."
+
+
 def shown(results: Results) -> list[str]:
     """The quantities that are drawn: the loss, and accuracy where samples have labels, else ρ̄."""
     return ["loss", "correlation" if results.select("accuracy").empty else "accuracy"]

@@ -16,6 +16,7 @@ from luckmatters.figures.branches import (
     dense_variant,
     legend,
     plain_log,
+    pruned,
     shown,
     steps_an_epoch,
 )
@@ -47,6 +48,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     like = comparison(results, "own-scale", "rewound-own-scale")
     footer(
         figure, results,
+        pruned(results),
         "Mean over seeds (of logarithms for the loss); band: ± 1 standard error. Not retrained: at the start alone.",
         "Paired by seed, with 95 % intervals:",
         *(comparison(results, over) for over in ("reinitialized", "own-scale", "random-nodes")),

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from luckmatters.claims.lottery import gain, luck, ratio_effect
 from luckmatters.claims.statistics import Effect, mean_effect
-from luckmatters.figures.branches import FEWEST, LOOKS, by_seed
+from luckmatters.figures.branches import FEWEST, LOOKS, by_seed, pruned
 from luckmatters.figures.style import footer, label_name
 from luckmatters.results import Results
 
@@ -45,6 +45,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     _legend(figure, results, colors)
     footer(
         figure, results,
+        pruned(results),
         "Mean over seeds, 95 % intervals; bottom: a point a seed; squares: kept by fan-out × spread, re-initialized.",
         "Head start: before training, mean over layers.",
         "Lucky: kept if overlap with the teacher before training decided.",

@@ -17,6 +17,7 @@ from luckmatters.figures.branches import (
     interval,
     legend,
     plain_log,
+    pruned,
     shown,
 )
 from luckmatters.figures.style import footer, label_name
@@ -60,6 +61,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     legend(figure, branches(results))
     footer(
         figure, results,
+        pruned(results),
         "Mean over seeds (of logarithms for the loss) with its 95 % interval.",
         *(not_lost(results, over) for over in ("reinitialized", "own-scale", "random-nodes")),
     )  # fmt: skip

@@ -46,7 +46,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         results,
         f"Trained for {last} epochs; means over {run.settings.samples:,} samples, then absolute values; first seed.",
         "Each teacher node's best student comes first (one to one, by ρ at the end; before training in the same "
-        f"order); the first {SHOWN} n° of a layer's {run.trained.settings.student.multiplier} n° students are shown.",
+        f"order); the first {SHOWN} students for each teacher node are shown, of "
+        f"{run.trained.settings.student.multiplier}.",
         "Right: share of each teacher node's mass, over all students, that is its match's (mean over teacher nodes; a "
         "point a seed); dotted: equal shares.",
     )
