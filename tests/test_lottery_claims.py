@@ -167,9 +167,7 @@ def test_a_diverged_seed_drops_out() -> None:
 
 
 @pytest.mark.parametrize(("gone", "verdict"), [(1, "supported"), (2, "supported"), (3, "partly")])
-def test_two_diverged_seeds_change_no_verdict_and_with_three_what_they_touch_is_undecided(
-    gone: int, verdict: str
-) -> None:
+def test_two_diverged_seeds_change_no_verdict_and_three_leave_checks_undecided(gone: int, verdict: str) -> None:
     results = {}
     for name, one in everything().items():
         lost = (one.table["seed"] < gone) & (one.table["epoch"] == 5)
