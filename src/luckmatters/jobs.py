@@ -115,7 +115,7 @@ def pretrain_teacher(project: Project, name: str) -> None:
         "teacher": name, **identity, "data": description, "test_accuracy": final.tolist(),
         "seconds": round(seconds, 1), **provenance(),
     }  # fmt: skip
-    _finish(teacher_bundle(project, name), {TABLE: _to_parquet(result.table), TENSORS: _pack(result.tensors)}, manifest)
+    _finish(teacher_bundle(project, name), _files(result), manifest)
 
 
 def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
@@ -169,13 +169,9 @@ def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -
     data, image_sums, description = _run_data(project, run.source, "cpu")
     _device(project)
     result = _module(run).measure(run, teachers, data, tensors, seeds)
-    manifest = {
-        **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu",
-        "data": description, "diverged": trained.manifest()["diverged"],
-        "inputs": {**sums, **image_sums, **trained.manifest()["files"]}, **provenance(),
-    }  # fmt: skip
-    files = {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}
-    run_bundle(project, run, seeds).save(files, manifest)
+    files, inputs = _files(result, run), {**sums, **image_sums, **trained.manifest()["files"]}
+    said = {"data": description, "diverged": trained.manifest()["diverged"], "inputs": inputs}
+    _save_measured(project, run, seeds, files, said)
 
 
 def observe(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
@@ -190,14 +186,9 @@ def observe(project: Project, experiment: str, variant: str, seeds: list[int]) -
         data = kind.data_source(settings, run.teacher.shape, images)
     except ValueError as error:
         raise UserError(f"{experiment}/{variant}: {error}; lower evaluation_samples") from None
-    result = kind.observe(run, teachers, data, seeds)
-    manifest = {
-        **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu", "diverged": {},
-        "data": origin or f"GAUS, x ~ N(0, {settings.std:g}² I); generated", "inputs": {**sums, **image_sums},
-        **provenance(),
-    }  # fmt: skip
-    files = {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}
-    run_bundle(project, run, seeds).save(files, manifest)
+    description = origin or f"GAUS, x ~ N(0, {settings.std:g}² I); generated"
+    said = {"data": description, "diverged": {}, "inputs": {**sums, **image_sums}}
+    _save_measured(project, run, seeds, _files(kind.observe(run, teachers, data, seeds), run), said)
 
 
 def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
@@ -218,12 +209,11 @@ def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -
             print(f"{experiment}/{variant}: {error}; published numbers stand in", file=sys.stderr, flush=True)
     published, inputs = _published_norms(project, model)
     table = _module(run).tabulate(norms and norms.table, published)
-    manifest = {
-        **_description(run), "config_hash": config_hash(run), "seeds": seeds, "device": "cpu", "diverged": {},
+    said = {
         "data": pretrained.describe(norms) if norms else f"published numbers of {model}, not its weights ({why})",
-        "weights": norms and norms.origin, "no_weights": None if norms else why, "inputs": inputs, **provenance(),
+        "weights": norms and norms.origin, "no_weights": None if norms else why, "inputs": inputs, "diverged": {},
     }  # fmt: skip
-    run_bundle(project, run, seeds).save({TABLE: _to_parquet(table, run)}, manifest)
+    _save_measured(project, run, seeds, {TABLE: _to_parquet(table, run)}, said)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -250,7 +240,18 @@ def _run_job(
         **_description(run), **identity, "diverged": {str(seed): epoch for seed, epoch in diverged.items()},
         "data": data, "seconds": round(seconds, 1), **provenance(),
     }  # fmt: skip
-    _finish(bundle, {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}, manifest)
+    _finish(bundle, _files(result, run), manifest)
+
+
+def _files(result, run: Run | None = None) -> dict[str, bytes]:
+    """What a job leaves, by file name."""
+    return {TABLE: _to_parquet(result.table, run), TENSORS: _pack(result.tensors)}
+
+
+def _save_measured(project: Project, run: Run, seeds: list[int], files: dict[str, bytes], said: dict) -> None:
+    """Write what a job leaves that trained nothing; said: data, diverged, inputs, and whatever else is to be known."""
+    identity = {"config_hash": config_hash(run), "seeds": seeds, "device": "cpu"}
+    run_bundle(project, run, seeds).save(files, {**_description(run), **identity, **said, **provenance()})
 
 
 def _published_norms(project: Project, model: str) -> tuple[list, dict[str, str]]:

@@ -6,33 +6,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from luckmatters.claims.statistics import Effect, LacksDataError, worst_column
+from luckmatters.claims.overlap import Effects, at, at_end, curve
+from luckmatters.claims.statistics import LacksDataError, worst_column
 from luckmatters.results import Results
-
-Effects = dict[str, Effect]
-
-
-def by_layer(results: Results, quantity: str) -> pd.DataFrame:
-    """A quantity of the only variant: index (seed, epoch), a column a layer. Raises LacksDataError if it has none."""
-    rows = results.select(quantity)
-    if rows.empty:
-        raise LacksDataError(f"{results.name} has no {quantity}")
-    return rows.pivot(index=["seed", "epoch"], columns="layer", values="value").sort_index()
-
-
-def first(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first moment, by seed."""
-    return table.xs(table.index.get_level_values("epoch").min(), level="epoch")
-
-
-def end(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the last moment, by seed; NaN where the seed has diverged by then."""
-    return table.xs(table.index.get_level_values("epoch").max(), level="epoch")
 
 
 def change(table: pd.DataFrame) -> pd.DataFrame:
     """Last minus first moment, by seed."""
-    return end(table) - first(table)
+    return at_end(table) - at(table, 0)
 
 
 def at_any_time(table: pd.DataFrame) -> pd.DataFrame:
@@ -42,22 +23,22 @@ def at_any_time(table: pd.DataFrame) -> pd.DataFrame:
 
 def gradient_rule(results: Results) -> Effects:
     """Digits to which the rule holds, and the cosines of both matrix forms."""
-    residual = by_layer(results, "residual")
+    residual = curve(results, "residual")
     return {
         "identity": worst_column(at_any_time(-np.log10(residual.clip(lower=np.finfo(float).tiny)))),
-        "direction": worst_column(at_any_time(by_layer(results, "matrix_form_cosine"))),
-        "direction-recursive": worst_column(at_any_time(by_layer(results, "recursive_matrix_form_cosine"))),
+        "direction": worst_column(at_any_time(curve(results, "matrix_form_cosine"))),
+        "direction-recursive": worst_column(at_any_time(curve(results, "recursive_matrix_form_cosine"))),
     }
 
 
 def top_down(results: Results) -> Effects:
     """How much more diagonal β* and H* become."""
-    beta, h = (np.log(by_layer(results, f"{name}_dominance")) for name in ("beta_star", "h_star"))
+    beta, h = (np.log(curve(results, f"{name}_dominance")) for name in ("beta_star", "h_star"))
     return {
         "beta-grows": worst_column(change(beta)),
         "h-grows": worst_column(change(h)),
         "h-above-beta": worst_column(change(h - beta)),
-        "match-leads": worst_column(end(by_layer(results, "h_star_lead"))),
+        "match-leads": worst_column(at_end(curve(results, "h_star_lead"))),
     }
 
 
@@ -101,11 +82,11 @@ def luck_speed(results: Results) -> Effects:
 
 def winner_takes_all(results: Results) -> Effects:
     """How many teacher nodes are stood for, by how few students, and what the winners carry."""
-    carried = by_layer(results, "winners_share")
+    carried = curve(results, "winners_share")
     return {
-        "found": worst_column(end(by_layer(results, "found"))),
-        "few": worst_column(-end(by_layer(results, "standing"))),
-        "winners-carry": worst_column(end(carried)),
+        "found": worst_column(at_end(curve(results, "found"))),
+        "few": worst_column(-at_end(curve(results, "standing"))),
+        "winners-carry": worst_column(at_end(carried)),
         "concentrates": worst_column(change(carried)),
     }
 

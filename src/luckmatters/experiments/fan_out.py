@@ -1,6 +1,6 @@
 """Kind ``fan-out``: fan-out norms of over-parameterized students under the matrix dynamics (paper, Theorem 5)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,21 +20,43 @@ def simulate(
 
     resume: a state yielded earlier, to go on from.
     """
+
+    def inputs(epoch: int) -> Tensor:
+        settings = run.settings
+        return with_constant(samples(seeds, epoch, settings.steps_per_epoch, settings.batch, settings.widths[0]))
+
+    yield from follow(run, *draw(run, seeds), measure, inputs, device=device, resume=resume)
+
+
+def follow(
+    run: Run,
+    teacher: Sequence[Tensor],
+    students: Sequence[Tensor],
+    measure: Callable[[Dynamics], dict[str, Tensor]],
+    inputs: Callable[[int], Tensor],
+    *,
+    frozen: Sequence[int] = (),
+    device: str,
+    resume: Progress | None,
+) -> Iterator[Progress]:
+    """Let students follow their teachers; yield the state after every epoch, the initial one first.
+
+    inputs: the batches of an epoch, constant included, (T, S, N, n_in + 1); frozen: layers that are not changed.
+    """
     settings = run.settings
-    teacher, students = draw(run, seeds)
     if resume:
         students = [resume.network()[f"layer.{layer}"] for layer in range(len(students))]
     dynamics = Dynamics(
         [weight.to(device) for weight in students],
         [weight.to(device) for weight in teacher],
+        frozen=frozen,
         accurate=settings.gradient == "accurate",
     )
     state = resume or Progress.none().record(dynamics, measure(dynamics))
     if not resume:
         yield state
     for epoch in range(state.epoch, settings.epochs):
-        x = samples(seeds, epoch, settings.steps_per_epoch, settings.batch, settings.widths[0])
-        dynamics.run(with_constant(x).to(device), settings.learning_rate)
+        dynamics.run(inputs(epoch).to(device), settings.learning_rate)
         state = state.record(dynamics, measure(dynamics))
         yield state
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from luckmatters.config.schema import Run
-from luckmatters.experiments.fan_out import samples
+from luckmatters.experiments.fan_out import follow, samples
 from luckmatters.experiments.history import Progress, Result
 from luckmatters.science.dynamics import Dynamics, normalize_columns, with_constant
 from luckmatters.science.random import generator
@@ -24,25 +24,13 @@ def simulate(
 
     resume: a state yielded earlier, to go on from.
     """
-    settings = run.settings
-    teacher, students = draw(run, seeds)
-    if resume:
-        students = [resume.network()[f"layer.{layer}"] for layer in range(len(students))]
-    dynamics = Dynamics(
-        [weight.to(device) for weight in students],
-        [weight.to(device) for weight in teacher],
-        frozen=[1],
-        accurate=settings.gradient == "accurate",
-    )
-    state = resume or Progress.none().record(dynamics, measure(dynamics))
-    if not resume:
-        yield state
-    for epoch in range(state.epoch, settings.epochs):
+
+    def inputs(epoch: int) -> Tensor:
+        settings = run.settings
         x = samples(seeds, epoch, settings.steps_per_epoch, settings.batch, settings.inputs)
-        # A constant input of 0 keeps the biases, which start at 0, there.
-        dynamics.run(with_constant(x, 0.0).to(device), settings.learning_rate)
-        state = state.record(dynamics, measure(dynamics))
-        yield state
+        return with_constant(x, 0.0)  # a constant input of 0 keeps the biases, which start at 0, there
+
+    yield from follow(run, *draw(run, seeds), measure, inputs, frozen=[1], device=device, resume=resume)
 
 
 def last(run: Run) -> int:
