@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from luckmatters.claims.statistics import CONFIDENCE
 from luckmatters.results import Results
@@ -38,4 +38,4 @@ def joint_tolerance(found: pd.DataFrame) -> float:
 
     Departures of one run go together, which makes this too generous rather than too strict.
     """
-    return float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / len(found), found["seeds"].min() - 1))
+    return float(stdtrit(found["seeds"].min() - 1, 1 - (1 - CONFIDENCE) / 2 / len(found)))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 
@@ -35,7 +35,7 @@ def mean_effect(per_seed: pd.Series, *, confidence: float = CONFIDENCE) -> Effec
     mean = values.mean()
     if len(values) == 1:
         return Effect(mean, np.nan, np.nan, 1)
-    half = stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * stats.sem(values)
+    half = stdtrit(len(values) - 1, 0.5 + confidence / 2) * values.std(ddof=1) / np.sqrt(len(values))
     return Effect(mean, mean - half, mean + half, len(values))
 
 
@@ -45,6 +45,8 @@ def sign_effect(per_seed: pd.Series) -> Effect:
     values = values[values != 0]
     if len(values) == 0:
         return Effect(np.nan, np.nan, np.nan, 0)
+    from scipy import stats  # slow to import, and summaries import this module
+
     test = stats.binomtest(int((values > 0).sum()), len(values))
     interval = test.proportion_ci(CONFIDENCE, method="exact")
     return Effect(test.statistic, interval.low, interval.high, len(values))
@@ -62,7 +64,7 @@ def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
         return Effect(np.nan, np.nan, np.nan, seeds)
     estimate = np.log(pairs[:, 0].std(ddof=1) / pairs[:, 1].std(ddof=1))
     correlation = np.corrcoef(pairs.T)[0, 1]
-    quantile = stats.t.ppf(0.5 + CONFIDENCE / 2, seeds - 2)
+    quantile = stdtrit(seeds - 2, 0.5 + CONFIDENCE / 2)
     k = 1 + 2 * (1 - correlation**2) * quantile**2 / (seeds - 2)
     half = 0.5 * np.log(k + np.sqrt(k**2 - 1))
     return Effect(estimate, estimate - half, estimate + half, seeds)

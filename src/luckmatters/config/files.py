@@ -13,7 +13,8 @@ from luckmatters.errors import UserError
 M = TypeVar("M", bound=BaseModel)
 
 
-class _UniqueKeys(yaml.SafeLoader):
+# libyaml's parser where PyYAML has it: every job reads all files, and Python's own parser takes a quarter of a second.
+class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """PyYAML keeps the last of two equal keys without a word; this one refuses them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
