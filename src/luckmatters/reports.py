@@ -52,10 +52,11 @@ def figure(project: Project, experiment: str) -> None:
     paths, rendered = artefacts.figure_files(project.figures, experiment), {}
     dates = {"CreationDate": None, "ModDate": None}  # the same input gives the same bytes
     text = _json(origin).decode()
-    for kind, metadata in {"pdf": {"Title": title, "Subject": text, **dates},
-                           "png": {"Title": title, "Description": text}}.items():  # fmt: skip
+    for kind, metadata in {"png": {"Title": title, "Description": text},
+                           "pdf": {"Title": title, "Subject": text, **dates}}.items():  # fmt: skip
         buffer = io.BytesIO()
         drawn.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+        drawn.set_layout_engine("none")  # everything stays where it was placed for the first file
         rendered[paths[kind]] = buffer.getvalue()
     _save(rendered, paths["json"], origin)
 

@@ -56,15 +56,21 @@ def nodes(results: Results) -> pd.DataFrame:
     return wide.dropna(subset="final_overlap")
 
 
+def rank_correlation(layer: pd.DataFrame, time: str) -> float:
+    """Spearman's, of the nodes' initial overlap with the time; never is the latest. 0 where all nodes have one time."""
+    times = layer[time].fillna(np.inf)
+    if times.nunique() < 2:
+        return 0.0
+    return stats.spearmanr(layer["initial_overlap"], times).statistic
+
+
 def luck_speed(results: Results) -> Effects:
     """Rank correlations of initial overlap with the times, and the share that passes by quartile."""
     (run,) = results.runs.values()
     passing = f"time_{run.settings.levels[0]:g}"
 
     def sooner(layer: pd.DataFrame, time: str) -> float:
-        if layer[time].isna().all():
-            return 0.0  # nobody got there: all are equal
-        return -stats.spearmanr(layer["initial_overlap"], layer[time].fillna(np.inf)).statistic
+        return -rank_correlation(layer, time)
 
     def lucky(layer: pd.DataFrame) -> float:
         quartile = pd.qcut(layer["initial_overlap"].rank(method="first"), 4, labels=False)

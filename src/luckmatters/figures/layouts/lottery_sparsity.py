@@ -1,5 +1,7 @@
 """Layout ``lottery-sparsity``: final loss and ρ̄ (or accuracy) against what is kept, a line a branch."""
 
+import math
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ from luckmatters.figures.branches import (
 from luckmatters.figures.style import footer, label_name
 from luckmatters.results import Results
 
+MOST_COLUMNS = 5  # beside one another
 APART = 1.035  # lines that would hide each other's intervals are drawn this factor apart
 
 
@@ -32,12 +35,9 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     own_last = sorted(results.runs, key=lambda one: results.runs[one].experiment == results.name)
     order = own_last if results.experiment.figure.included_first else list(results.runs)
     labels = list(dict.fromkeys(results.labels[variant][axis] for variant in order))
-    figure, grid = plt.subplots(
-        len(quantities), len(labels), figsize=(max(7.2, 1.0 + 1.75 * len(labels)), 1.9 + 2.2 * len(quantities)),
-        squeeze=False, sharex=True, sharey="row", layout="constrained",
-    )  # fmt: skip
+    figure, columns = _panels(len(quantities), len(labels))
     dense = dense_variant(results)
-    for column, label in zip(grid.T, labels, strict=True):
+    for column, label in zip(columns, labels, strict=True):
         column[0].set_title(label_name(results, label), fontsize=8.5)
         variants = [variant for variant, its in results.labels.items() if its[axis] == label]
         for axes, quantity in zip(column, quantities, strict=True):
@@ -48,16 +48,18 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
                 level = interval(by_seed(results, dense, "dense", quantity).iloc[:, -1], quantity).estimate
                 axes.axhline(level, color=LOOKS["dense"].color, ls=LOOKS["dense"].line, lw=1)
     sizes = sorted({run.settings.pruning.kept for run in results.runs.values()})
-    for axes, quantity in zip(grid[:, 0], quantities, strict=True):
-        axes.set_ylabel(f"final {axis_label(results, quantity)}", fontsize=8)
+    for axes, quantity in zip(columns[0], quantities, strict=True):
         if quantity in LOGARITHMIC:
             plain_log(axes)
-    for axes in grid[-1]:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(sizes))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticklabels([f"{size:g}" for size in sizes])
-        axes.set_xlabel("kept (teacher's sizes)", fontsize=8)
+    for column in columns:
+        column[-1].set_xscale("log")
+        column[-1].xaxis.set_major_locator(FixedLocator(sizes))
+        column[-1].xaxis.set_minor_locator(NullLocator())
+        column[-1].set_xticklabels([f"{size:g}" for size in sizes])
+        column[-1].set_xlabel("kept (teacher's sizes)", fontsize=8)
+        for axes, quantity in zip(column, quantities, strict=True):
+            if axes.get_subplotspec().is_first_col():
+                axes.set_ylabel(f"final {axis_label(results, quantity)}", fontsize=8)
     legend(figure, branches(results))
     footer(
         figure, results,
@@ -66,6 +68,31 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         *(not_lost(results, over) for over in ("reinitialized", "own-scale", "random-nodes")),
     )  # fmt: skip
     return figure
+
+
+def _panels(quantities: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with a panel for each quantity in each column, by column; too many columns go on below one another."""
+    banks = math.ceil(columns / MOST_COLUMNS)
+    wide = math.ceil(columns / banks)
+    figure, grid = plt.subplots(
+        banks * quantities, wide, figsize=(max(7.2, 1.0 + 1.75 * wide), 1.9 + 2.2 * banks * quantities),
+        squeeze=False, sharex=True, layout="constrained",
+    )  # fmt: skip
+    found = [
+        [grid[bank * quantities + row, place] for row in range(quantities)]
+        for bank in range(banks)
+        for place in range(wide)
+    ]
+    for axes in (axes for column in found[columns:] for axes in column):
+        axes.remove()
+    for column in found[1:columns]:
+        for axes, first in zip(column, found[0], strict=True):
+            axes.sharey(first)
+    for axes in (axes for column in found[:columns] for axes in column):
+        axes.tick_params(labelleft=axes.get_subplotspec().is_first_col(), labelbottom=False)
+    for column in found[:columns]:
+        column[-1].tick_params(labelbottom=True)
+    return figure, found[:columns]
 
 
 def not_lost(results: Results, over: str) -> str:

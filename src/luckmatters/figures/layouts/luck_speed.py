@@ -7,8 +7,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from scipy import stats
 
+from luckmatters.claims.theory import rank_correlation
 from luckmatters.figures.style import LAYER_COLORS, LINES, footer, layer_name
 from luckmatters.results import Results
 
@@ -90,10 +90,7 @@ def cloud(axes: Axes, nodes: pd.DataFrame, layer: int, start: float, end: float)
     axes.set_ylim(0.8 * start, 2 * end)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    ranks = [
-        stats.spearmanr(one["initial_overlap"], one["time_half_way"].fillna(np.inf)).statistic
-        for _, one in nodes.groupby("seed")
-    ]
+    ranks = [rank_correlation(one, "time_half_way") for _, one in nodes.groupby("seed")]
     axes.set_title(f"r = {np.nanmean(ranks):.2f}", fontsize=8, loc="right")
 
 
