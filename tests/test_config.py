@@ -135,6 +135,7 @@ FAULTS = [
     (CURVES, "criterion: spread", "criterion: weight", r"pruning.criterion: must be 'magnitude', 'magnitude-overall'"),
     (CURVES, "granularity: nodes", "granularity: layers", r"pruning.granularity: must be 'nodes' or 'weights'"),
     (CURVES, "rounds: 1", "rounds: 0", r"pruning.rounds: must be greater than 0"),
+    (CURVES, "early_epoch: 1\n", "", r"early_epoch: missing, and the branch early needs it"),
     (CURVES, "branches: [rewound, early,", "branches: [rewound, rewound,", r"branches: each may stand but once"),
     (CURVES, "branches: [rewound, early,", "branches: [rewind, early,", r"branches.0: must be 'rewound', 'early'"),
     (CURVES, "branches: [rewound, early,", "branches: [dense, early,", r"branches: dense needs pruning.kept 10, where"),

@@ -89,7 +89,8 @@ def test_output_maps_unroll_the_papers_recursion() -> None:
                 h = gates[0][layer][:, None] * beta * gates[0][layer]
                 h_star = gates[0][layer][:, None] * beta_star * gates[1][layer]
                 for name, value in {"beta": beta, "beta_star": beta_star, "h": h, "h_star": h_star}.items():
-                    torch.testing.assert_close(getattr(found[layer], name)[seed, sample], value)
+                    samples = getattr(found[layer], name)[seed]
+                    torch.testing.assert_close(samples[sample if len(samples) > 1 else 0], value)
 
 
 @pytest.mark.parametrize(("part", "parts"), [(7, 5), (1, 30), (29, 2)])  # with one sample left over, and one by one

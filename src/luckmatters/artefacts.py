@@ -146,7 +146,7 @@ class Bundle:
             content = json.loads(path.read_bytes())
             dict(content["files"])
         except FileNotFoundError:
-            raise UserError(f"{path}: is missing; let snakemake run rule {self.rule}") from None
+            raise UserError(f"{path}: is missing; {self.recipe}") from None
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{path}: is damaged; {self._remedy()}") from None
         return content
@@ -164,6 +164,13 @@ class Bundle:
             )
         return content
 
+    @property
+    def recipe(self) -> str:
+        """How the bundle is made, for errors."""
+        if not self.rule:
+            return "run snakemake again"
+        return f"snakemake --cores 1 {self.folder / self.manifest_name} makes it (rule {self.rule}; add your --config)"
+
     def _remedy(self) -> str:
         what = self.folder if self.manifest_name == MANIFEST else self.folder / self.manifest_name
-        return f"delete {what} and " + (f"let snakemake rerun rule {self.rule}" if self.rule else "run snakemake again")
+        return f"delete {what}; {self.recipe}"

@@ -77,10 +77,12 @@ def dispatch(options: argparse.Namespace) -> None:
         from luckmatters import jobs
 
         jobs.prepare_cifar10(project)
+        wrote(jobs.cifar10_bundle(project).folder)
     elif options.verb in ("generate-teacher", "pretrain-teacher"):
         from luckmatters import jobs
 
         getattr(jobs, options.verb.replace("-", "_"))(project, options.teacher)
+        wrote(jobs.teacher_bundle(project, options.teacher).folder)
     elif options.verb in STEPS:
         from luckmatters import artefacts, jobs
 
@@ -88,6 +90,7 @@ def dispatch(options: argparse.Namespace) -> None:
         chunks = [artefacts.parse_seeds(options.seeds)] if options.seeds else project.chunks(run)
         for seeds in chunks:
             getattr(jobs, options.verb)(project, options.experiment, options.variant, seeds)
+            wrote(jobs.run_bundle(project, run, seeds).folder)
     else:
         from luckmatters import reports
 
@@ -96,7 +99,12 @@ def dispatch(options: argparse.Namespace) -> None:
         elif options.verb == "verify":
             print(f"{reports.verify(project)} files of scale {project.scale_name} are as they were made")
         else:
-            getattr(reports, options.verb)(project, options.experiment)
+            wrote(*getattr(reports, options.verb)(project, options.experiment))
+
+
+def wrote(*paths: Path) -> None:
+    """Say where a step has left its result."""
+    print(f"wrote {', '.join(map(str, paths))}")
 
 
 def operations(run) -> float:

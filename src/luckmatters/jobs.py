@@ -52,9 +52,7 @@ def finished_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
     """The same for a finished job. Raises UserError if it is missing or was made with other settings."""
     bundle = run_bundle(project, run, seeds)
     if bundle.manifest().get("config_hash") != config_hash(run):
-        raise UserError(
-            f"{bundle.folder}: was made with other settings than config/ has; let snakemake rerun rule {bundle.rule}"
-        )
+        raise UserError(f"{bundle.folder}: was made with other settings than config/ has; {bundle.recipe}")
     return bundle
 
 

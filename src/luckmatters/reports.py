@@ -29,22 +29,22 @@ def summary_csv(results: Results) -> bytes:
     return table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
 
 
-def summary(project: Project, experiment: str) -> None:
-    """Write an experiment's summary table, and its provenance beside it."""
+def summary(project: Project, experiment: str) -> list[Path]:
+    """Write an experiment's summary table, and its provenance beside it; the table's path."""
     results = load(project, experiment)
     path = artefacts.summary_file(project.figures, experiment)
-    _save({path: summary_csv(results)}, path.with_suffix(".csv.json"), _origin(results))
+    return _save({path: summary_csv(results)}, path.with_suffix(".csv.json"), _origin(results))
 
 
-def reference(project: Project, experiment: str) -> None:
+def reference(project: Project, experiment: str) -> list[Path]:
     """Write an experiment's summary table, with its provenance, where regression tests compare new ones with it."""
     results = load(project, experiment)
     path = project.root / artefacts.reference_file(project.scale_name, experiment)
-    _save({path: summary_csv(results)}, path.with_suffix(".json"), _origin(results))
+    return _save({path: summary_csv(results)}, path.with_suffix(".json"), _origin(results))
 
 
-def figure(project: Project, experiment: str) -> None:
-    """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them."""
+def figure(project: Project, experiment: str) -> list[Path]:
+    """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them; their paths."""
     options = project.experiment(experiment).figure
     results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
     drawn = _layout(options.layout).draw(results, results.published)
@@ -58,11 +58,14 @@ def figure(project: Project, experiment: str) -> None:
         drawn.savefig(buffer, format=kind, dpi=160, metadata=metadata)
         drawn.set_layout_engine("none")  # everything stays where it was placed for the first file
         rendered[paths[kind]] = buffer.getvalue()
-    _save(rendered, paths["json"], origin)
+    return _save(rendered, paths["json"], origin)
 
 
-def animation(project: Project, experiment: str) -> None:
-    """Render an experiment's animation as GIF, its provenance beside it. Raises UserError if its layout has none."""
+def animation(project: Project, experiment: str) -> list[Path]:
+    """Render an experiment's animation as GIF, its provenance beside it; its path.
+
+    Raises UserError if its layout has none.
+    """
     options = project.experiment(experiment).figure
     if not LAYOUTS[options.layout].animated:
         raise UserError(f"experiment {experiment}: layout {options.layout} has no animation; draw its figure")
@@ -77,7 +80,7 @@ def animation(project: Project, experiment: str) -> None:
         )
         content = path.read_bytes()
     paths = artefacts.animation_files(project.figures, experiment)
-    _save({paths["gif"]: content}, paths["json"], _origin(results))
+    return _save({paths["gif"]: content}, paths["json"], _origin(results))
 
 
 def _layout(name: str):
@@ -163,9 +166,10 @@ def _origin(results: Results) -> dict:
     }
 
 
-def _save(files: Mapping[Path, bytes], sidecar: Path, origin: dict) -> None:
-    """Write files and, beside them, where they come from, with their checksums."""
+def _save(files: Mapping[Path, bytes], sidecar: Path, origin: dict) -> list[Path]:
+    """Write files and, beside them, where they come from, with their checksums; the files' paths."""
     artefacts.Bundle(sidecar.parent, "", sidecar.name).save({path.name: one for path, one in files.items()}, origin)
+    return list(files)
 
 
 def _json(content: dict) -> bytes:

@@ -353,7 +353,7 @@ class Lottery(Measurement):
 
     pruning: Pruning
     branches: Annotated[list[BranchName], Field(min_length=1)]
-    early_epoch: Positive
+    early_epoch: Positive | None = None
 
     @model_validator(mode="after")
     def _branches_fit(self) -> "Lottery":
@@ -361,6 +361,8 @@ class Lottery(Measurement):
             raise ValueError(f"branches: each may stand but once, got {', '.join(self.branches)}")
         if set(self.branches) == {"untrained"}:
             raise ValueError("branches: one at least must train; add another to untrained")
+        if "early" in self.branches and self.early_epoch is None:
+            raise ValueError("early_epoch: missing, and the branch early needs it; add it, or drop the branch")
         if "scratch" in self.branches and (
             self.pruning.granularity == "weights" or self.pruning.criterion == "magnitude-overall"
         ):
@@ -370,7 +372,7 @@ class Lottery(Measurement):
     def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
         """Raises ValueError if there is no early snapshot, or less than nothing to prune."""
         multiplier, kept = trained.student.multiplier, self.pruning.kept
-        if self.early_epoch not in trained.training.snapshots:
+        if self.early_epoch is not None and self.early_epoch not in trained.training.snapshots:
             raise ValueError(
                 f"early_epoch: {self.measures} keeps no epoch {self.early_epoch}; add it to training.snapshots there"
             )

@@ -199,7 +199,7 @@ def prepare(
 ) -> Job:
     """Read the finished run's snapshots, and draw the samples that the criteria look at."""
     epochs = 0, run.settings.early_epoch, run.source.settings.training.epochs
-    networks = [snapshot(tensors, epoch, device=device) for epoch in epochs]
+    networks = [None if epoch is None else snapshot(tensors, epoch, device=device) for epoch in epochs]
     trunk = Trunk(*networks, seeds, run.teacher.shape, run.teacher.kernel)
     enough = -(-SCORING_SAMPLES // data.batch)  # a block is a batch at least
     x = torch.cat(list(islice(data.blocks(seeds, SCORING_EPOCH), enough)), 2)[..., :SCORING_SAMPLES]

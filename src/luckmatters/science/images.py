@@ -46,10 +46,14 @@ def _affine(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def normalize(images: Tensor, out: Tensor | None = None) -> Tensor:
-    """Pixels (N, C, H, W), uint8, as samples (C·H·W, N), float32: in [0, 1], minus the channel's mean, over its std."""
+    """Pixels (N, C, H, W), uint8, as samples (C·H·W, N), float32: in [0, 1], minus the channel's mean, over its std.
+
+    A view of memory in which images stay whole, `out` (N, C, H, W) if it is given: matrix products read it as fast, and
+    to turn it round would take as long as all the rest.
+    """
     scale, shift = _affine(images.device)
-    pixels = images.float().mul_(scale).sub_(shift).flatten(1)
-    return pixels.T.contiguous() if out is None else out.copy_(pixels.T)
+    pixels = images.float() if out is None else out.copy_(images)
+    return pixels.mul_(scale).sub_(shift).flatten(1).T
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,11 @@ class Cifar10:
         """One epoch's samples (S, 3·32·32, B) and labels (S, B)."""
         draws = [zip(*(one.split(self.batch) for one in self._draw(seed, epoch)), strict=True) for seed in seeds]
         for parts in zip(*draws, strict=True):  # of each seed: image, top, left and flip of a batch
-            shape = len(seeds), self.train_images[0].numel(), len(parts[0][0])
-            samples = torch.empty(shape, device=self.train_images.device)
-            for one, part in zip(samples, parts, strict=True):
+            shape = len(seeds), len(parts[0][0]), *self.train_images.shape[1:]
+            pixels = torch.empty(shape, device=self.train_images.device)
+            for one, part in zip(pixels, parts, strict=True):
                 normalize(crop_and_flip(self._crops, *part), out=one)
-            yield samples, torch.stack([self.train_labels[order] for order, *_ in parts])
+            yield pixels.flatten(2).transpose(1, 2), torch.stack([self.train_labels[order] for order, *_ in parts])
 
     def blocks(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
         """One epoch's samples, a batch at a time."""

@@ -41,12 +41,26 @@ class Layer:
 
 @dataclass(frozen=True)
 class Modulation:
-    """β and H (S, N, n + 1, n + 1), β* and H* (S, N, n + 1, n° + 1) of one hidden layer, for each sample."""
+    """β and H (S, N, n + 1, n + 1), β* and H* (S, N, n + 1, n° + 1) of one hidden layer, for each sample.
+
+    Next to the output layer β and β* are the same for all samples, (S, 1, …). gates: (S, N, n + 1); gates_star: (S, N,
+    n° + 1).
+    """
 
     beta: Tensor
     beta_star: Tensor
-    h: Tensor
-    h_star: Tensor
+    gates: Tensor
+    gates_star: Tensor
+
+    @property
+    def h(self) -> Tensor:
+        """β between open nodes, 0 elsewhere."""
+        return self.beta * self.gates[..., None] * self.gates[:, :, None]
+
+    @property
+    def h_star(self) -> Tensor:
+        """β* likewise."""
+        return self.beta_star * self.gates[..., None] * self.gates_star[:, :, None]
 
 
 def augmented(networks: Networks) -> list[Tensor]:
@@ -87,13 +101,7 @@ def with_constant(f: Tensor) -> Tensor:
 def modulation(student: Layer, teacher: Layer) -> Modulation:
     """β, β*, H, H* of a layer for every sample."""
     beta, beta_star = (student.output_map.transpose(2, 3) @ one.output_map for one in (student, teacher))
-    open_student, open_teacher = student.gates, teacher.gates
-    return Modulation(
-        beta.expand(*open_student.shape[:2], -1, -1),
-        beta_star.expand(*open_student.shape[:2], -1, -1),
-        beta * open_student[..., None] * open_student[:, :, None],
-        beta_star * open_student[..., None] * open_teacher[:, :, None],
-    )
+    return Modulation(beta, beta_star, student.gates, teacher.gates)
 
 
 def gradients(student: Layer, teacher: Layer, found: Modulation) -> Tensor:

@@ -18,13 +18,13 @@ from luckmatters.science.pruning import Mask, apply, on_random_nodes, shuffled
 
 @dataclass(frozen=True)
 class Trunk:
-    """A finished training run: its students at initialization, at an early epoch and at the end; S seeds.
+    """A finished training run: its students at initialization, at an early epoch (if wanted) and at the end; S seeds.
 
     inputs, kernel: see :func:`luckmatters.science.shapes.weight_shapes`.
     """
 
     initial: Networks
-    early: Networks
+    early: Networks | None
     final: Networks
     seeds: Sequence[int]
     inputs: Sequence[int]
