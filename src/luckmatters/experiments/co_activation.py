@@ -6,13 +6,13 @@ Also the signs of its BatchNorm biases, which say on which side of zero a pre-ac
 import math
 from collections.abc import Sequence
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from luckmatters.config.schema import Cifar10Samples, GausSamples, Run
 from luckmatters.experiments.history import Result
 from luckmatters.experiments.student_training import Data, select_teachers
+from luckmatters.experiments.tables import joined, rows
 from luckmatters.experiments.teacher_training import untrained
 from luckmatters.science.biases import signs
 from luckmatters.science.coactivation import Coactivation, with_statistics_of
@@ -58,11 +58,9 @@ def observe(run: Run, teachers: Networks, data: Data, seeds: Sequence[int]) -> R
                 counts = signs(network.norms[layer].bias.numpy())
                 values |= {name: torch.from_numpy(count) for name, count in counts.items()}
             for quantity, value in values.items():
-                frame = pd.DataFrame({"seed": list(seeds), "value": value.double().expand(len(seeds)).numpy()})
-                frames.append(frame.assign(epoch=epoch, layer=layer, quantity=quantity))
+                frames.append(rows(quantity, value.expand(len(seeds)), layer, epoch=[epoch], seed=seeds))
             tensors[f"joint/{epoch}/{layer}"] = found.joint.float()
-    table = pd.concat(frames, ignore_index=True).astype({"layer": "Int64"})
-    return Result(table[["seed", "epoch", "layer", "quantity", "value"]], tensors)
+    return Result(joined(frames), tensors)
 
 
 def coactivations(networks: Networks, x: Tensor) -> list[Coactivation]:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from luckmatters.config.schema import Run
 from luckmatters.experiments.history import Progress, Result
+from luckmatters.experiments.tables import joined, rows
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.random import generator
 from luckmatters.science.teachers import draw_teachers
@@ -85,20 +85,12 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     """
     history, teachers = state.history(), draw_teacher_networks(run, seeds)
     whole = {"loss": history["loss"], "diverged": (~history["loss"].isfinite()).cummax(0).values}
-    frames = [
-        tidy(seeds, name, value.double()[..., None]).assign(node=pd.NA, layer=pd.NA) for name, value in whole.items()
-    ]
-    frames.append(tidy(seeds, "fan_out_norm", history["fan_out"].double()).assign(layer=0))
-    table = pd.concat([frame.astype({"layer": "Int64", "node": "Int64"}) for frame in frames], ignore_index=True)
+    fan_out = history["fan_out"]
+    moments = {"epoch": range(len(fan_out)), "seed": seeds}
+    frames = [rows(name, value, **moments) for name, value in whole.items()]
+    frames.append(rows("fan_out_norm", fan_out, 0, **moments, node=range(fan_out.shape[2])))
     tensors = {
-        "lines": history["lines"], "fan_out": history["fan_out"],
+        "lines": history["lines"], "fan_out": fan_out,
         "teacher_lines": lines(teachers), "teacher_fan_out": teachers.fan_out_norms()[0],
     }  # fmt: skip
-    return Result(table[["seed", "epoch", "layer", "node", "quantity", "value"]], tensors)
-
-
-def tidy(seeds: Sequence[int], quantity: str, value: Tensor) -> pd.DataFrame:
-    """Rows of a quantity (T + 1, S, n)."""
-    names = ["epoch", "seed", "node"]
-    index = pd.MultiIndex.from_product([range(len(value)), seeds, range(value.shape[2])], names=names)
-    return pd.DataFrame({"value": value.flatten().numpy()}, index=index).reset_index().assign(quantity=quantity)
+    return Result(joined(frames), tensors)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from luckmatters.config.schema import Run
 from luckmatters.experiments.history import Progress, Result
+from luckmatters.experiments.tables import joined, rows
 from luckmatters.science.dynamics import Dynamics, draw_students, draw_teacher, with_constant
 from luckmatters.science.random import generator
 
@@ -112,26 +113,20 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     tensors: norm/l, fan-out norms at the snapshots, (snapshots, S, C, n).
     """
     settings, history = run.settings, state.history()
-    columns = [tidy(run, seeds, None, "diverged", (~history["norm/0"].isfinite().all(3)).cummax(0).values.double())]
+
+    def by_start(quantity: str, value: Tensor, layer: int | None = 0) -> pd.DataFrame:
+        return rows(quantity, value, layer, epoch=range(len(value)), seed=seeds, start=settings.starts)
+
+    frames = [by_start("diverged", (~history["norm/0"].isfinite().all(3)).cummax(0).values, None)]
     for layer, matched in enumerate(settings.widths[1:-1]):
         norm = history[f"norm/{layer}"].double()
-        columns.append(tidy(run, seeds, layer, "matched_norm", norm[..., :matched].mean(3)))
-        columns.append(tidy(run, seeds, layer, "unmatched_norm", norm[..., matched:].mean(3)))
+        frames.append(by_start("matched_norm", norm[..., :matched].mean(3), layer))
+        frames.append(by_start("unmatched_norm", norm[..., matched:].mean(3), layer))
     norm = history["norm/0"].double()
     won = torch.zeros_like(norm).scatter_(3, history["winner"], 1)  # two teacher nodes may have the same closest node
-    columns.append(tidy(run, seeds, 0, "winner_norm", (norm * won).sum(3) / won.sum(3)))
-    columns.append(tidy(run, seeds, 0, "other_norm", (norm * (1 - won)).sum(3) / (1 - won).sum(3)))
-    columns += [tidy(run, seeds, 0, name, history[name].double()) for name in ("matched_cosine", "best_cosine")]
+    frames.append(by_start("winner_norm", (norm * won).sum(3) / won.sum(3)))
+    frames.append(by_start("other_norm", (norm * (1 - won)).sum(3) / (1 - won).sum(3)))
+    frames += [by_start(name, history[name]) for name in ("matched_cosine", "best_cosine")]
     hidden = range(len(settings.widths) - 2)
     tensors = {f"norm/{layer}": history[f"norm/{layer}"][settings.snapshots] for layer in hidden}
-    return Result(pd.concat(columns, ignore_index=True), tensors)
-
-
-def tidy(run: Run, seeds: Sequence[int], layer: int | None, quantity: str, value: Tensor) -> pd.DataFrame:
-    """Rows of a quantity (T + 1, S, C)."""
-    index = pd.MultiIndex.from_product(
-        [range(len(value)), seeds, run.settings.starts], names=["epoch", "seed", "start"]
-    )
-    frame = pd.DataFrame({"value": value.flatten().numpy()}, index=index).reset_index()
-    frame = frame.assign(layer=pd.array([layer] * len(frame), dtype="Int64"), quantity=quantity)
-    return frame[["seed", "start", "epoch", "layer", "quantity", "value"]]
+    return Result(joined(frames), tensors)

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from luckmatters.config.schema import Run
 from luckmatters.experiments.history import Result
-from luckmatters.experiments.modulation import rows
 from luckmatters.experiments.student_training import Data, select_teachers, snapshot
+from luckmatters.experiments.tables import joined, rows
 from luckmatters.science.modulation import (
     averages,
     gradient_of_weights,
@@ -54,9 +53,9 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
                 its, own = form[layer]
                 values |= {f"{name}_{key}": value for key, value in agreement(its - own, weights).items()}
                 values[f"{name}_teacher_cosine"] = agreement(its, target_weights)["cosine"]
-            frames += [rows(seeds, epoch, layer, quantity, value) for quantity, value in values.items()]
+            frames += [rows(name, value, layer, epoch=[epoch], seed=seeds) for name, value in values.items()]
             kept |= {f"predicted/{epoch}/{layer}": ours.mean(1), f"true/{epoch}/{layer}": theirs.mean(1)}
-    return Result(pd.concat(frames, ignore_index=True), kept)
+    return Result(joined(frames), kept)
 
 
 def predicted(students: Networks, teachers: Networks, x: Tensor) -> Iterator[Tensor]:

@@ -8,6 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from luckmatters.experiments.tables import rows
+
 
 class Stateful(Protocol):
     """What goes on from its named tensors: networks, or dynamics."""
@@ -68,17 +70,7 @@ def diverged_by(history: dict[str, Tensor]) -> Tensor:
 
 def tidy(seeds: Sequence[int], layer: int | None, quantity: str, value: Tensor, diverged: Tensor) -> pd.DataFrame:
     """Rows of a quantity (T + 1, S), NaN where the seed has diverged."""
-    epochs = len(value)
-    value = value.double().masked_fill(diverged, torch.nan)
-    return pd.DataFrame(
-        {
-            "seed": [seed for _ in range(epochs) for seed in seeds],
-            "epoch": [epoch for epoch in range(epochs) for _ in seeds],
-            "layer": pd.array([layer] * value.numel(), dtype="Int64"),
-            "quantity": quantity,
-            "value": value.flatten().numpy(),
-        }
-    )
+    return rows(quantity, value.double().masked_fill(diverged, torch.nan), layer, epoch=range(len(value)), seed=seeds)
 
 
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

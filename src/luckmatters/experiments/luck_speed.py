@@ -10,6 +10,7 @@ from torch import Tensor
 from luckmatters.config.schema import Run
 from luckmatters.experiments.history import Progress, Result, diverged_by
 from luckmatters.experiments.student_training import Data, initial_students, overlaps, select_teachers
+from luckmatters.experiments.tables import joined, rows
 from luckmatters.science.networks import Networks
 from luckmatters.science.training import Trainer, learning_rate
 
@@ -98,21 +99,23 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     history, settings = state.history(), run.settings
     epochs = np.array(steps(run)[: state.epoch + 1]) / steps_per_epoch(run)
     diverged = diverged_by(history)
-    tensors, frames = (
-        {},
-        [
-            curve(seeds, epochs, None, "loss", history["loss"], diverged),
-            curve(seeds, epochs, None, "diverged", diverged.double(), torch.zeros_like(diverged)),
-        ],
-    )
+
+    def curve(quantity: str, value: Tensor, layer: int | None = None) -> pd.DataFrame:
+        return rows(quantity, value.double().masked_fill(diverged, torch.nan), layer, epoch=epochs, seed=seeds)
+
+    def per_node(quantity: str, value: Tensor, layer: int) -> pd.DataFrame:
+        value = value.masked_fill(diverged[-1][:, None], torch.nan)
+        return rows(quantity, value, layer, epoch=[0.0], seed=seeds, node=range(value.shape[1]))
+
+    tensors, frames = {}, [curve("loss", history["loss"]), rows("diverged", diverged, epoch=epochs, seed=seeds)]
     for layer in range(sum(name.startswith("rho/") for name in history)):
         rho, contribution = history[f"rho/{layer}"].double(), history[f"contribution/{layer}"].double()
         for quantity, value in standing(rho, contribution, settings.levels[0], settings.negligible).items():
-            frames.append(curve(seeds, epochs, layer, quantity, value, diverged))
+            frames.append(curve(quantity, value, layer))
         for name, value in fates(rho, torch.from_numpy(epochs), settings.levels).items():
-            frames.append(per_node(seeds, layer, name, value, diverged[-1]))
+            frames.append(per_node(name, value, layer))
         tensors[f"teacher/{layer}"] = rho[-1].argmax(1)
-    return Result(pd.concat(frames, ignore_index=True), tensors)
+    return Result(joined(frames), tensors)
 
 
 def standing(rho: Tensor, contribution: Tensor, level: float, negligible: float) -> dict[str, Tensor]:
@@ -156,35 +159,3 @@ def initial_rank(rho: Tensor, teacher: Tensor) -> Tensor:
     rows = rho.gather(1, teacher[..., None].expand(-1, -1, rho.shape[2]))  # (S, n, n): of each student's teacher node
     own = rho.gather(1, teacher[:, None])[:, 0]
     return (rows > own[..., None]).double().mean(2)
-
-
-def curve(
-    seeds: Sequence[int], epochs: np.ndarray, layer: int | None, quantity: str, value: Tensor, diverged: Tensor
-) -> pd.DataFrame:
-    """Rows of a quantity (T, S), NaN where the seed has diverged."""
-    value = value.double().masked_fill(diverged, torch.nan)
-    return pd.DataFrame(
-        {
-            "seed": np.tile(seeds, len(epochs)),
-            "epoch": np.repeat(epochs, len(seeds)),
-            "layer": pd.array([layer] * value.numel(), dtype="Int64"),
-            "node": pd.array([None] * value.numel(), dtype="Int64"),
-            "quantity": quantity,
-            "value": value.flatten().numpy(),
-        }
-    )
-
-
-def per_node(seeds: Sequence[int], layer: int, quantity: str, value: Tensor, diverged: Tensor) -> pd.DataFrame:
-    """Rows of a quantity of student nodes (S, n), NaN where the seed has diverged."""
-    value = value.masked_fill(diverged[:, None], torch.nan)
-    return pd.DataFrame(
-        {
-            "seed": np.repeat(seeds, value.shape[1]),
-            "epoch": 0.0,
-            "layer": pd.array([layer] * value.numel(), dtype="Int64"),
-            "node": pd.array(list(range(value.shape[1])) * len(seeds), dtype="Int64"),
-            "quantity": quantity,
-            "value": value.flatten().numpy(),
-        }
-    )

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from luckmatters.config.schema import Run
 from luckmatters.experiments.history import Result
 from luckmatters.experiments.student_training import Data, overlaps, select_teachers, snapshot
+from luckmatters.experiments.tables import joined, rows
 from luckmatters.science.alignment import dominance, leads, match, order, share
 from luckmatters.science.modulation import averages
 from luckmatters.science.networks import Networks
@@ -40,10 +40,11 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
             for name in MATRICES:
                 matrix = getattr(means, name)[:, :-1, :-1]  # without the constant nodes
                 for quantity, value in numbers(matrix, matched[layer], used).items():
-                    frames.append(rows(seeds, epoch, layer, f"{name}_{quantity}", value.where(finite, torch.nan)))
+                    value = value.double().where(finite, torch.nan)
+                    frames.append(rows(f"{name}_{quantity}", value, layer, epoch=[epoch], seed=seeds))
                 index = order(matched[layer], matrix.shape[1])[..., None].expand(-1, -1, matrix.shape[2])
                 kept[f"{name}/{epoch}/{layer}"] = matrix.gather(1, index)
-    return Result(pd.concat(frames, ignore_index=True), kept)
+    return Result(joined(frames), kept)
 
 
 def numbers(matrix: Tensor, matched: Tensor, used: Tensor) -> dict[str, Tensor]:
@@ -54,16 +55,3 @@ def numbers(matrix: Tensor, matched: Tensor, used: Tensor) -> dict[str, Tensor]:
         "share": share(matrix, matched).where(used, torch.nan).nanmean(1),
         "lead": leads(matrix, matched).double().where(used, torch.nan).nanmean(1),
     }
-
-
-def rows(seeds: Sequence[int], epoch: int, layer: int, quantity: str, value: Tensor) -> pd.DataFrame:
-    """Rows of a quantity (S,) at one moment."""
-    return pd.DataFrame(
-        {
-            "seed": list(seeds),
-            "epoch": epoch,
-            "layer": pd.array([layer] * len(seeds), dtype="Int64"),
-            "quantity": quantity,
-            "value": value.double().tolist(),
-        }
-    )

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
 from torch import Tensor
 
 from luckmatters.config.schema import Run
 from luckmatters.experiments.history import Result
 from luckmatters.experiments.student_training import Data, overlaps, select_teachers, snapshot
+from luckmatters.experiments.tables import joined, rows
 from luckmatters.science.networks import Networks
 
 
@@ -27,10 +27,6 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
         for layer, overlap in enumerate(gathered):
             rho = overlap.correlation()
             best = rho.topk(min(students, rho.shape[2]), dim=2).values  # (S, n°, students)
-            index = pd.MultiIndex.from_product(
-                [seeds, range(best.shape[1]), range(best.shape[2])], names=["seed", "node", "rank"]
-            )
-            frame = pd.DataFrame({"value": best.flatten().double().numpy()}, index=index).reset_index()
-            frames.append(frame.assign(epoch=epoch, layer=pd.array([layer] * len(frame), dtype="Int64")))
-    table = pd.concat(frames, ignore_index=True).assign(quantity="correlation")
-    return Result(table[["seed", "epoch", "layer", "node", "rank", "quantity", "value"]], {})
+            axes = {"epoch": [epoch], "seed": seeds, "node": range(best.shape[1]), "rank": range(best.shape[2])}
+            frames.append(rows("correlation", best, layer, **axes))
+    return Result(joined(frames), {})

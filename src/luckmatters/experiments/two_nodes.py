@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from luckmatters.config.schema import Run
 from luckmatters.experiments.fan_out import follow, samples
 from luckmatters.experiments.history import Progress, Result
+from luckmatters.experiments.tables import joined, rows
 from luckmatters.science.dynamics import Dynamics, normalize_columns, with_constant
 from luckmatters.science.random import generator
 from luckmatters.science.two_nodes import convergence_time
@@ -73,7 +73,7 @@ def measure(dynamics: Dynamics) -> dict[str, Tensor]:
 def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     """The table of a finished run.
 
-    Columns seed, replica, node, epoch (0), layer (0), quantity, value. Quantities: initial_cosine; for each level
+    Columns seed, replica, epoch (0), layer (0), node, quantity, value. Quantities: initial_cosine; for each level
     time_*, when the cosine passes it for the first time (between two measurements linearly), NaN if never, and
     predicted_*, both in steps times the learning rate; converged_* (0/1); diverged (0/1).
     """
@@ -84,15 +84,8 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
         found[f"time_{level:g}"] = first_passing(cosine, level) * every
         found[f"predicted_{level:g}"] = convergence_time(cosine[0], level)
         found[f"converged_{level:g}"] = (~np.isnan(found[f"time_{level:g}"])).astype(float)
-    index = pd.MultiIndex.from_product(
-        [seeds, range(settings.replicas), range(NODES)], names=["seed", "replica", "node"]
-    )
-    table = pd.concat(
-        [pd.DataFrame({"value": v.ravel()}, index=index).reset_index().assign(quantity=q) for q, v in found.items()],
-        ignore_index=True,
-    ).assign(epoch=0)
-    table["layer"] = pd.array([0] * len(table), dtype="Int64")
-    return Result(table[["seed", "replica", "node", "epoch", "layer", "quantity", "value"]], {})
+    axes = {"epoch": [0], "seed": seeds, "replica": range(settings.replicas), "node": range(NODES)}
+    return Result(joined(rows(name, value, 0, **axes) for name, value in found.items()), {})
 
 
 def first_passing(values: np.ndarray, level: float) -> np.ndarray:
