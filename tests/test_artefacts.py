@@ -11,7 +11,7 @@ from luckmatters.errors import UserError
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    made = Bundle(tmp_path / "runs" / "one", "train_students")
+    made = Bundle(tmp_path / "runs" / "one", recipe="run it again")
     made.save({"table.parquet": b"0123456789", "tensors.safetensors": b"abc"}, {"seeds": [0]})
     return made
 
@@ -33,7 +33,7 @@ def test_a_bundle_returns_what_was_saved(bundle: Bundle) -> None:
 )
 def test_damage_is_noticed_and_the_rule_is_named(bundle: Bundle, damage, words: str) -> None:
     damage(bundle.folder / "table.parquet")
-    with pytest.raises(UserError, match=rf"table.parquet: .*{words}.*rule train_students") as error:
+    with pytest.raises(UserError, match=rf"table.parquet: .*{words}.*run it again") as error:
         bundle.read("table.parquet")
     assert "\n" not in str(error.value)
     assert bundle.read("tensors.safetensors") == b"abc"
@@ -42,7 +42,7 @@ def test_damage_is_noticed_and_the_rule_is_named(bundle: Bundle, damage, words: 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"\xff"])
 def test_a_damaged_manifest_is_noticed(bundle: Bundle, content: bytes) -> None:
     (bundle.folder / "run.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"run.json: is damaged.*rule train_students"):
+    with pytest.raises(UserError, match=r"run.json: is damaged.*run it again"):
         bundle.read("table.parquet")
 
 

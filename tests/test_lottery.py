@@ -94,6 +94,7 @@ RUNS = {
     "rounds": make_run(["rewound", "reinitialized"], rounds=3),
     "weight-rounds": make_run(["rewound", "shuffled"], granularity="weights", criterion="spread", rounds=2),
     "overall": make_run(["rewound", "random-nodes"], criterion="magnitude-overall"),
+    "weights-overall": make_run(["rewound", "shuffled"], granularity="weights", criterion="magnitude-overall"),
     "everything": make_run(["dense", "rewound", "untrained"], kept=4.0),
 }
 KINDS = pytest.mark.parametrize("kind", list(RUNS))

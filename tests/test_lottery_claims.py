@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from luckmatters.claims.statistics import sign_effect
 from luckmatters.config import Project
 from luckmatters.figures.layouts.lottery_curves import comparison
 from luckmatters.figures.layouts.lottery_luck import explained
-from luckmatters.figures.layouts.lottery_sparsity import not_lost
+from luckmatters.figures.layouts.lottery_sparsity import not_lost, panels
 from luckmatters.results import Results
 
 PROJECT = Project(ROOT, scale="paper")
@@ -211,6 +212,26 @@ def test_the_cases_where_a_branch_does_not_lose_are_named() -> None:
     assert not_lost(worse, "reinitialized").endswith("reaches 0 in none; it lies below 0 in iterative-x2.")
     assert "x1 0.4" in comparison(make("lottery-curves"), "own-scale")
     assert "x1 0.5" in comparison(make("lottery-curves"), "own-scale", "rewound-own-scale")
+
+
+@pytest.mark.parametrize(("count", "wide"), [(1, 1), (5, 5), (6, 3), (9, 5)])
+def test_columns_that_are_too_many_go_on_below_and_share_their_axes(count: int, wide: int) -> None:
+    figure, columns = panels(2, count)
+    assert len(figure.axes) == 2 * count == 2 * len(columns)
+    places = [[axes.get_subplotspec() for axes in column] for column in columns]
+    for number, column in enumerate(places):
+        bank, place = divmod(number, wide)
+        assert [(spec.rowspan.start, spec.colspan.start) for spec in column] == [
+            (2 * bank, place),
+            (2 * bank + 1, place),
+        ]
+    for row, top in enumerate((7.0, 3.0)):
+        columns[0][row].set_ylim(0, top)
+    assert all([axes.get_ylim() for axes in column] == [(0, 7), (0, 3)] for column in columns)
+    for number, column in enumerate(columns):
+        assert [axes.yaxis.get_tick_params()["labelleft"] for axes in column] == [number % wide == 0] * 2
+        assert [axes.xaxis.get_tick_params()["labelbottom"] for axes in column] == [False, True]
+    plt.close(figure)
 
 
 def test_the_sign_effect_is_the_exact_binomial_interval() -> None:

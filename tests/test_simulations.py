@@ -102,6 +102,7 @@ def test_fan_out_norms_are_those_of_a_rerun_step_by_step() -> None:
         assert values["best_cosine", 4, seed, start] == pytest.approx(cosines.max(1).values.mean().item(), rel=1e-6)
         torch.testing.assert_close(result.tensors["norm/0"][1, position, place].double(), norms, rtol=1e-6, atol=0)
     assert (values["diverged"] == 0).all()
+    assert result.table["layer"].isna().equals(result.table["quantity"] == "diverged")
     assert not result.table.duplicated(["seed", "start", "epoch", "layer", "quantity"]).any()
 
 
@@ -171,6 +172,7 @@ def test_decision_lines_are_the_hidden_nodes() -> None:
     torch.testing.assert_close(result.tensors["fan_out"][-1], expected)
     loss = result.table.query("quantity == 'loss'").pivot(index="epoch", columns="seed", values="value")
     assert (loss.iloc[-1] < loss.iloc[0]).all()
+    assert result.table["layer"].isna().equals(result.table["quantity"] != "fan_out_norm")
     assert result.tensors["teacher_lines"].shape == (2, 2, 3)
 
 

@@ -30,8 +30,11 @@ def test_an_axis_of_one_label_need_not_be_there() -> None:
 
 
 def test_numbers_without_labels_are_refused() -> None:
-    with pytest.raises(ValueError, match="loss has 4 numbers for 6 combinations of epoch, seed"):
-        rows("loss", torch.zeros(4), epoch=range(2), seed=range(3))
+    for shape in ((4,), (6,), (3, 2)):
+        with pytest.raises(ValueError, match=r"loss has the shape .*, but epoch, seed are \(2, 3\)"):
+            rows("loss", torch.zeros(shape), epoch=range(2), seed=range(3))
+    with pytest.raises(ValueError, match="there is no column moment"):
+        rows("loss", torch.zeros(2), moment=range(2))
 
 
 def test_tables_of_nodes_and_of_networks_are_joined() -> None:

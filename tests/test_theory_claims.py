@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from luckmatters.claims.ledger import FAILS, HOLDS, OPEN, judge
-from luckmatters.claims.theory import CLAIMS, luck_speed, nodes, winner_takes_all
+from luckmatters.claims.theory import CLAIMS, luck_speed, nodes, rank_correlation, winner_takes_all
 from luckmatters.config import Project
 from luckmatters.results import Results
 
@@ -167,6 +167,14 @@ def test_rank_correlation_equals_scipy_on_pandas_ranks() -> None:
     ]
     by_layer = np.array(expected).reshape(len(SEEDS), len(LAYERS)).mean(axis=0)
     assert luck_speed(table)["passes-sooner"].estimate == pytest.approx(by_layer.min())
+
+
+def test_a_time_that_all_nodes_share_has_no_rank() -> None:
+    layer = pd.DataFrame(
+        {"initial_overlap": [0.1, 0.4, 0.2], "never": np.nan, "together": 3.0, "apart": [9.0, 1.0, 5.0]}
+    )
+    assert [rank_correlation(layer, time) for time in ("never", "together")] == [0, 0]
+    assert rank_correlation(layer, "apart") == pytest.approx(-1)
 
 
 def test_nodes_renumbered_change_no_effect() -> None:

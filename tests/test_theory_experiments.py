@@ -76,6 +76,26 @@ def test_a_seed_alone_gives_the_same_table() -> None:
     np.testing.assert_allclose(merged["value_both"], merged["value_alone"], rtol=1e-3, atol=1e-4)
 
 
+def test_a_seed_that_diverges_is_told_and_has_no_numbers() -> None:
+    tensors = dict(luck_states()[-1].tensors)
+    tensors["history/finite"] = tensors["history/finite"].clone()
+    tensors["history/finite"][6:, 1] = False
+    table = luck_speed.finish(LUCK, SEEDS, Progress(luck_speed.last(LUCK), tensors)).table
+    moments = np.array(luck_speed.steps(LUCK)) / luck_speed.steps_per_epoch(LUCK)
+    told = table[table["quantity"] == "diverged"].set_index(["seed", "epoch"])["value"]
+    assert told.loc[2].tolist() == [float(moment >= moments[6]) for moment in moments]
+    assert (told.loc[0] == 0).all()
+    gone = table[(table["seed"] == 2) & (table["quantity"] != "diverged")]
+    of_nodes = gone["node"].notna()
+    assert gone[of_nodes]["value"].isna().all()
+    curves = gone[~of_nodes].groupby("epoch")["value"].agg(["count", "size"])
+    assert curves.loc[moments[6] :, "count"].eq(0).all()
+    assert curves.loc[: moments[5], "count"].gt(0).all()
+    assert table[(table["seed"] == 0) & table["quantity"].eq("initial_overlap")]["value"].notna().any()
+    assert table[table["quantity"].isin(["loss", "diverged"])]["layer"].isna().all()
+    assert set(table.dropna(subset="node")["layer"]) == {0, 1}
+
+
 def test_history_holds_correlations_and_contributions() -> None:
     state = luck_states()[-1]
     students = Networks.from_state(state.network())

@@ -125,11 +125,11 @@ class AlteredError(UserError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """Files in a folder with one manifest; ``rule`` is the Snakemake rule that makes them, named in errors."""
+    """Files in a folder with one manifest; ``recipe`` says in errors how they are made."""
 
     folder: Path
-    rule: str
     manifest_name: str = MANIFEST
+    recipe: str = "run snakemake again"
 
     def save(self, files: Mapping[str, bytes], manifest: Mapping) -> None:
         """Write the files, then the manifest with their checksums. Raises UserError if that cannot be done."""
@@ -163,13 +163,6 @@ class Bundle:
                 f"{path}: is truncated or altered (its checksum is not the recorded one); {self._remedy()}"
             )
         return content
-
-    @property
-    def recipe(self) -> str:
-        """How the bundle is made, for errors."""
-        if not self.rule:
-            return "run snakemake again"
-        return f"snakemake --cores 1 {self.folder / self.manifest_name} makes it (rule {self.rule}; add your --config)"
 
     def _remedy(self) -> str:
         what = self.folder if self.manifest_name == MANIFEST else self.folder / self.manifest_name

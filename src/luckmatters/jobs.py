@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from luckmatters import artefacts
-from luckmatters.artefacts import TABLE, TENSORS, AlteredError, Bundle
+from luckmatters.artefacts import MANIFEST, TABLE, TENSORS, AlteredError, Bundle
 from luckmatters.config import Project, Run
 from luckmatters.config.files import choose
 from luckmatters.config.load import config_hash
@@ -31,21 +31,27 @@ TEACHER_RULE, PRETRAIN_RULE, CIFAR10_RULE = "generate_teacher", "pretrain_teache
 IMAGE_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
+def bundle_of(project: Project, folder: Path, rule: str) -> Bundle:
+    """What a rule of the workflow leaves in a folder."""
+    command = f"snakemake --cores 1 {folder / MANIFEST} --config scale={project.scale_name}"
+    return Bundle(folder, recipe=f"make it with: {command} (rule {rule})")
+
+
 def teacher_bundle(project: Project, name: str) -> Bundle:
     """Where a teacher lies."""
     rule = PRETRAIN_RULE if project.teachers[name].init == "pretrained" else TEACHER_RULE
-    return Bundle(artefacts.teacher_folder(project.results, name), rule)
+    return bundle_of(project, artefacts.teacher_folder(project.results, name), rule)
 
 
 def cifar10_bundle(project: Project) -> Bundle:
     """Where the decoded images lie."""
-    return Bundle(artefacts.cifar10_folder(project.results), CIFAR10_RULE)
+    return bundle_of(project, artefacts.cifar10_folder(project.results), CIFAR10_RULE)
 
 
 def run_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
     """Where a job of a run leaves its result."""
     folder = artefacts.run_folder(project.results, run.experiment, run.variant, artefacts.seed_label(seeds))
-    return Bundle(folder, RULES[run.step])
+    return bundle_of(project, folder, RULES[run.step])
 
 
 def finished_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
@@ -358,7 +364,7 @@ def _advance(
 
     start: given a state or None, yields the states after it, that before training first.
     """
-    began, checkpoint = time.monotonic(), Bundle(bundle.folder, bundle.rule, "checkpoint.json")
+    began, checkpoint = time.monotonic(), Bundle(bundle.folder, "checkpoint.json")
     state = resume = _resume(checkpoint, identity)
     if resume:
         print(f"{label}: resuming after epoch {resume.epoch}", file=sys.stderr, flush=True)

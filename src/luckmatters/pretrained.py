@@ -21,7 +21,6 @@ from luckmatters.errors import UserError
 from luckmatters.torchvision_shim import import_torchvision
 
 WEIGHTS = "IMAGENET1K_V1"
-RULE = "extract_biases"
 PATIENCE = 15.0  # seconds without a byte after which an attempt is given up
 ATTEMPTS = 3  # at a download that breaks off or stalls
 # What torch.load raises for files that are no checkpoints, or that hold more than tensors.
@@ -200,12 +199,12 @@ def norm_layers(model: str) -> list[tuple[str, int]]:
 def _keep(folder: Path, norms: Norms) -> None:
     buffer = io.BytesIO()
     norms.table.to_parquet(buffer, index=False)
-    Bundle(folder, RULE).save({TABLE: buffer.getvalue()}, norms.origin)
+    Bundle(folder).save({TABLE: buffer.getvalue()}, norms.origin)
 
 
 def _read_kept(folder: Path, model: str, checkpoint: str) -> Norms:
     """A kept table. Raises UserError if it is altered, or another model's or checkpoint's."""
-    bundle = Bundle(folder, RULE)
+    bundle = Bundle(folder)
     manifest, content = bundle.manifest(), bundle.read(TABLE)
     table = pd.read_parquet(io.BytesIO(content))
     layers = list(table.groupby(["layer", "module"], sort=False).size().items())

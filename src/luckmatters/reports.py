@@ -111,8 +111,8 @@ def verify(project: Project) -> int:
 
     Returns how many there are. Raises UserError with a line for each that is missing or altered, or if there is none.
     """
-    bundles = [artefacts.Bundle(path.parent, "") for path in sorted(project.results.rglob(artefacts.MANIFEST))]
-    bundles += [artefacts.Bundle(project.figures, "", path.name) for path in sorted(project.figures.glob("*.json"))]
+    bundles = [artefacts.Bundle(path.parent) for path in sorted(project.results.rglob(artefacts.MANIFEST))]
+    bundles += [artefacts.Bundle(project.figures, path.name) for path in sorted(project.figures.glob("*.json"))]
     count, faults = 0, []
     for bundle in bundles:
         try:
@@ -168,7 +168,7 @@ def _origin(results: Results) -> dict:
 
 def _save(files: Mapping[Path, bytes], sidecar: Path, origin: dict) -> list[Path]:
     """Write files and, beside them, where they come from, with their checksums; the files' paths."""
-    artefacts.Bundle(sidecar.parent, "", sidecar.name).save({path.name: one for path, one in files.items()}, origin)
+    artefacts.Bundle(sidecar.parent, sidecar.name).save({path.name: one for path, one in files.items()}, origin)
     return list(files)
 
 

@@ -63,11 +63,18 @@ def rarely(results: Results, *networks: str) -> list[Effect]:
     return [worst_column(pd.concat(tables, axis=1)) for tables in (below_chance, below_independence)]
 
 
-def co_activation(results: Results) -> Effects:
-    """Joint firing in our own network and in random teachers; and how far training lowers it; in the worst layer."""
+def own_network(results: Results) -> Effects:
+    """Joint firing in our own network, and how far training lowers it; in the worst layer."""
     together = curve(results, "together", network="conv-bn-relu")
-    effects = {"own-falls": worst_column(at(together, 0) - at_end(together))}
-    for name, networks in {"own": ["conv-bn-relu"], "fc": ["fc-small", "fc-large"], "conv": ["conv"]}.items():
+    rare, below_independence = rarely(results, "conv-bn-relu")
+    falls = worst_column(at(together, 0) - at_end(together))
+    return {"own-falls": falls, "own-rare": rare, "own-below-independence": below_independence}
+
+
+def random_teachers(results: Results) -> Effects:
+    """Joint firing in random teachers; in the worst layer."""
+    effects = {}
+    for name, networks in {"fc": ["fc-small", "fc-large"], "conv": ["conv"]}.items():
         effects[f"{name}-rare"], effects[f"{name}-below-independence"] = rarely(results, *networks)
     return effects
 
@@ -77,6 +84,6 @@ CLAIMS = {
     "small-overlap": {
         "bn-bias-vgg": [most_negative],
         "bn-bias-all": [as_published],
-        "small-overlap": [own_biases, co_activation],
+        "small-overlap": [own_biases, own_network, random_teachers],
     },
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from luckmatters.claims.overlap import Effects, at_end, smallest
 from luckmatters.claims.statistics import CONFIDENCE, Effect, LacksDataError, mean_effect, sign_effect
@@ -53,7 +53,7 @@ def ratio_effect(part: pd.Series, whole: pd.Series) -> Effect:
     if seeds < 2:
         return Effect(np.nan, np.nan, np.nan, seeds)
     (upper, lower), covariance = pairs.mean(0), np.cov(pairs.T)
-    wide = stats.t.ppf(0.5 + CONFIDENCE / 2, seeds - 1) ** 2 / seeds * covariance
+    wide = stdtrit(seeds - 1, 0.5 + CONFIDENCE / 2) ** 2 / seeds * covariance
     a, b, c = lower**2 - wide[1, 1], upper * lower - wide[0, 1], upper**2 - wide[0, 0]
     if a <= 0:
         return Effect(upper / lower, np.nan, np.nan, seeds)

@@ -156,6 +156,6 @@ def fates(rho: Tensor, epochs: Tensor, levels: Sequence[float]) -> dict[str, Ten
 
 def initial_rank(rho: Tensor, teacher: Tensor) -> Tensor:
     """For each student, the share of students with a greater ρ (S, n°, n) than its own with the given teacher node."""
-    rows = rho.gather(1, teacher[..., None].expand(-1, -1, rho.shape[2]))  # (S, n, n): of each student's teacher node
+    theirs = rho.gather(1, teacher[..., None].expand(-1, -1, rho.shape[2]))  # (S, n, n): of each student's teacher node
     own = rho.gather(1, teacher[:, None])[:, 0]
-    return (rows > own[..., None]).double().mean(2)
+    return (theirs > own[..., None]).double().mean(2)

@@ -15,21 +15,25 @@ def rows(
 ) -> pd.DataFrame:
     """A row for each number of a tensor.
 
-    axes: the tensor's axes in their order, by the name of their column, each with its labels; one of a single label
-    need not be in the tensor. layer: None for the whole network. Columns: as in COLUMNS, those that there are.
-    Raises ValueError if the tensor has not as many numbers as there are combinations of labels.
+    axes: the tensor's axes in their order, by the name of their column (one of COLUMNS), each with its labels; one of a
+    single label need not be in the tensor. layer: None for the whole network. Columns: those of COLUMNS that there are.
+    Raises ValueError if the tensor has other axes.
     """
-    index = pd.MultiIndex.from_product(axes.values(), names=axes)
-    numbers = torch.as_tensor(value).double().flatten().numpy()
-    if len(numbers) != len(index):
-        raise ValueError(f"{quantity} has {len(numbers)} numbers for {len(index)} combinations of {', '.join(axes)}")
-    frame = pd.DataFrame({"value": numbers}, index=index).reset_index().assign(quantity=quantity)
+    tensor, labels = torch.as_tensor(value), {name: list(its) for name, its in axes.items()}
+    sizes = tuple(map(len, labels.values()))
+    if [size for size in tensor.shape if size != 1] != [size for size in sizes if size != 1]:
+        raise ValueError(f"{quantity} has the shape {tuple(tensor.shape)}, but {', '.join(axes)} are {sizes}")
+    if unknown := axes.keys() - set(COLUMNS):
+        raise ValueError(f"{quantity}: there is no column {', '.join(unknown)}")
+    index = pd.MultiIndex.from_product(labels.values(), names=labels)
+    frame = pd.DataFrame({"value": tensor.double().flatten().numpy()}, index=index).reset_index()
+    frame["quantity"] = quantity
     frame["layer"] = pd.array([layer] * len(frame), dtype="Int64")
     return frame[[name for name in COLUMNS if name in frame]]
 
 
 def joined(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of some of the COLUMNS as one: what has no node, start or rank has <NA> there."""
+    """Tables of some of the COLUMNS as one; what is of no single node has <NA> there."""
     table = pd.concat(frames, ignore_index=True)
     table = table[[name for name in COLUMNS if name in table]]
     return table.astype({"node": "Int64"}) if "node" in table else table

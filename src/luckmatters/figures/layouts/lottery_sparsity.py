@@ -35,7 +35,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     own_last = sorted(results.runs, key=lambda one: results.runs[one].experiment == results.name)
     order = own_last if results.experiment.figure.included_first else list(results.runs)
     labels = list(dict.fromkeys(results.labels[variant][axis] for variant in order))
-    figure, columns = _panels(len(quantities), len(labels))
+    figure, columns = panels(len(quantities), len(labels))
     dense = dense_variant(results)
     for column, label in zip(columns, labels, strict=True):
         column[0].set_title(label_name(results, label), fontsize=8.5)
@@ -70,7 +70,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _panels(quantities: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+def panels(quantities: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     """A figure with a panel for each quantity in each column, by column; too many columns go on below one another."""
     banks = math.ceil(columns / MOST_COLUMNS)
     wide = math.ceil(columns / banks)

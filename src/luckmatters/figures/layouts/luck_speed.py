@@ -46,7 +46,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         f"{run.settings.training.epochs} epochs; every student node, and the teacher node that it ends on.",
         "Left: mean over seeds by quarter of the initial ρ (within seed and layer); darker started closer.",
         "Middle: until ρ has come half its way from its start to 1; in the grey strip those that never do; "
-        "r: Spearman's rank correlation, mean over seeds.",
+        "r: Spearman's rank correlation, mean over seeds (0 for a seed whose times are all equal).",
         f"Right: students with ρ > {level:g}, of teacher nodes that have any; to stand for one takes a contribution "
         f"(fan-out norm times spread) of at least {run.settings.negligible:g} of the layer's greatest.",
     )
