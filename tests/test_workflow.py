@@ -236,7 +236,7 @@ def test_verify_notices_any_altered_file(finished_copy: Checkout) -> None:
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         done = finished_copy.run("luckmatters", "--scale", "ci", "verify", status=2)
         assert f"{file}: is truncated or altered" in done.stderr
-        assert f"delete figures/ci/{culprit}; run snakemake again" in done.stderr
+        assert f"delete figures/ci/{culprit}; make it again with: snakemake --cores 1 --config scale=ci" in done.stderr
         path.write_bytes(content)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from luckmatters import artefacts
 from luckmatters.claims.published import KEYS, departures
+from luckmatters.claims.statistics import LacksDataError
 from luckmatters.config import Project
 from luckmatters.config.schema import LAYOUTS
 from luckmatters.errors import UserError
@@ -47,7 +48,12 @@ def figure(project: Project, experiment: str) -> list[Path]:
     """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them; their paths."""
     options = project.experiment(experiment).figure
     results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
-    drawn = _layout(options.layout).draw(results, results.published)
+    try:
+        drawn = _layout(options.layout).draw(results, results.published)
+    except LacksDataError as error:
+        raise UserError(
+            f"figure {experiment}: layout {options.layout}: {error}; add it, or choose another layout"
+        ) from None
     title, origin = f"{experiment}: {results.experiment.question}", _origin(results)
     paths, rendered = artefacts.figure_files(project.figures, experiment), {}
     dates = {"CreationDate": None, "ModDate": None}  # the same input gives the same bytes
@@ -111,8 +117,10 @@ def verify(project: Project) -> int:
 
     Returns how many there are. Raises UserError with a line for each that is missing or altered, or if there is none.
     """
-    bundles = [artefacts.Bundle(path.parent) for path in sorted(project.results.rglob(artefacts.MANIFEST))]
-    bundles += [artefacts.Bundle(project.figures, path.name) for path in sorted(project.figures.glob("*.json"))]
+    recipe = f"make it again with: snakemake --cores 1 --config scale={project.scale_name}"
+    places = [(path.parent, path.name) for path in sorted(project.results.rglob(artefacts.MANIFEST))]
+    places += [(project.figures, path.name) for path in sorted(project.figures.glob("*.json"))]
+    bundles = [artefacts.Bundle(*place, recipe) for place in places]
     count, faults = 0, []
     for bundle in bundles:
         try:

@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from luckmatters.claims.lottery import cases
 from luckmatters.figures.branches import (
+    FEWEST,
     LOGARITHMIC,
     LOOKS,
     axis_label,
@@ -64,7 +65,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     footer(
         figure, results,
         pruned(results),
-        "Mean over seeds (of logarithms for the loss) with its 95 % interval.",
+        f"Mean over seeds (of logarithms for the loss) with its 95 % interval (from {FEWEST} seeds on); lines are drawn apart a "
+        "little, sideways, which means nothing.",
         *(not_lost(results, over) for over in ("reinitialized", "own-scale", "random-nodes")),
     )  # fmt: skip
     return figure
