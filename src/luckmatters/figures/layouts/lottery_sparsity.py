@@ -65,8 +65,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     footer(
         figure, results,
         pruned(results),
-        f"Mean over seeds (of logarithms for the loss) with its 95 % interval (from {FEWEST} seeds on). Lines are drawn a "
-        "little apart, sideways.",
+        f"Mean over seeds (of logarithms for the loss) with its 95 % interval (from {FEWEST} seeds on). Lines are "
+        "drawn a little apart, sideways.",
         *(not_lost(results, over) for over in ("reinitialized", "own-scale", "random-nodes")),
     )  # fmt: skip
     return figure
