@@ -90,10 +90,9 @@ def panels(quantities: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     for column in found[1:columns]:
         for axes, first in zip(column, found[0], strict=True):
             axes.sharey(first)
-    for axes in (axes for column in found[:columns] for axes in column):
-        axes.tick_params(labelleft=axes.get_subplotspec().is_first_col(), labelbottom=False)
     for column in found[:columns]:
-        column[-1].tick_params(labelbottom=True)
+        for axes in column:
+            axes.tick_params(labelleft=axes.get_subplotspec().is_first_col(), labelbottom=axes is column[-1])
     return figure, found[:columns]
 
 
