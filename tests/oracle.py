@@ -57,9 +57,11 @@ class Module(nn.Module):
         return layers
 
 
-def sgd(module: Module, batches: list[tuple[Tensor, Tensor]], lr: float, loss=nn.functional.mse_loss) -> Module:
-    """Plain SGD; batches of samples (n, B), samples last, and of outputs (n, B) or labels (B,)."""
-    optimizer = torch.optim.SGD(module.parameters(), lr=lr)
+def sgd(
+    module: Module, batches: list[tuple[Tensor, Tensor]], lr: float, loss=nn.functional.mse_loss, **options: float
+) -> Module:
+    """SGD, plain without options; batches of samples (n, B), samples last, and of outputs (n, B) or labels (B,)."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=lr, **options)
     module.train()
     for x, y in batches:
         optimizer.zero_grad()

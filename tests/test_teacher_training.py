@@ -10,14 +10,20 @@ from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import initialize_students
 
 
-def make_teacher(rate: float = 0.05, count: int = 2) -> Teacher:
+def make_teacher(
+    rate: float = 0.05, count: int = 2, evaluation: int = 30, shape: dict | None = None, **options: object
+) -> Teacher:
     return Teacher.model_validate(
         {
             "inputs": [3, 32, 32], "widths": [6, 5], "outputs": 10, "init": "pretrained", "batch_norm": True,
-            "count": count,
+            "count": count, **(shape or {}),
             "pretraining": {
-                "data": {"kind": "cifar10", "samples_per_epoch": 64, "augment": True, "evaluation_samples": 30},
-                "training": {"epochs": 3, "batch": 32, "learning_rate": [{"epoch": 0, "rate": rate}], "snapshots": []},
+                "data": {
+                    "kind": "cifar10", "samples_per_epoch": 64, "augment": True, "evaluation_samples": evaluation
+                },
+                "training": {
+                    "epochs": 3, "batch": 32, "learning_rate": [{"epoch": 0, "rate": rate}], "snapshots": [], **options
+                },
             },
         }
     )  # fmt: skip
@@ -28,6 +34,16 @@ def images() -> Cifar10:
     pictures = torch.randint(256, (110, 3, 32, 32), generator=stream, dtype=torch.uint8)
     labels = torch.arange(110) % 10
     return Cifar10(pictures[:80], labels[:80], pictures[80:], labels[80:], 64, True, 32)
+
+
+def patterns() -> Cifar10:
+    """Ten patterns under noise: something that can be learned."""
+    stream = torch.Generator().manual_seed(0)
+    labels = torch.arange(940) % 10
+    pattern = torch.randint(256, (10, 3, 32, 32), generator=stream)
+    noise = torch.randint(256, (940, 3, 32, 32), generator=stream)
+    pictures = ((pattern[labels] + 3 * noise) / 4).to(torch.uint8)
+    return Cifar10(pictures[:640], labels[:640], pictures[640:], labels[640:], 640, False, 32)
 
 
 def test_evaluation_in_parts_equals_modules_on_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,15 +73,36 @@ def test_a_teacher_is_the_same_alone_and_shares_no_stream_with_students() -> Non
         torch.testing.assert_close(together.network()[name][:1], tensor, rtol=1e-4, atol=1e-5)
 
 
-def test_resuming_gives_the_undisturbed_numbers() -> None:
-    states = list(teacher_training.train(make_teacher(), images()))
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=["plain", "momentum"])
+def test_resuming_gives_the_undisturbed_numbers(options: dict) -> None:
+    teacher = make_teacher(**options)
+    states = list(teacher_training.train(teacher, images()))
     assert [state.epoch for state in states] == [0, 1, 2, 3]
-    resumed = list(teacher_training.train(make_teacher(), images(), resume=states[1]))[-1]
-    torch.testing.assert_close(resumed.tensors, states[-1].tensors, rtol=0, atol=0)
+    for epoch in (0, 1):
+        resumed = list(teacher_training.train(teacher, images(), resume=states[epoch]))[-1]
+        torch.testing.assert_close(resumed.tensors, states[-1].tensors, rtol=0, atol=0)
     result = teacher_training.finish(range(2), states[-1])
     assert len(result.table) == 2 * 4 * 2
     final = result.table.query("quantity == 'accuracy' and epoch == 3")["value"].tolist()
     assert final == states[-1].history()["accuracy"][-1].tolist()
+    untrained = teacher_training.untrained(teacher, range(2)).state()
+    assert result.tensors.keys() == untrained.keys()  # the networks, and nothing that only training needs
+
+
+def test_losses_in_bfloat16_stay_within_the_spread_of_the_seeds() -> None:
+    """The condition under which a teacher may use it: what precision changes is less than what a seed does."""
+    options = {"epochs": 12, "momentum": 0.9, "weight_decay": 0.0005}
+    shape = {"kernel": 3, "widths": [8, 8]}
+    losses, accuracies = {}, {}
+    for precision in (None, "bfloat16"):
+        teacher = make_teacher(0.01, 4, 300, precision=precision, shape=shape, **options)
+        history = list(teacher_training.train(teacher, patterns()))[-1].history()
+        losses[precision], accuracies[precision] = history["loss"][1:], history["accuracy"][1:]
+    assert (losses["bfloat16"] != losses[None]).any()
+    assert accuracies[None][-1].min() > 0.5  # they learn, so that there is something to compare
+    for found in (losses, accuracies):
+        changed = (found["bfloat16"] - found[None]).mean(1).abs()  # of each epoch, over seeds
+        assert (changed <= found[None].std(1) + 1 / 300).all()  # accuracy comes in steps of one image in 300
 
 
 def test_training_stops_at_the_epoch_in_which_it_diverges() -> None:

@@ -36,20 +36,25 @@ def inputs(shape: dict) -> int:
     [(FULL, False), (CONV, False), (CONV, True)],
     ids=["fully-connected", "convolutional", "convolutional-groups"],
 )
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"momentum": 0.9}, {"weight_decay": 0.02}, {"momentum": 0.8, "weight_decay": 0.02}],
+    ids=["plain", "momentum", "decay", "both"],
+)
 @NORMS
-def test_steps_equal_autograd_in_float64(shape: dict, grouped: bool, norm: str | None) -> None:
+def test_steps_equal_autograd_in_float64(shape: dict, grouped: bool, options: dict, norm: str | None) -> None:
     networks = students([3, 1, 4], norm, shape=shape)
     x, y = draw((12, 3, inputs(shape), 16), 1), draw((12, 3, 4, 16), 2)
     modules = [Module(networks, seed) for seed in range(3)]
-    trainer = Trainer(networks)
+    trainer = Trainer(networks, **options)
     if grouped:
         trainer._in_turn = []  # as on CUDA
     sizes = [16] * 11 + [10]  # an epoch's last batch may be smaller
     for step, size in enumerate(sizes):
-        trainer.step(x[step, ..., :size], y[step, ..., :size], lr=0.3)
+        trainer.step(x[step, ..., :size], y[step, ..., :size], lr=0.1)
     for seed, module in enumerate(modules):
         batches = [(x[step, seed, :, :size], y[step, seed, :, :size]) for step, size in enumerate(sizes)]
-        assert_same(sgd(module, batches, 0.3), networks, seed, rtol=1e-10, atol=1e-12)
+        assert_same(sgd(module, batches, 0.1, **options), networks, seed, rtol=1e-10, atol=1e-12)
 
 
 @SHAPES
@@ -65,6 +70,29 @@ def test_steps_on_labels_equal_autograd_in_float64(shape: dict) -> None:
         batches = [(x[step, seed], labels[step, seed]) for step in range(8)]
         trained = sgd(module, batches, 0.3, torch.nn.functional.cross_entropy)
         assert_same(trained, networks, seed, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["in-turn", "groups"])
+@NORMS
+def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(grouped: bool, norm: str | None) -> None:
+    x, y = draw((2, inputs(CONV), 64), 1, torch.float32), draw((2, 4, 64), 2, torch.float32)
+    moved = {}
+    for precision in (None, torch.bfloat16):
+        networks = students([0, 1], norm, torch.float32, CONV)
+        before = networks.state()
+        trainer = Trainer(networks, precision=precision)
+        if grouped:
+            trainer._in_turn = []
+        trainer.step(x, y, lr=0.1)
+        moved[precision] = {name: tensor - before[name] for name, tensor in networks.state().items()}
+        assert all(tensor.dtype == torch.float32 for tensor in moved[precision].values())
+    for name, exact in moved[None].items():
+        if norm and name.endswith("bias"):
+            continue  # BatchNorm takes shifts away: in sums over all samples and positions hardly anything is left
+        error = (moved[torch.bfloat16][name] - exact).norm() / exact.norm()
+        # Rounding by 2^-8 turns about that share of the gates of either hidden layer, and a share p of turned gates
+        # changes a gradient by √p of its length. 0 would be float32 all the same.
+        assert 0 < error < (2 * 2**-8) ** 0.5, name
 
 
 @SHAPES

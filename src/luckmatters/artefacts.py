@@ -72,6 +72,11 @@ def reference_file(scale: str, experiment: str) -> Path:
     return Path("data") / "reference" / scale / f"{experiment}.csv"
 
 
+def teacher_reference_file(scale: str, teacher: str) -> Path:
+    """The committed table of a teacher's own training."""
+    return Path("data") / "reference" / scale / "teachers" / f"{teacher}.csv"
+
+
 def seed_label(seeds: Sequence[int]) -> str:
     """How a list of seeds is written in paths and on the command line: ``0-3`` for a run of them, else ``0+3+7``."""
     if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):

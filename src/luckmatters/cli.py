@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     verb("verify", "compare every result and figure with the checksum recorded when it was made")
     sub = verb("reference", "write an experiment's summary table to data/reference, where regression tests read it")
     sub.add_argument("experiment")
+    verb("reference-teacher", "write the table of a teacher's own training to data/reference", "teacher")
     return top
 
 
@@ -96,6 +97,8 @@ def dispatch(options: argparse.Namespace) -> None:
 
         if options.verb == "claims":
             print(reports.claims(project))
+        elif options.verb == "reference-teacher":
+            wrote(*reports.teacher_reference(project, options.teacher))
         elif options.verb == "verify":
             print(f"{reports.verify(project)} files of scale {project.scale_name} are as they were made")
         else:

@@ -90,6 +90,11 @@ def generate_teacher(project: Project, name: str) -> None:
     teacher_bundle(project, name).save({TENSORS: _pack(networks.state())}, manifest)
 
 
+def teacher_settings(spec: Teacher) -> dict:
+    """What a teacher's numbers depend on, as its manifest has it."""
+    return spec.model_dump(mode="json", exclude_none=True, exclude=set(TEACHER_TEXTS))
+
+
 def pretrain_teacher(project: Project, name: str) -> None:
     """Train all networks of a teacher on the labels of CIFAR-10; resumes from its own checkpoint."""
     spec = _teacher_spec(project, name, pretrained=True)
@@ -99,8 +104,7 @@ def pretrain_teacher(project: Project, name: str) -> None:
     training = spec.pretraining.training
     images, image_sums, description = _images(project)
     data = _data(spec.pretraining.data, spec.shape, training.batch, images, device, f"teacher {name}")
-    settings = spec.model_dump(mode="json", exclude_none=True, exclude=set(TEACHER_TEXTS))
-    identity = {"settings": settings, "device": device, "inputs": image_sums}
+    identity = {"settings": teacher_settings(spec), "device": device, "inputs": image_sums}
     try:
         state, seconds = _advance(
             project,

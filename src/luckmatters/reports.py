@@ -7,12 +7,16 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from luckmatters import artefacts
 from luckmatters.claims.published import KEYS, departures
 from luckmatters.claims.statistics import LacksDataError
 from luckmatters.config import Project
+from luckmatters.config.files import choose
 from luckmatters.config.schema import LAYOUTS
 from luckmatters.errors import UserError
+from luckmatters.jobs import teacher_bundle, teacher_settings
 from luckmatters.provenance import provenance
 from luckmatters.results import Results, is_complete, load, summarize
 
@@ -42,6 +46,24 @@ def reference(project: Project, experiment: str) -> list[Path]:
     results = load(project, experiment)
     path = project.root / artefacts.reference_file(project.scale_name, experiment)
     return _save({path: summary_csv(results)}, path.with_suffix(".json"), _origin(results))
+
+
+def teacher_reference(project: Project, teacher: str) -> list[Path]:
+    """Write the table of a teacher's training on labels, with its provenance, to data/reference; the table's path.
+
+    Raises UserError if the teacher is not one that is trained, or has not been with the settings of the configuration.
+    """
+    spec, bundle = project.teachers[choose(teacher, project.teachers, "teacher")], teacher_bundle(project, teacher)
+    if not spec.pretraining:
+        raise UserError(f"teacher {teacher} has init {spec.init}: only pretrained ones have accuracies to keep")
+    manifest = bundle.manifest()
+    if manifest["settings"] != teacher_settings(spec):
+        raise UserError(f"{bundle.folder}: was made with other settings than config/ has; {bundle.recipe}")
+    table = pd.read_parquet(io.BytesIO(bundle.read(artefacts.TABLE))).drop(columns="layer")
+    text = table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
+    path = project.root / artefacts.teacher_reference_file(project.scale_name, teacher)
+    origin = {**manifest, "scale": project.scale_name, "teacher_files": manifest["files"]}
+    return _save({path: text}, path.with_suffix(".json"), origin)
 
 
 def figure(project: Project, experiment: str) -> list[Path]:

@@ -101,7 +101,7 @@ def _in_order(schedule: list[Rate]) -> list[Rate]:
 
 
 class Training(Model):
-    """Plain SGD."""
+    """Plain SGD, as all students have it."""
 
     epochs: Positive
     batch: Annotated[int, Field(ge=2)]
@@ -127,11 +127,22 @@ def _batches_fit(samples: int, batch: int, *, batch_norm: bool) -> None:
         )
 
 
+class LabelTraining(Training):
+    """SGD with momentum and weight decay, as torch.optim.SGD has them; plain without.
+
+    precision: of convolutions, float32 if it is not said; parameters, linear layers and evaluation keep float32.
+    """
+
+    momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
+    weight_decay: Annotated[float, Field(gt=0)] | None = None
+    precision: Literal["bfloat16"] | None = None
+
+
 class Pretraining(Model):
     """How a teacher is trained on labels."""
 
     data: Cifar10Data
-    training: Training
+    training: LabelTraining
 
 
 # Keys of a teacher that are shown and that no number depends on.
@@ -185,6 +196,8 @@ class Teacher(Model):
         if self.pretraining:
             check_images(self.shape, self.outputs)
             data, training = self.pretraining.data, self.pretraining.training
+            if training.precision and not self.kernel:
+                raise ValueError(f"precision {training.precision} is for convolutions (kernel); drop it")
             _batches_fit(data.samples_per_epoch, training.batch, batch_norm=self.batch_norm)
         return self
 

@@ -40,42 +40,56 @@ def stack(x: Tensor, sets: int) -> Tensor:
     return x.view(sets, -1, x.shape[2])
 
 
-def forward(weight: Tensor, bias: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
-    """Pre-activations, nodes or images as the layer's kind is; `out` serves linear layers alone.
+def forward(
+    weight: Tensor, bias: Tensor, x: Tensor, out: Tensor | None = None, precision: torch.dtype | None = None
+) -> Tensor:
+    """Pre-activations, nodes or images as the layer's kind is.
+
+    out serves linear layers alone, precision convolutions: they read and give numbers of that type, or else of the
+    weights'.
 
     Linear layers also take fewer sets of samples than networks, (S', n_in, N): set k serves S / S' networks in a row,
     which then are one matrix.
     """
     if weight.dim() == 3:
-        nodes = as_nodes(x, len(weight))
+        nodes = as_nodes(x, len(weight)).to(weight.dtype)
         stacked = None if out is None else stack(out, len(nodes))
         found = torch.baddbmm(stack(bias, len(nodes)), stack(weight, len(nodes)), nodes, out=stacked)
         return found.view(*weight.shape[:2], -1)  # (S, out, in) x (S, in, N)
-    return torch.conv2d(as_images(x, weight.shape[2]), weight.flatten(0, 1), bias.flatten(), groups=len(weight))
+    operands = as_images(x, weight.shape[2]), weight.flatten(0, 1), bias.flatten()
+    return torch.conv2d(*(one.to(precision or weight.dtype) for one in operands), groups=len(weight))
 
 
 def backward(
-    weight: Tensor, bias: Tensor, x: Tensor, g: Tensor, rate: float, *, below: bool, out: Tensor | None = None
+    weight: Tensor,
+    x: Tensor,
+    g: Tensor,
+    rate: float,
+    to_weight: Tensor,
+    to_bias: Tensor,
+    *,
+    below: bool,
+    out: Tensor | None = None,
 ) -> Tensor | None:
-    """Add `rate` times their gradients to weight and bias, in place; return the gradient by x if `below` is true.
+    """Add `rate` times the gradients by weight and bias, in place; return the gradient by x if `below` is true.
 
-    x: what the layer read; g: the gradient by what it gave. The result has the shape of x (`out` serves it where x is
-    nodes).
+    x: what the layer read; g: the gradient by what it gave; to_weight, to_bias: what is added to, of the parameters'
+    shapes, or the parameters themselves. The result has the shape of x (`out` serves it where x is nodes).
     """
     if weight.dim() == 3:
-        nodes, result = as_nodes(x, len(weight)), None
+        nodes, result = as_nodes(x, len(weight)).to(weight.dtype), None
         if below:
             result = torch.bmm(weight.transpose(1, 2), g, out=out)
             if x.dim() == 4:
-                result = result.permute(2, 0, 1).reshape(x.shape)
+                result = result.permute(2, 0, 1).reshape(x.shape).to(x.dtype)
         # (S, out, N) x (S, N, in)
-        stack(weight, len(nodes)).baddbmm_(stack(g, len(nodes)), nodes.transpose(1, 2), alpha=rate)
-        bias.add_(g.sum(2, keepdim=True), alpha=rate)
+        stack(to_weight, len(nodes)).baddbmm_(stack(g, len(nodes)), nodes.transpose(1, 2), alpha=rate)
+        to_bias.add_(g.sum(2, keepdim=True), alpha=rate)
         return result
+    operands = as_images(x, weight.shape[2]).to(g.dtype), weight.flatten(0, 1).to(g.dtype)
     result, by_weight, by_bias = torch.ops.aten.convolution_backward(
-        g, as_images(x, weight.shape[2]), weight.flatten(0, 1), [bias.numel()], [1, 1], [0, 0], [1, 1], False, [0, 0],
-        len(weight), [below, True, True],
+        g, *operands, [to_bias.numel()], [1, 1], [0, 0], [1, 1], False, [0, 0], len(weight), [below, True, True],
     )  # fmt: skip
-    weight.add_(by_weight.view(weight.shape), alpha=rate)
-    bias.add_(by_bias.view(bias.shape), alpha=rate)
+    to_weight.add_(by_weight.view(weight.shape), alpha=rate)
+    to_bias.add_(by_bias.view(to_bias.shape), alpha=rate)
     return result

@@ -123,6 +123,12 @@ class Networks:
             for name, tensor in vars(norm).items():
                 yield f"{PREFIXES[self.place]}.{index}.{name}", tensor
 
+    def parameters(self, layer: int) -> Iterator[Tensor]:
+        """What training moves of a layer and of the BatchNorm behind it."""
+        yield from (self.weights[layer], self.biases[layer])
+        if layer < len(self.norms):
+            yield from (self.norms[layer].weight, self.norms[layer].bias)
+
     def state(self) -> dict[str, Tensor]:
         """A copy of every tensor, on the CPU, by name."""
         return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.named_tensors()}
@@ -178,6 +184,12 @@ class Networks:
             above.reshape(*above.shape[:2], weight.shape[1], -1).norm(dim=(1, 3))
             for weight, above in zip(self.weights, self.weights[1:], strict=False)
         ]
+
+    def zeros(self) -> "Networks":
+        """Networks of the same shape whose every tensor is zero."""
+        return self.from_state(
+            {name: torch.zeros_like(tensor) for name, tensor in self.named_tensors()}, device=self.weights[0].device
+        )
 
     def to(self, dtype: torch.dtype) -> "Networks":
         """A copy with another type of numbers."""

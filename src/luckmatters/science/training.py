@@ -1,16 +1,18 @@
-"""Plain SGD, fused with the backward pass.
+"""SGD, fused with the backward pass.
 
 Each layer's weight gradient and update are one matrix product, ``W -= lr · g hᵀ``, so no gradient is ever stored; all
-seeds of the batch take the step together.
+seeds of the batch take the step together. Students learn by plain SGD; with momentum, which teachers may have, the
+product goes into the velocity instead.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 
 import torch
 from torch import Tensor
 
 from luckmatters.science.layers import backward, by_channel, forward
-from luckmatters.science.networks import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, Networks
+from luckmatters.science.networks import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, BatchNorm, Networks
 from luckmatters.science.pruning import Mask
 
 Loss = Callable[[Tensor, Tensor, Tensor], float]
@@ -36,21 +38,47 @@ class Trainer:
     """Takes SGD steps on S networks in place; owns the buffers that a step needs.
 
     mask: which weights take part; the others, which must be zero (see :func:`luckmatters.science.pruning.apply`), stay
-    so. A seed whose parameters become infinite or NaN never reaches the others: no operation mixes the seed axis.
+    so. momentum, weight_decay: each step ``v = momentum · v + gradient + weight_decay · W; W -= lr · v`` for every
+    parameter (biases and BatchNorm's too), as torch.optim.SGD has it; velocity: v at the start, zero if None. Without
+    both there is no v. precision: of what convolutions and the BatchNorm behind them read and give (see
+    :func:`luckmatters.science.layers.forward`); parameters and their updates keep theirs. A seed whose parameters
+    become infinite or NaN never reaches the others: no operation mixes the seed axis.
     """
 
-    def __init__(self, networks: Networks, loss: Loss = squared_error, mask: Mask | None = None) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        loss: Loss = squared_error,
+        mask: Mask | None = None,
+        *,
+        momentum: float = 0,
+        weight_decay: float = 0,
+        velocity: Networks | None = None,
+        precision: torch.dtype | None = None,
+    ) -> None:
         self.networks = networks
         self.loss = loss
         self.mask = mask
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.velocity = (velocity or networks.zeros()) if momentum or weight_decay else None
+        self.precision = precision
         self._buffers: dict[tuple[str, int, int], Tensor] = {}
         # On a CPU convolutions run faster one network after another than as groups of channels: one network's
         # activations stay in cache, and a group of a single input channel is slow (measured: 1.3 to 1.6 times).
         lowest = networks.weights[0]
         in_turn = lowest.dim() == 5 and lowest.device.type == "cpu" and networks.seeds > 1
-        masks = mask.each() if mask else [None] * networks.seeds
-        in_turn_with = zip(networks.each(), masks, strict=True) if in_turn else []
-        self._in_turn = [Trainer(one, loss, its) for one, its in in_turn_with]
+        masks = mask.each() if mask else repeat(None)
+        velocities = self.velocity.each() if self.velocity else repeat(None)
+        self._in_turn = [
+            Trainer(one, loss, its, momentum=momentum, weight_decay=weight_decay, velocity=v, precision=precision)
+            for one, its, v in zip(networks.each() if in_turn else [], masks, velocities, strict=False)
+        ]
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the networks' tensors, by name, and of the velocity's as ``velocity/*``, if there is one."""
+        velocity = self.velocity.state() if self.velocity else {}
+        return {**self.networks.state(), **{f"velocity/{name}": tensor for name, tensor in velocity.items()}}
 
     def step(self, x: Tensor, target: Tensor, lr: float) -> None:
         """One step on samples (S, n_in, B) and what the loss compares the outputs (S, n_out, B) with.
@@ -70,7 +98,7 @@ class Trainer:
         inputs, outputs, saved = [x], [], []  # what each layer reads and gives; what each BatchNorm remembers
 
         for i, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-            z = forward(weight, bias, inputs[i], self._buffer("output", i, x))
+            z = forward(weight, bias, inputs[i], self._buffer("output", i, x), self.precision)
             outputs.append(z)
             if i < last:
                 if net.place == "after":
@@ -83,10 +111,18 @@ class Trainer:
                 inputs.append(z)
 
         g = torch.empty_like(z)
-        rate = -lr * self.loss(z, target, g)
+        rate = self.loss(z, target, g) * (1 if self.velocity else -lr)
+        to = net
+        if self.velocity:
+            to = self.velocity
+            for parameter, v in chain.from_iterable(self._moving(i) for i in range(last + 1)):
+                v.mul_(self.momentum).add_(parameter, alpha=self.weight_decay)
         for i in reversed(range(last + 1)):
             buffer = self._buffer("gradient", i - 1, x) if i else None
-            below = backward(net.weights[i], net.biases[i], inputs[i], g, rate, below=i > 0, out=buffer)
+            below = backward(net.weights[i], inputs[i], g, rate, to.weights[i], to.biases[i], below=i > 0, out=buffer)
+            if self.velocity:  # that of the BatchNorm behind this layer is complete since the layer above
+                for parameter, v in self._moving(i):
+                    parameter.add_(v, alpha=-lr)
             if self.mask:
                 net.weights[i].mul_(self.mask.layers[i])  # while the layer is in cache
             if i:
@@ -94,9 +130,13 @@ class Trainer:
                 if net.place == "before":
                     g = gate(g, inputs[i])
                 if net.norms:
-                    g = self._normalize_backward(g, outputs[i - 1], i - 1, saved[i - 1], rate)
+                    g = self._normalize_backward(g, outputs[i - 1], i - 1, saved[i - 1], rate, to.norms[i - 1])
                 if net.place == "after":
                     g = gate(g, outputs[i - 1])
+
+    def _moving(self, layer: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """A layer's parameters and their velocities."""
+        return zip(self.networks.parameters(layer), self.velocity.parameters(layer), strict=True)
 
     def _buffer(self, use: str, layer: int, x: Tensor) -> Tensor | None:
         """A tensor (S, n, B) for a linear layer's nodes that the next step uses again; None for a convolution."""
@@ -117,15 +157,17 @@ class Trainer:
         )  # fmt: skip
         return out.view(x.shape), mean, inverse_std
 
-    def _normalize_backward(self, g: Tensor, x: Tensor, layer: int, saved: list[Tensor], rate: float) -> Tensor:
-        """The gradient below a BatchNorm whose input was x; steps its weight and bias."""
+    def _normalize_backward(
+        self, g: Tensor, x: Tensor, layer: int, saved: list[Tensor], rate: float, to: BatchNorm
+    ) -> Tensor:
+        """The gradient below a BatchNorm whose input was x; adds `rate` times those by weight and bias to `to`'s."""
         norm = self.networks.norms[layer]
         g_in, g_weight, g_bias = torch.ops.aten.native_batch_norm_backward(
             by_channel(g), by_channel(x), norm.weight.view(-1), norm.running_mean.view(-1),
             norm.running_var.view(-1), *saved, True, BATCH_NORM_EPS, [True, True, True],
         )  # fmt: skip
-        norm.weight.view(-1).add_(g_weight, alpha=rate)
-        norm.bias.view(-1).add_(g_bias, alpha=rate)
+        to.weight.view(-1).add_(g_weight, alpha=rate)
+        to.bias.view(-1).add_(g_bias, alpha=rate)
         return g_in.view(x.shape)
 
 
