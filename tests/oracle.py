@@ -58,12 +58,20 @@ class Module(nn.Module):
 
 
 def sgd(
-    module: Module, batches: list[tuple[Tensor, Tensor]], lr: float, loss=nn.functional.mse_loss, **options: float
+    module: Module,
+    batches: list[tuple[Tensor, Tensor]],
+    lr: float | list[float],
+    loss=nn.functional.mse_loss,
+    **options: float,
 ) -> Module:
-    """SGD, plain without options; batches of samples (n, B), samples last, and of outputs (n, B) or labels (B,)."""
-    optimizer = torch.optim.SGD(module.parameters(), lr=lr, **options)
+    """SGD, plain without options; batches of samples (n, B), samples last, and of outputs (n, B) or labels (B,).
+
+    lr: of all batches, or of each.
+    """
+    rates = lr if isinstance(lr, list) else [lr] * len(batches)
+    optimizer = torch.optim.SGD(module.parameters(), **options)
     module.train()
-    for x, y in batches:
+    for (x, y), optimizer.param_groups[0]["lr"] in zip(batches, rates, strict=True):
         optimizer.zero_grad()
         loss(module(x.T), y.T if y.dim() == 2 else y).backward()
         optimizer.step()

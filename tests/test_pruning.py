@@ -286,20 +286,23 @@ def test_random_nodes_keep_the_structure_of_a_weight_mask() -> None:
 @SHAPES
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_masked_steps_equal_autograd_with_masked_weights(shape: dict, grouped: bool, batch_norm: bool) -> None:
+@pytest.mark.parametrize("momentum", [0, 0.9])
+def test_masked_steps_equal_autograd_with_masked_weights(
+    shape: dict, grouped: bool, batch_norm: bool, momentum: float
+) -> None:
     networks, (x, y) = students(shape, batch_norm=batch_norm), samples(shape)
     mask = half(networks, nodes=False)
     pruned = apply(networks, mask)
     modules = [Module(pruned, seed) for seed in range(len(SEEDS))]
-    trainer = Trainer(pruned, mask=mask)
+    trainer = Trainer(pruned, mask=mask, momentum=momentum)
     if grouped:
         trainer._in_turn = []  # as on CUDA
     for _ in range(8):
-        trainer.step(x, y, lr=0.3)
+        trainer.step(x, y, lr=0.1)
     for seed, module in enumerate(modules):
         for linear, kept in zip(module.linears, mask.layers, strict=True):
             torch.nn.utils.parametrize.register_parametrization(linear, "weight", Times(kept[seed]))
-        assert_same(sgd(module, [(x[seed], y[seed])] * 8, 0.3), pruned, seed, rtol=1e-10, atol=1e-12)
+        assert_same(sgd(module, [(x[seed], y[seed])] * 8, 0.1, momentum=momentum), pruned, seed, rtol=1e-10, atol=1e-12)
     for weight, kept in zip(pruned.weights, mask.layers, strict=True):
         assert (weight[kept == 0] == 0).all()
         assert (weight[kept == 1] != 0).all()
@@ -323,8 +326,9 @@ def test_networks_in_a_row_share_samples(shape: dict, on_labels: bool) -> None:
     target = y.argmax(1) if on_labels else y
     one, other = (initialize_students(**shape, seeds=range(6), dtype=torch.float64) for _ in range(2))
     loss = (cross_entropy,) if on_labels else ()
+    shared, apart = (Trainer(networks, *loss, momentum=0.9) for networks in (one, other))
     for _ in range(4):
-        Trainer(one, *loss).step(x, target, lr=0.1)
-        Trainer(other, *loss).step(x.repeat_interleave(3, 0), target.repeat_interleave(3, 0), lr=0.1)
+        shared.step(x, target, lr=0.1)
+        apart.step(x.repeat_interleave(3, 0), target.repeat_interleave(3, 0), lr=0.1)
     for name, tensor in one.named_tensors():
         torch.testing.assert_close(tensor, dict(other.named_tensors())[name], rtol=1e-12, atol=1e-12)

@@ -50,11 +50,12 @@ def test_steps_equal_autograd_in_float64(shape: dict, grouped: bool, options: di
     if grouped:
         trainer._in_turn = []  # as on CUDA
     sizes = [16] * 11 + [10]  # an epoch's last batch may be smaller
-    for step, size in enumerate(sizes):
-        trainer.step(x[step, ..., :size], y[step, ..., :size], lr=0.1)
+    rates = [0.1 if options else 0.3] * 7 + [0.02] * 5
+    for step, (size, rate) in enumerate(zip(sizes, rates, strict=True)):
+        trainer.step(x[step, ..., :size], y[step, ..., :size], lr=rate)
     for seed, module in enumerate(modules):
         batches = [(x[step, seed, :, :size], y[step, seed, :, :size]) for step, size in enumerate(sizes)]
-        assert_same(sgd(module, batches, 0.1, **options), networks, seed, rtol=1e-10, atol=1e-12)
+        assert_same(sgd(module, batches, rates, **options), networks, seed, rtol=1e-10, atol=1e-12)
 
 
 @SHAPES
@@ -80,15 +81,15 @@ def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(grouped: bool, n
     for precision in (None, torch.bfloat16):
         networks = students([0, 1], norm, torch.float32, CONV)
         before = networks.state()
-        trainer = Trainer(networks, precision=precision)
+        trainer = Trainer(networks, momentum=0.9, precision=precision)
         if grouped:
             trainer._in_turn = []
         trainer.step(x, y, lr=0.1)
         moved[precision] = {name: tensor - before[name] for name, tensor in networks.state().items()}
-        assert all(tensor.dtype == torch.float32 for tensor in moved[precision].values())
+        assert {tensor.dtype for tensor in trainer.state().values()} == {torch.float32}  # the velocity's too
     for name, exact in moved[None].items():
-        if norm and name.endswith("bias"):
-            continue  # BatchNorm takes shifts away: in sums over all samples and positions hardly anything is left
+        if norm and name.endswith("bias") and name not in ("norm.1.bias", "norm-before.1.bias", "layer.2.bias"):
+            continue  # BatchNorm takes shifts below it away: hardly anything is left of these sums over all samples
         error = (moved[torch.bfloat16][name] - exact).norm() / exact.norm()
         # Rounding by 2^-8 turns about that share of the gates of either hidden layer, and a share p of turned gates
         # changes a gradient by √p of its length. 0 would be float32 all the same.

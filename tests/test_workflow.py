@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT, Checkout
 from PIL import Image
 
+from luckmatters.artefacts import sha256, teacher_reference_file
 from luckmatters.cifar10 import CLASSES
 from luckmatters.config import Project
 from luckmatters.jobs import RULES
@@ -269,6 +270,23 @@ def test_results_of_other_settings_are_refused_outside_snakemake_too(finished_co
     for verb in (("figure", "gaus-fc"), ("claims",), ("measure", "rank-profile", "bn")):
         done = finished_copy.run("luckmatters", "--scale", "ci", *verb, status=2)
         assert "was made with other settings than config/ has" in done.stderr
+
+
+def test_the_table_of_a_teacher_is_kept_with_its_provenance(finished_copy: Checkout) -> None:
+    keep = ("luckmatters", "--scale", "ci", "reference-teacher")
+    finished_copy.run(*keep, "cifar-fc")
+    path = finished_copy.folder / teacher_reference_file("ci", "cifar-fc")
+    table, origin = pd.read_csv(path), json.loads(path.with_suffix(".json").read_text())
+    trained = json.loads((finished_copy.folder / "results/ci/teachers/cifar-fc/run.json").read_text())
+    assert table.groupby("quantity").size().to_dict() == {"accuracy": 3, "loss": 3}  # before, and after either epoch
+    assert table.query("quantity == 'accuracy' and epoch == 2")["value"].tolist() == trained["test_accuracy"]
+    assert origin["teacher_files"] == trained["files"]
+    assert {**origin, "files": trained["files"]}.items() >= trained.items()
+    assert origin["published_accuracy"] == 0.5495
+    assert origin["files"] == {path.name: sha256(path.read_bytes())}
+    assert "only pretrained ones" in finished_copy.run(*keep, "gaus-fc-large", status=2).stderr
+    finished_copy.edit("config/teachers.yaml", "      widths: [10, 15, 20, 25]", "      widths: [10, 15, 20, 24]")
+    assert "made with other settings" in finished_copy.run(*keep, "cifar-fc", status=2).stderr
 
 
 def test_a_broken_configuration_stops_snakemake_with_the_same_line(checkout: Checkout) -> None:

@@ -98,7 +98,7 @@ def dispatch(options: argparse.Namespace) -> None:
         if options.verb == "claims":
             print(reports.claims(project))
         elif options.verb == "reference-teacher":
-            wrote(*reports.teacher_reference(project, options.teacher))
+            wrote(*reports.reference_teacher(project, options.teacher))
         elif options.verb == "verify":
             print(f"{reports.verify(project)} files of scale {project.scale_name} are as they were made")
         else:

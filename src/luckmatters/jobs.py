@@ -287,7 +287,8 @@ def _device(project: Project) -> str:
     """Set torch up for a job; the device that trains. Raises UserError if this machine has none of that kind."""
     import torch
 
-    torch.set_num_threads(project.scale.threads_per_job)  # as Snakemake does through the environment
+    # No more than there are, or than Snakemake allows through the environment (both are what torch starts with).
+    torch.set_num_threads(min(project.scale.threads_per_job, torch.get_num_threads()))
     device = project.settings.device
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is asked for, but this machine has none that torch can use; set device to cpu")

@@ -48,21 +48,29 @@ def reference(project: Project, experiment: str) -> list[Path]:
     return _save({path: summary_csv(results)}, path.with_suffix(".json"), _origin(results))
 
 
-def teacher_reference(project: Project, teacher: str) -> list[Path]:
+def reference_teacher(project: Project, teacher: str) -> list[Path]:
     """Write the table of a teacher's training on labels, with its provenance, to data/reference; the table's path.
 
     Raises UserError if the teacher is not one that is trained, or has not been with the settings of the configuration.
     """
-    spec, bundle = project.teachers[choose(teacher, project.teachers, "teacher")], teacher_bundle(project, teacher)
+    spec = project.teachers[choose(teacher, project.teachers, "teacher")]
     if not spec.pretraining:
         raise UserError(f"teacher {teacher} has init {spec.init}: only pretrained ones have accuracies to keep")
+    bundle = teacher_bundle(project, teacher)
     manifest = bundle.manifest()
-    if manifest["settings"] != teacher_settings(spec):
+    if manifest.get("settings") != teacher_settings(spec):
         raise UserError(f"{bundle.folder}: was made with other settings than config/ has; {bundle.recipe}")
     table = pd.read_parquet(io.BytesIO(bundle.read(artefacts.TABLE))).drop(columns="layer")
     text = table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
     path = project.root / artefacts.teacher_reference_file(project.scale_name, teacher)
-    origin = {**manifest, "scale": project.scale_name, "teacher_files": manifest["files"]}
+    origin = {
+        **manifest,
+        "scale": project.scale_name,
+        "reduced": spec.reduced,
+        "published_accuracy": spec.published_accuracy,
+        "teacher_files": manifest["files"],
+        "written_with": provenance(),
+    }
     return _save({path: text}, path.with_suffix(".json"), origin)
 
 

@@ -101,7 +101,7 @@ def _in_order(schedule: list[Rate]) -> list[Rate]:
 
 
 class Training(Model):
-    """Plain SGD, as all students have it."""
+    """SGD, which is plain unless more is said (by :class:`LabelTraining`)."""
 
     epochs: Positive
     batch: Annotated[int, Field(ge=2)]
@@ -130,7 +130,8 @@ def _batches_fit(samples: int, batch: int, *, batch_norm: bool) -> None:
 class LabelTraining(Training):
     """SGD with momentum and weight decay, as torch.optim.SGD has them; plain without.
 
-    precision: of convolutions, float32 if it is not said; parameters, linear layers and evaluation keep float32.
+    precision: of convolutions and the BatchNorm behind them, float32 if it is not said; parameters, velocity, linear
+    layers and evaluation keep float32.
     """
 
     momentum: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -12,7 +12,7 @@ from luckmatters.experiments.tables import rows
 
 
 class Stateful(Protocol):
-    """What goes on from its named tensors: networks, or dynamics."""
+    """What goes on from its named tensors: networks, a trainer with its velocity, or dynamics."""
 
     def state(self) -> dict[str, Tensor]: ...
 
@@ -21,8 +21,9 @@ class Stateful(Protocol):
 class Progress:
     """All that a run has produced up to an epoch: enough to go on from, as named tensors.
 
-    Keys: ``network/*`` (the current parameters), ``snapshot/<epoch>/*``, ``fixed/*`` (whatever else is to stay), and
-    ``history/*``, what was measured, with a leading axis of the epochs since measuring began (mostly 0) … epoch.
+    Keys: ``network/*`` (the current state of what is trained), ``snapshot/<epoch>/*``, ``fixed/*`` (whatever else is to
+    stay), and ``history/*``, what was measured, with a leading axis of the epochs since measuring began (mostly 0) …
+    epoch.
     """
 
     epoch: int
@@ -34,7 +35,7 @@ class Progress:
         return cls(-1, {})
 
     def network(self) -> dict[str, Tensor]:
-        """The current parameters, by their names in ``state()``."""
+        """The current state of what is trained, by the names in its ``state()``."""
         return under(self.tensors, "network")
 
     def history(self) -> dict[str, Tensor]:

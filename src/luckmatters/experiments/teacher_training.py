@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from luckmatters.config.schema import Teacher
-from luckmatters.experiments.history import Progress, Result, tidy, under
+from luckmatters.experiments.history import Progress, Result, tidy
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import Networks, initialize_students
-from luckmatters.science.training import Trainer, cross_entropy, learning_rate
+from luckmatters.science.training import Trainer, cross_entropy, learning_rate, networks_of
 
 EVALUATION_PART = 500  # images at a time
 
@@ -44,28 +44,22 @@ def train(
     seeds = streams(range(teacher.count))
     training = teacher.pretraining.training
     evaluation_set = data.evaluation_set(seeds, teacher.pretraining.data.evaluation_samples)
-    velocity = None
+    options = {
+        "momentum": training.momentum or 0,
+        "weight_decay": training.weight_decay or 0,
+        "precision": torch.bfloat16 if training.precision else None,
+    }
     if resume is None:
-        networks = untrained(teacher, range(teacher.count), device=device)
-        state = Progress.none().record(networks, evaluate(networks, *evaluation_set))
+        trainer = Trainer(untrained(teacher, range(teacher.count), device=device), cross_entropy, **options)
+        state = Progress.none().record(trainer, evaluate(trainer.networks, *evaluation_set))
         yield state
     else:
-        state, networks = resume, Networks.from_state(resume.network(), device=device)
-        moving = under(resume.network(), "velocity")
-        velocity = Networks.from_state(moving, device=device) if moving else None
-    trainer = Trainer(
-        networks,
-        cross_entropy,
-        momentum=training.momentum or 0,
-        weight_decay=training.weight_decay or 0,
-        velocity=velocity,
-        precision=torch.bfloat16 if training.precision else None,
-    )
+        state, trainer = resume, Trainer.from_state(resume.network(), cross_entropy, device=device, **options)
     schedule = [(step.epoch, step.rate) for step in training.learning_rate]
     for epoch in range(state.epoch, training.epochs):
         for x, labels in data.batches(seeds, epoch):
             trainer.step(x, labels, learning_rate(schedule, epoch))
-        measured = evaluate(networks, *evaluation_set)
+        measured = evaluate(trainer.networks, *evaluation_set)
         if not (measured["finite"] & measured["loss"].isfinite()).all():
             raise FloatingPointError(f"diverged in epoch {epoch + 1}")
         state = state.record(trainer, measured)
@@ -87,4 +81,4 @@ def finish(seeds: Sequence[int], state: Progress) -> Result:
     """Loss and accuracy by epoch (columns seed, epoch, layer, quantity, value), and the trained networks."""
     history = state.history()
     frames = [tidy(seeds, None, name, history[name], ~history["finite"]) for name in ("loss", "accuracy")]
-    return Result(pd.concat(frames, ignore_index=True), Networks.from_state(state.network()).state())
+    return Result(pd.concat(frames, ignore_index=True), networks_of(state.network()))

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 
-def as_nodes(x: Tensor, seeds: int) -> Tensor:
-    """Images (N, S · n, H, W) as nodes (S, n · H · W, N), a view; nodes as they are."""
-    return x if x.dim() == 3 else x.view(len(x), seeds, -1).permute(1, 2, 0)
+def as_nodes(x: Tensor, seeds: int, dtype: torch.dtype | None = None) -> Tensor:
+    """Images (N, S · n, H, W) as nodes (S, n · H · W, N) of that type, a view if it is theirs; nodes as they are."""
+    return x if x.dim() == 3 else x.view(len(x), seeds, -1).permute(1, 2, 0).to(dtype or x.dtype)
 
 
 def as_images(x: Tensor, channels: int) -> Tensor:
@@ -45,19 +45,21 @@ def forward(
 ) -> Tensor:
     """Pre-activations, nodes or images as the layer's kind is.
 
-    out serves linear layers alone, precision convolutions: they read and give numbers of that type, or else of the
-    weights'.
+    out serves linear layers alone, precision convolutions alone: the type of numbers that they read and give, if it is
+    not the weights'.
 
     Linear layers also take fewer sets of samples than networks, (S', n_in, N): set k serves S / S' networks in a row,
     which then are one matrix.
     """
     if weight.dim() == 3:
-        nodes = as_nodes(x, len(weight)).to(weight.dtype)
+        nodes = as_nodes(x, len(weight), weight.dtype)
         stacked = None if out is None else stack(out, len(nodes))
         found = torch.baddbmm(stack(bias, len(nodes)), stack(weight, len(nodes)), nodes, out=stacked)
         return found.view(*weight.shape[:2], -1)  # (S, out, in) x (S, in, N)
     operands = as_images(x, weight.shape[2]), weight.flatten(0, 1), bias.flatten()
-    return torch.conv2d(*(one.to(precision or weight.dtype) for one in operands), groups=len(weight))
+    if precision:
+        operands = [one.to(precision) for one in operands]
+    return torch.conv2d(*operands, groups=len(weight))
 
 
 def backward(
@@ -77,11 +79,13 @@ def backward(
     shapes, or the parameters themselves. The result has the shape of x (`out` serves it where x is nodes).
     """
     if weight.dim() == 3:
-        nodes, result = as_nodes(x, len(weight)).to(weight.dtype), None
+        nodes, result = as_nodes(x, len(weight), weight.dtype), None
         if below:
             result = torch.bmm(weight.transpose(1, 2), g, out=out)
             if x.dim() == 4:
-                result = result.permute(2, 0, 1).reshape(x.shape).to(x.dtype)
+                result = result.permute(2, 0, 1).reshape(x.shape)
+                if result.dtype != x.dtype:  # BatchNorm sums what is not contiguous in the numbers' own type
+                    result = result.to(x.dtype, memory_format=torch.contiguous_format)
         # (S, out, N) x (S, N, in)
         stack(to_weight, len(nodes)).baddbmm_(stack(g, len(nodes)), nodes.transpose(1, 2), alpha=rate)
         to_bias.add_(g.sum(2, keepdim=True), alpha=rate)

@@ -6,7 +6,7 @@ product goes into the velocity instead.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import chain, repeat
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from luckmatters.science.networks import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, Ba
 from luckmatters.science.pruning import Mask
 
 Loss = Callable[[Tensor, Tensor, Tensor], float]
+VELOCITY = "velocity/"  # before the names of its tensors in a trainer's state
 
 
 def squared_error(output: Tensor, target: Tensor, gradient: Tensor) -> float:
@@ -40,8 +41,8 @@ class Trainer:
     mask: which weights take part; the others, which must be zero (see :func:`luckmatters.science.pruning.apply`), stay
     so. momentum, weight_decay: each step ``v = momentum · v + gradient + weight_decay · W; W -= lr · v`` for every
     parameter (biases and BatchNorm's too), as torch.optim.SGD has it; velocity: v at the start, zero if None. Without
-    both there is no v. precision: of what convolutions and the BatchNorm behind them read and give (see
-    :func:`luckmatters.science.layers.forward`); parameters and their updates keep theirs. A seed whose parameters
+    both there is no v. precision: of what convolutions and the BatchNorm behind them read and give, and so of a
+    convolution's gradients; parameters and velocity keep their own. A seed whose parameters
     become infinite or NaN never reaches the others: no operation mixes the seed axis.
     """
 
@@ -68,17 +69,29 @@ class Trainer:
         # activations stay in cache, and a group of a single input channel is slow (measured: 1.3 to 1.6 times).
         lowest = networks.weights[0]
         in_turn = lowest.dim() == 5 and lowest.device.type == "cpu" and networks.seeds > 1
-        masks = mask.each() if mask else repeat(None)
-        velocities = self.velocity.each() if self.velocity else repeat(None)
+        nothing = [None] * networks.seeds
+        masks, velocities = (parts.each() if parts else nothing for parts in (mask, self.velocity))
         self._in_turn = [
             Trainer(one, loss, its, momentum=momentum, weight_decay=weight_decay, velocity=v, precision=precision)
-            for one, its, v in zip(networks.each() if in_turn else [], masks, velocities, strict=False)
+            for one, its, v in zip(networks.each(), masks, velocities, strict=True)
+            if in_turn
         ]
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor], loss: Loss, *, device: str, **options: object) -> "Trainer":
+        """The inverse of :meth:`state`, with the options that the trainer had."""
+        velocity = {name.removeprefix(VELOCITY): v for name, v in state.items() if name.startswith(VELOCITY)}
+        return cls(
+            Networks.from_state(networks_of(state), device=device),
+            loss,
+            velocity=Networks.from_state(velocity, device=device) if velocity else None,
+            **options,
+        )
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the networks' tensors, by name, and of the velocity's as ``velocity/*``, if there is one."""
         velocity = self.velocity.state() if self.velocity else {}
-        return {**self.networks.state(), **{f"velocity/{name}": tensor for name, tensor in velocity.items()}}
+        return {**self.networks.state(), **{VELOCITY + name: tensor for name, tensor in velocity.items()}}
 
     def step(self, x: Tensor, target: Tensor, lr: float) -> None:
         """One step on samples (S, n_in, B) and what the loss compares the outputs (S, n_out, B) with.
@@ -174,6 +187,11 @@ class Trainer:
 def gate(g: Tensor, activation: Tensor) -> Tensor:
     """The gradient below a ReLU, in place: zero wherever its activation is."""
     return torch.ops.aten.threshold_backward.grad_input(g, activation, 0, grad_input=g)
+
+
+def networks_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The networks' tensors in a trainer's state."""
+    return {name: tensor for name, tensor in state.items() if not name.startswith(VELOCITY)}
 
 
 def learning_rate(schedule: list[tuple[int, float]], epoch: int) -> float:
