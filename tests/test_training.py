@@ -1,6 +1,10 @@
 """The engine against one-network-at-a-time autograd in float64, and the independence of seeds."""
 
 import math
+import os
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -178,3 +182,24 @@ def test_operations_are_those_that_torch_counts(shape: dict) -> None:
     with FlopCounterMode(display=False) as counter:
         module(x).sum().backward()
     assert 5 * training_operations(**shape) == counter.get_total_flops()
+
+
+FAULTS = """
+import resource, torch
+from luckmatters import jobs
+{call}
+for _ in range(6):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**25)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's malloc that is told")
+def test_freed_memory_is_kept_for_the_next_step() -> None:
+    def faults(call: str) -> int:  # page faults of a block of 128 MiB, after five of the size were freed
+        command = [sys.executable, "-c", FAULTS.format(call=call)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+        return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+    assert faults("jobs.keep_freed_memory()") < 100 < faults("")
