@@ -24,14 +24,14 @@ FRAMES_A_SECOND = 4  # of an animation
 
 
 def summary_csv(results: Results) -> bytes:
-    """The summary table as CSV, with the digits that float32 results carry; and published levels beside ours."""
+    """The summary table as CSV, with published levels beside ours."""
     table = summarize(results)
     compared = departures(results)
     if len(compared):
         columns = {"value": "published"}
         compared = compared.drop(columns=["mean", "seeds"]).rename(columns=columns)
         table = table.merge(compared, how="left", on=KEYS)
-    return table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
+    return _csv(table)
 
 
 def summary(project: Project, experiment: str) -> list[Path]:
@@ -61,7 +61,6 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
     if manifest.get("settings") != teacher_settings(spec):
         raise UserError(f"{bundle.folder}: was made with other settings than config/ has; {bundle.recipe}")
     table = pd.read_parquet(io.BytesIO(bundle.read(artefacts.TABLE))).drop(columns="layer")
-    text = table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
     path = project.root / artefacts.teacher_reference_file(project.scale_name, teacher)
     origin = {
         **manifest,
@@ -71,7 +70,7 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
         "teacher_files": manifest["files"],
         "written_with": provenance(),
     }
-    return _save({path: text}, path.with_suffix(".json"), origin)
+    return _save({path: _csv(table)}, path.with_suffix(".json"), origin)
 
 
 def figure(project: Project, experiment: str) -> list[Path]:
@@ -208,6 +207,11 @@ def _save(files: Mapping[Path, bytes], sidecar: Path, origin: dict) -> list[Path
     """Write files and, beside them, where they come from, with their checksums; the files' paths."""
     artefacts.Bundle(sidecar.parent, sidecar.name).save({path.name: one for path, one in files.items()}, origin)
     return list(files)
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    """With the digits that float32 results carry."""
+    return table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
 
 
 def _json(content: dict) -> bytes:

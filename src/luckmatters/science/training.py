@@ -6,7 +6,6 @@ product goes into the velocity instead.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -42,8 +41,8 @@ class Trainer:
     so. momentum, weight_decay: each step ``v = momentum · v + gradient + weight_decay · W; W -= lr · v`` for every
     parameter (biases and BatchNorm's too), as torch.optim.SGD has it; velocity: v at the start, zero if None. Without
     both there is no v. precision: of what convolutions and the BatchNorm behind them read and give, and so of a
-    convolution's gradients; parameters and velocity keep their own. A seed whose parameters
-    become infinite or NaN never reaches the others: no operation mixes the seed axis.
+    convolution's gradients; parameters and velocity keep their own. A seed whose parameters become infinite or NaN
+    never reaches the others: no operation mixes the seed axis.
     """
 
     def __init__(
@@ -70,11 +69,10 @@ class Trainer:
         lowest = networks.weights[0]
         in_turn = lowest.dim() == 5 and lowest.device.type == "cpu" and networks.seeds > 1
         nothing = [None] * networks.seeds
-        masks, velocities = (parts.each() if parts else nothing for parts in (mask, self.velocity))
+        each = [part.each() if part else nothing for part in (networks, mask, self.velocity)] if in_turn else []
         self._in_turn = [
             Trainer(one, loss, its, momentum=momentum, weight_decay=weight_decay, velocity=v, precision=precision)
-            for one, its, v in zip(networks.each(), masks, velocities, strict=True)
-            if in_turn
+            for one, its, v in zip(*each, strict=True)
         ]
 
     @classmethod
@@ -125,11 +123,11 @@ class Trainer:
 
         g = torch.empty_like(z)
         rate = self.loss(z, target, g) * (1 if self.velocity else -lr)
-        to = net
+        to = self.velocity or net
         if self.velocity:
-            to = self.velocity
-            for parameter, v in chain.from_iterable(self._moving(i) for i in range(last + 1)):
-                v.mul_(self.momentum).add_(parameter, alpha=self.weight_decay)
+            for i in range(last + 1):
+                for parameter, v in self._moving(i):
+                    v.mul_(self.momentum).add_(parameter, alpha=self.weight_decay)
         for i in reversed(range(last + 1)):
             buffer = self._buffer("gradient", i - 1, x) if i else None
             below = backward(net.weights[i], inputs[i], g, rate, to.weights[i], to.biases[i], below=i > 0, out=buffer)
