@@ -185,21 +185,27 @@ def test_operations_are_those_that_torch_counts(shape: dict) -> None:
 
 
 FAULTS = """
-import resource, torch
+import resource, numpy, torch
 from luckmatters import jobs
 {call}
-for _ in range(6):
+for _ in range(20):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(2**25)
+    torch.ones(2**24)
+    numpy.ones(2**24)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's malloc that is told")
 def test_freed_memory_is_kept_for_the_next_step() -> None:
-    def faults(call: str) -> int:  # page faults of a block of 128 MiB, after five of the size were freed
+    def faults(call: str) -> int:
+        """Page faults of an aligned block of 64 MiB and of one of 128, after 19 of each were freed.
+
+        Up to eight of these may be new: glibc before 2.38 cannot reuse an aligned block whose spare edges lie in a
+        cache, which holds seven.
+        """
         command = [sys.executable, "-c", FAULTS.format(call=call)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
         return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
-    assert faults("jobs.keep_freed_memory()") < 100 < faults("")
+    assert 10 * faults("jobs.keep_freed_memory()") < faults("")
