@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT, Checkout
 from PIL import Image
 
-from luckmatters.artefacts import sha256, teacher_reference_file
+from luckmatters.artefacts import Bundle, sha256, teacher_reference_file
 from luckmatters.cifar10 import CLASSES
 from luckmatters.config import Project
 from luckmatters.jobs import RULES
@@ -371,14 +371,17 @@ jobs.pretrain_teacher(Project(Path(), scale="ci"), "cifar-fc")
     for path in folder.iterdir():
         path.unlink()
     checkout.run("python", "-c", program, status=9)
+    checkpoint = Bundle(folder, "checkpoint.json")
+    written = checkpoint.manifest()
+    assert 0 < written["seconds"] < 100
+    (folder / "checkpoint.json").write_text(json.dumps({**written, "seconds": 1000.0}))
     done = checkout.run(*luckmatters, "pretrain-teacher", "cifar-fc")
     assert "resuming after epoch 1" in done.stderr
     assert {name: (folder / name).read_bytes() for name in expected} == expected
+    assert 1000 <= json.loads((folder / "run.json").read_text())["seconds"] < 1100
 
 
 def test_a_damaged_checkpoint_is_not_used(checkout: Checkout) -> None:
-    from luckmatters.artefacts import Bundle
-
     text = TOY.replace("epochs: 3", "epochs: 40")
     add_toy(checkout, text)
     luckmatters = ("python", "-m", "luckmatters", "--scale", "ci")

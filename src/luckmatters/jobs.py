@@ -381,17 +381,19 @@ def _advance(
 ) -> tuple:
     """Run to the last state, from a checkpoint if there is a fitting one; the last state, and the seconds it took.
 
-    start: given a state or None, yields the states after it, that before training first.
+    start: given a state or None, yields the states after it, that before training first. The seconds are those of all
+    its sessions, without what a kill undid.
     """
-    began, checkpoint = time.monotonic(), Bundle(bundle.folder, "checkpoint.json")
-    state = resume = _resume(checkpoint, identity)
+    checkpoint = Bundle(bundle.folder, "checkpoint.json")
+    resume, spent = _resume(checkpoint, identity)
+    state, began = resume, time.monotonic() - spent
     if resume:
         print(f"{label}: resuming after epoch {resume.epoch}", file=sys.stderr, flush=True)
     saved, done = time.monotonic(), resume.epoch + 1 if resume else 0
     if done <= last:
         for state in progress(start(resume), total=last + 1, label=label, done=done):
             if time.monotonic() - saved >= project.scale.checkpoint_seconds and state.epoch < last:
-                _save_checkpoint(checkpoint, state, identity)
+                _save_checkpoint(checkpoint, state, identity, time.monotonic() - began)
                 saved = time.monotonic()
     return state, time.monotonic() - began
 
@@ -403,28 +405,28 @@ def _finish(bundle: Bundle, files: dict[str, bytes], manifest: dict) -> None:
         file.unlink()
 
 
-def _resume(checkpoint: Bundle, identity: dict):
-    """The state in a checkpoint, or None if there is none, it is damaged, or it belongs to other settings."""
+def _resume(checkpoint: Bundle, identity: dict) -> tuple:
+    """The state in a checkpoint, and its seconds; None if it is missing, damaged, or belongs to other settings."""
     from luckmatters.experiments.history import Progress
 
     if not (checkpoint.folder / checkpoint.manifest_name).exists():
-        return None
+        return None, 0.0
     try:
         manifest = checkpoint.manifest()
         content = checkpoint.read(str(manifest.get("file")))
     except UserError as error:
         print(f"checkpoint not used: {error}", file=sys.stderr, flush=True)
-        return None
+        return None, 0.0
     if any(manifest.get(key) != value for key, value in {**identity, "code": _code_digest()}.items()):
         print("checkpoint not used: it belongs to other settings, code or teachers", file=sys.stderr, flush=True)
-        return None
-    return Progress(manifest["epoch"], _unpack(content))
+        return None, 0.0
+    return Progress(manifest["epoch"], _unpack(content)), manifest.get("seconds", 0.0)
 
 
-def _save_checkpoint(checkpoint: Bundle, state, identity: dict) -> None:
+def _save_checkpoint(checkpoint: Bundle, state, identity: dict, seconds: float) -> None:
     """Write a state beside the older one, point the manifest to it, and drop the older one."""
     name = f"checkpoint-{state.epoch}.safetensors"
-    manifest = {**identity, "epoch": state.epoch, "file": name, "code": _code_digest()}
+    manifest = {**identity, "epoch": state.epoch, "file": name, "code": _code_digest(), "seconds": seconds}
     checkpoint.save({name: _pack(state.tensors)}, manifest)
     for old in checkpoint.folder.glob("checkpoint-*.safetensors"):
         if old.name != name:
