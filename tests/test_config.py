@@ -11,6 +11,7 @@ import yaml
 from conftest import ROOT
 
 from luckmatters.config import Project
+from luckmatters.config.files import read_yaml
 from luckmatters.config.load import config_hash, merge
 from luckmatters.config.schema import KINDS, LAYOUTS
 from luckmatters.errors import UserError
@@ -120,11 +121,11 @@ FAULTS = [
     ("config/teachers.yaml", "  init: separated", "  init: seperated", r"init: must be 'separated', 'no_sep' or 'pre"),
     ("config/teachers.yaml", "  init: separated", "  init: pretrained", r"init pretrained and the key pretraining go"),
     ("config/teachers.yaml", "  count: 32", "  count: 32\n  batch_norm: true", r"batch_norm needs init pretrained"),
-    ("config/teachers.yaml", "{epochs: 16, batch: 64, momentum: null", "{epochs: 16, batch: 64, momentum: 1.0",
+    ("config/teachers.yaml", "}, epochs: 16,", "}, epochs: 16, momentum: 1.0,",
      r"momentum: must be less than 1, got 1.0"),
-    ("config/teachers.yaml", "{epochs: 16, batch: 64,", "{epochs: 16, batch: 64, precision: bfloat16,",
+    ("config/teachers.yaml", "}, epochs: 16,", "}, epochs: 16, precision: bfloat16,",
      r"cifar-fc.*precision bfloat16 is for convolutions"),
-    ("config/teachers.yaml", "{epochs: 16, batch: 64,", "{epochs: 16, batch: 64, precision: float16,",
+    ("config/teachers.yaml", "}, epochs: 16,", "}, epochs: 16, precision: float16,",
      r"precision: must be 'bfloat16'"),
     ("config/teachers.yaml", "inputs: [1, 16, 16]", "inputs: [1, 16, 8]", r"convolutions need square images"),
     ("config/teachers.yaml", "inputs: [1, 16, 16]", "inputs: [1, 8, 8]", r"leave nothing of an image of 8"),
@@ -167,6 +168,16 @@ def test_a_fault_is_one_clear_line(root: Path, file: str, old: str, new: str, me
     assert re.search(message, text), text
     assert Path(file).name in text
     assert "\n" not in text
+
+
+def test_what_a_mapping_takes_over_it_may_override(tmp_path: Path) -> None:
+    """YAML's ``<<`` beside the refusal of equal keys: those of one mapping itself are refused, taken over or not."""
+    file = tmp_path / "file.yaml"
+    file.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\n")
+    assert read_yaml(file) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 3, "y": 4}}
+    file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3, x: 4}\n")
+    with pytest.raises(UserError, match=r"line 2: not valid YAML \(key 'x' stands twice\)"):
+        read_yaml(file)
 
 
 def test_missing_and_unreadable_files_are_named(root: Path) -> None:

@@ -385,7 +385,7 @@ def _advance(
     its sessions, without what a kill undid.
     """
     checkpoint = Bundle(bundle.folder, "checkpoint.json")
-    resume, spent = _resume(checkpoint, identity)
+    resume, spent = _resume(checkpoint, identity) or (None, 0.0)
     state, began = resume, time.monotonic() - spent
     if resume:
         print(f"{label}: resuming after epoch {resume.epoch}", file=sys.stderr, flush=True)
@@ -405,22 +405,23 @@ def _finish(bundle: Bundle, files: dict[str, bytes], manifest: dict) -> None:
         file.unlink()
 
 
-def _resume(checkpoint: Bundle, identity: dict) -> tuple:
-    """The state in a checkpoint, and its seconds; None if it is missing, damaged, or belongs to other settings."""
+def _resume(checkpoint: Bundle, identity: dict) -> tuple | None:
+    """The state in a checkpoint, and the seconds it took; None if it is missing, damaged, or not of this run."""
     from luckmatters.experiments.history import Progress
 
     if not (checkpoint.folder / checkpoint.manifest_name).exists():
-        return None, 0.0
+        return None
     try:
         manifest = checkpoint.manifest()
         content = checkpoint.read(str(manifest.get("file")))
     except UserError as error:
         print(f"checkpoint not used: {error}", file=sys.stderr, flush=True)
-        return None, 0.0
-    if any(manifest.get(key) != value for key, value in {**identity, "code": _code_digest()}.items()):
+        return None
+    same = all(manifest.get(key) == value for key, value in {**identity, "code": _code_digest()}.items())
+    if not same or "seconds" not in manifest:
         print("checkpoint not used: it belongs to other settings, code or teachers", file=sys.stderr, flush=True)
-        return None, 0.0
-    return Progress(manifest["epoch"], _unpack(content)), manifest.get("seconds", 0.0)
+        return None
+    return Progress(manifest["epoch"], _unpack(content)), manifest["seconds"]
 
 
 def _save_checkpoint(checkpoint: Bundle, state, identity: dict, seconds: float) -> None:

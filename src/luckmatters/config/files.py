@@ -15,10 +15,11 @@ M = TypeVar("M", bound=BaseModel)
 
 # libyaml's parser where PyYAML has it: every job reads all files, and Python's own parser takes a quarter of a second.
 class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """PyYAML keeps the last of two equal keys without a word; this one refuses them."""
+    """PyYAML keeps the last of two equal keys without a word; this one refuses them, but for what ``<<`` brings in."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in own]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=node.start_mark)
