@@ -4,11 +4,13 @@
 
 Gradient descent on the mean squared error of a linear layer is stable below outputs / λ, where λ is the greatest
 eigenvalue of the features' second moments (the loss is a mean over outputs, hence the factor). The features are those
-of the last hidden layer at initialization; deeper layers and training itself lower the limit further.
+of the last hidden layer at initialization; deeper layers and training itself lower the limit further. BatchNorm's
+scales start at 1, or are drawn uniformly from [0, 1], as torch did before its version 1.2, of the year of the paper.
 """
 
 import argparse
 import os
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,18 +21,24 @@ from luckmatters.science.images import normalize
 from luckmatters.science.layers import as_nodes, by_channel, forward
 from luckmatters.science.networks import BATCH_NORM_EPS, initialize_students
 
+Scales = Literal["ones", "uniform"] | None
+
 FC, CONV = [50, 75, 100, 125], [64, 64, 64, 64]
 
 
-def features(x: Tensor, inputs: tuple[int, ...], widths: list[int], kernel: int | None, batch_norm: bool) -> Tensor:
-    """The last hidden layer of one student on samples (1, n_in, N), in training mode: (n, N)."""
+def features(x: Tensor, inputs: tuple[int, ...], widths: list[int], kernel: int | None, scales: Scales) -> Tensor:
+    """The last hidden layer of one student on samples (1, n_in, N), in training mode: (n, N).
+
+    scales: those of BatchNorm, None without it.
+    """
     student = initialize_students(inputs, [*widths, 1], seeds=[0], kernel=kernel)
+    draws = torch.Generator().manual_seed(0)
     for weight, bias in zip(student.weights[:-1], student.biases[:-1], strict=True):
         x = forward(weight, bias, x).relu_()
-        if batch_norm:
-            x = torch.nn.functional.batch_norm(by_channel(x), None, None, training=True, eps=BATCH_NORM_EPS).view(
-                x.shape
-            )
+        if scales:
+            scale = torch.rand(weight.shape[1], generator=draws) if scales == "uniform" else torch.ones(weight.shape[1])
+            normed = torch.nn.functional.batch_norm(by_channel(x), None, None, scale, training=True, eps=BATCH_NORM_EPS)
+            x = normed.view(x.shape)
     return as_nodes(x, 1)[0]
 
 
@@ -49,7 +57,7 @@ def main() -> None:
     images = normalize(torch.from_numpy(read.train_images)[order])[None]
     vectors, fields = (Gaus(n, 10.0, count, True, count).evaluation_set([0], count)[0] for n in (20, 256))
     print(f"{read.description}; {count} samples\n")
-    print("| students | without BatchNorm | with BatchNorm |\n| --- | --- | --- |")
+    print("| students | without BatchNorm | with BatchNorm | scales from [0, 1] |\n| --- | --- | --- | --- |")
     for name, x, inputs, widths, kernel, outputs in (
         ("gaus-fc, m = 10", vectors, (20,), [10 * n for n in FC], None, 100),
         ("gaus-conv, m = 10", fields, (1, 16, 16), [10 * n for n in CONV], 3, 100),
@@ -58,8 +66,9 @@ def main() -> None:
         ("cifar-conv, m = 10", images, (3, 32, 32), [10 * n for n in CONV], 3, 10),
         ("cifar-conv, 8 channels, m = 2", images, (3, 32, 32), [16] * 4, 3, 10),
     ):
-        limits = [limit(features(x, inputs, widths, kernel, norm), outputs) for norm in (False, True)]
-        print(f"| {name} | {limits[0]:.2g} | {limits[1]:.2g} |", flush=True)
+        every: tuple[Scales, ...] = (None, "ones", "uniform")
+        limits = [f"{limit(features(x, inputs, widths, kernel, scales), outputs):.2g}" for scales in every]
+        print(f"| {' | '.join([name, *limits])} |", flush=True)
 
 
 if __name__ == "__main__":

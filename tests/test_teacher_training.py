@@ -8,6 +8,7 @@ from luckmatters.config.schema import Teacher
 from luckmatters.experiments import teacher_training
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.training import Trainer
 
 CONV = {"kernel": 3, "widths": [8, 8]}
 RECIPE = {"momentum": 0.9, "weight_decay": 0.0005}
@@ -118,6 +119,19 @@ def test_training_is_that_of_torchs_optimizer_on_the_same_batches(options: dict)
         batches = [(x[0], labels[0]) for epoch in range(2) for x, labels in data.batches([seed], epoch)]
         loss, steps = torch.nn.functional.cross_entropy, [0.05] * 2 + [0.01] * 2
         assert_same(sgd(Module(networks, place), batches, steps, loss, **options), trained, place, rtol=1e-3, atol=1e-5)
+
+
+def test_annealed_rates_are_those_of_torchs_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(Trainer, "step", lambda trainer, x, target, lr: taken.append(lr))
+    list(teacher_training.train(make_teacher(0.05, 1, epochs=5, annealing="cosine"), images()))
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.05)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=5)
+    for rates in zip(taken[::2], taken[1::2], strict=True):  # two batches an epoch
+        assert rates == (pytest.approx(scheduler.get_last_lr()[0]),) * 2
+        optimizer.step()
+        scheduler.step()
+    assert len(taken) == 2 * 5
 
 
 def test_training_stops_at_the_epoch_in_which_it_diverges() -> None:

@@ -131,12 +131,14 @@ class LabelTraining(Training):
     """SGD with momentum and weight decay, as torch.optim.SGD has them; plain without.
 
     precision: of convolutions and the BatchNorm behind them, float32 if it is not said; parameters, velocity, linear
-    layers and evaluation keep float32.
+    layers and evaluation keep float32. annealing: the scheduled rates fall to nearly zero by half a cosine, epoch by
+    epoch, as torch.optim.lr_scheduler.CosineAnnealingLR has it.
     """
 
     momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
     weight_decay: Annotated[float, Field(gt=0)] | None = None
     precision: Literal["bfloat16"] | None = None
+    annealing: Literal["cosine"] | None = None
 
 
 class Pretraining(Model):

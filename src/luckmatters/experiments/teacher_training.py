@@ -10,7 +10,7 @@ from luckmatters.config.schema import Teacher
 from luckmatters.experiments.history import Progress, Result, tidy
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import Networks, initialize_students
-from luckmatters.science.training import Trainer, cross_entropy, learning_rate, networks_of
+from luckmatters.science.training import Trainer, cosine, cross_entropy, learning_rate, networks_of
 
 EVALUATION_PART = 500  # images at a time
 
@@ -57,8 +57,9 @@ def train(
         state, trainer = resume, Trainer.from_state(resume.network(), cross_entropy, device=device, **options)
     schedule = [(step.epoch, step.rate) for step in training.learning_rate]
     for epoch in range(state.epoch, training.epochs):
+        rate = learning_rate(schedule, epoch) * (cosine(epoch, training.epochs) if training.annealing else 1)
         for x, labels in data.batches(seeds, epoch):
-            trainer.step(x, labels, learning_rate(schedule, epoch))
+            trainer.step(x, labels, rate)
         measured = evaluate(trainer.networks, *evaluation_set)
         if not (measured["finite"] & measured["loss"].isfinite()).all():
             raise FloatingPointError(f"diverged in epoch {epoch + 1}")

@@ -5,6 +5,7 @@ seeds of the batch take the step together. Students learn by plain SGD; with mom
 product goes into the velocity instead.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -195,3 +196,8 @@ def networks_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def learning_rate(schedule: list[tuple[int, float]], epoch: int) -> float:
     """The rate of an epoch (counted from 0) under a schedule of (first epoch, rate), ordered and starting at 0."""
     return next(rate for first, rate in reversed(schedule) if first <= epoch)
+
+
+def cosine(epoch: int, epochs: int) -> float:
+    """The share of its rate that an epoch (counted from 0) keeps, falling from 1 to 0 after the last of `epochs`."""
+    return (1 + math.cos(math.pi * epoch / epochs)) / 2
