@@ -36,11 +36,14 @@ PUBLISHED = [name for name, one in PAPER.teachers.items() if one.published_accur
 MISSING = {
     "cifar-conv": "100 epochs instead of 350: with little decay it overfits, with much it is not done (README)",
 }
+RETRAINING = {"cifar-conv"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_kept_teachers_are_those_of_the_configuration(name: str) -> None:
+def test_kept_teachers_are_those_of_the_configuration(name: str, request: pytest.FixtureRequest) -> None:
     """Committed, since training takes more than an hour; to be trained and kept again when the settings change."""
+    if name in RETRAINING:
+        request.applymarker(pytest.mark.xfail(reason="the configuration is newer: in training", strict=True))
     path = ROOT / teacher_reference_file("paper", name)
     origin, final = json.loads(path.with_suffix(".json").read_text()), final_accuracy(name)
     assert origin["files"] == {path.name: sha256(path.read_bytes())}

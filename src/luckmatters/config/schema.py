@@ -142,10 +142,14 @@ class LabelTraining(Training):
 
 
 class Pretraining(Model):
-    """How a teacher is trained on labels."""
+    """How a teacher is trained on labels.
+
+    readout_scale: what the scales of the BatchNorm below the output layer start with, 1 if it is not said.
+    """
 
     data: Cifar10Data
     training: LabelTraining
+    readout_scale: Annotated[float, Field(gt=0)] | None = None
 
 
 # Keys of a teacher that are shown and that no number depends on.
@@ -199,6 +203,8 @@ class Teacher(Model):
         if self.pretraining:
             check_images(self.shape, self.outputs)
             data, training = self.pretraining.data, self.pretraining.training
+            if self.pretraining.readout_scale and not self.batch_norm:
+                raise ValueError("pretraining.readout_scale is of BatchNorm, which needs batch_norm: true")
             if training.precision and not self.kernel:
                 raise ValueError(f"precision {training.precision} is for convolutions (kernel); drop it")
             _batches_fit(data.samples_per_epoch, training.batch, batch_norm=self.batch_norm)

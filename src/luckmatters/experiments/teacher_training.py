@@ -22,7 +22,7 @@ def streams(seeds: Sequence[int]) -> list[int]:
 
 def untrained(teacher: Teacher, seeds: Sequence[int], *, device: str = "cpu") -> Networks:
     """These teachers as they are before training."""
-    return initialize_students(
+    networks = initialize_students(
         teacher.shape,
         [*teacher.widths, teacher.outputs],
         seeds=streams(seeds),
@@ -31,6 +31,9 @@ def untrained(teacher: Teacher, seeds: Sequence[int], *, device: str = "cpu") ->
         place=teacher.norm or "after",
         device=device,
     )
+    if scale := teacher.pretraining.readout_scale:
+        networks.norms[-1].weight.fill_(scale)
+    return networks
 
 
 def train(
