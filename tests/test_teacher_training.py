@@ -7,7 +7,7 @@ from oracle import Module, assert_same, sgd
 from luckmatters.config.schema import Teacher
 from luckmatters.experiments import teacher_training
 from luckmatters.science.images import Cifar10
-from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.networks import PREFIXES, Networks, initialize_students
 from luckmatters.science.training import Trainer
 
 CONV = {"kernel": 3, "widths": [8, 8]}
@@ -119,6 +119,20 @@ def test_training_is_that_of_torchs_optimizer_on_the_same_batches(options: dict)
         batches = [(x[0], labels[0]) for epoch in range(2) for x, labels in data.batches([seed], epoch)]
         loss, steps = torch.nn.functional.cross_entropy, [0.05] * 2 + [0.01] * 2
         assert_same(sgd(Module(networks, place), batches, steps, loss, **options), trained, place, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("place", ["after", "before"])
+def test_a_readout_scale_is_what_the_uppermost_batchnorm_starts_with_and_nothing_else(place: str) -> None:
+    teacher = make_teacher(shape={"norm": place})
+    pretraining = teacher.pretraining.model_copy(update={"readout_scale": 0.1})
+    plain, scaled = (
+        teacher_training.untrained(one, range(2)).state()
+        for one in (teacher, teacher.model_copy(update={"pretraining": pretraining}))
+    )
+    name = f"{PREFIXES[place]}.1.weight"
+    assert (scaled.pop(name) == 0.1).all()
+    assert (plain.pop(name) == 1).all()
+    torch.testing.assert_close(scaled, plain, rtol=0, atol=0)
 
 
 def test_annealed_rates_are_those_of_torchs_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,18 +272,20 @@ def test_results_of_other_settings_are_refused_outside_snakemake_too(finished_co
         assert "was made with other settings than config/ has" in done.stderr
 
 
-def test_the_table_of_a_teacher_is_kept_with_its_provenance(finished_copy: Checkout) -> None:
+def test_a_trained_teacher_is_kept_with_its_table_and_provenance(finished_copy: Checkout) -> None:
     keep = ("luckmatters", "--scale", "ci", "reference-teacher")
     finished_copy.run(*keep, "cifar-fc")
     path = finished_copy.folder / teacher_reference_file("ci", "cifar-fc")
     table, origin = pd.read_csv(path), json.loads(path.with_suffix(".json").read_text())
-    trained = json.loads((finished_copy.folder / "results/ci/teachers/cifar-fc/run.json").read_text())
+    results = Bundle(finished_copy.folder / "results/ci/teachers/cifar-fc")
+    trained, networks = results.manifest(), path.with_suffix(".safetensors")
     assert table.groupby("quantity").size().to_dict() == {"accuracy": 3, "loss": 3}  # before, and after either epoch
     assert table.query("quantity == 'accuracy' and epoch == 2")["value"].tolist() == trained["test_accuracy"]
     assert origin["teacher_files"] == trained["files"]
+    assert networks.read_bytes() == results.read("tensors.safetensors")
     assert {**origin, "files": trained["files"]}.items() >= trained.items()
     assert origin["published_accuracy"] == 0.5495
-    assert origin["files"] == {path.name: sha256(path.read_bytes())}
+    assert origin["files"] == {file.name: sha256(file.read_bytes()) for file in (path, networks)}
     assert "only pretrained ones" in finished_copy.run(*keep, "gaus-fc-large", status=2).stderr
     finished_copy.edit("config/teachers.yaml", "      widths: [10, 15, 20, 25]", "      widths: [10, 15, 20, 24]")
     assert "made with other settings" in finished_copy.run(*keep, "cifar-fc", status=2).stderr

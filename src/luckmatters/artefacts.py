@@ -73,7 +73,7 @@ def reference_file(scale: str, experiment: str) -> Path:
 
 
 def teacher_reference_file(scale: str, teacher: str) -> Path:
-    """The committed table of a teacher's own training."""
+    """The committed table of a teacher's own training; its networks and provenance lie beside it."""
     return Path("data") / "reference" / scale / "teachers" / f"{teacher}.csv"
 
 

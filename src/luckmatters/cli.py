@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     verb("verify", "compare every result and figure with the checksum recorded when it was made")
     sub = verb("reference", "write an experiment's summary table to data/reference, where regression tests read it")
     sub.add_argument("experiment")
-    verb("reference-teacher", "write the table of a teacher's own training to data/reference", "teacher")
+    verb("reference-teacher", "write a trained teacher and the table of its training to data/reference", "teacher")
     return top
 
 

@@ -49,7 +49,7 @@ def reference(project: Project, experiment: str) -> list[Path]:
 
 
 def reference_teacher(project: Project, teacher: str) -> list[Path]:
-    """Write the table of a teacher's training on labels, with its provenance, to data/reference; the table's path.
+    """Write a teacher that was trained on labels, and the table of its training, to data/reference; the files' paths.
 
     Raises UserError if the teacher is not one that is trained, or has not been with the settings of the configuration.
     """
@@ -70,7 +70,8 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
         "teacher_files": manifest["files"],
         "written_with": provenance(),
     }
-    return _save({path: _csv(table)}, path.with_suffix(".json"), origin)
+    files = {path: _csv(table), path.with_suffix(".safetensors"): bundle.read(artefacts.TENSORS)}
+    return _save(files, path.with_suffix(".json"), origin)
 
 
 def figure(project: Project, experiment: str) -> list[Path]:

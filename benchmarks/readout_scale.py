@@ -1,0 +1,72 @@
+"""The first steps of a ConvNet 64-64-64-64 on labels, by where BatchNorm's scales below its output layer start.
+
+    LUCKMATTERS_CIFAR10=… python benchmarks/readout_scale.py
+
+Every image comes once, so that the loss on a batch before its step is one on new images. SGD with momentum 0.9, batch 64,
+rates falling to 0 by a cosine, weight decay by a constant product with the rate. About a minute of one core a row.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luckmatters import cifar10
+from luckmatters.config import Project
+from luckmatters.config.schema import Teacher
+from luckmatters.experiments.teacher_training import streams, untrained
+from luckmatters.jobs import keep_freed_memory
+from luckmatters.science.images import Cifar10
+from luckmatters.science.networks import Networks
+from luckmatters.science.training import Trainer, cosine, cross_entropy
+
+ROOT = Path(__file__).parents[1]
+TRIALS = ((1.0, 0.003), (1.0, 0.01), (0.1, 0.01), (0.1, 0.03), (0.03, 0.015))  # first scale, first rate
+BATCH, MOMENTUM, DECAY = 64, 0.9, 2.5e-5  # DECAY: rate times weight decay
+LAST = 40  # steps whose mean loss is told
+
+
+def trial(teacher: Teacher, data: Cifar10, scale: float, rate: float, steps: int) -> tuple[list[float], Networks]:
+    """The loss on each step's images before it, and the network after the last."""
+    pretraining = teacher.pretraining.model_copy(update={"readout_scale": scale})
+    networks, losses = untrained(teacher.model_copy(update={"pretraining": pretraining}), [0]), []
+
+    def watched(output: Tensor, target: Tensor, gradient: Tensor) -> float:
+        losses.append(torch.nn.functional.cross_entropy(output, target).item())
+        return cross_entropy(output, target, gradient)
+
+    trainer = Trainer(networks, watched, momentum=MOMENTUM, weight_decay=DECAY / rate)
+    for step, (x, labels) in zip(range(steps), data.batches(streams([0]), 0), strict=False):  # a part of an epoch
+        trainer.step(x, labels, rate * cosine(step, steps))
+    return losses, networks
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--steps", type=int, default=100)
+    steps = options.parse_args().steps
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    read = cifar10.read(*cifar10.locate("auto", None, os.environ), limit=None)
+    if not LAST <= steps <= len(read.train_images) // BATCH:
+        options.error(f"--steps: must be {LAST} to {len(read.train_images) // BATCH}, an epoch, got {steps}")
+    arrays = (read.train_images, read.train_labels, read.test_images, read.test_labels)
+    data = Cifar10(*map(torch.from_numpy, arrays), samples=len(read.train_images), augment=True, batch=BATCH)
+    teacher = Project(ROOT, scale="paper").teachers["cifar-conv"]
+    norm = untrained(teacher, [0]).weights[-1].norm()
+    print(f"{read.description}; {steps} steps; norm of the output layer's weights at first {norm:.1f}\n")
+    print(f"| scales at first | rate | greatest loss | loss, last {LAST} steps | scales at last | norm at last |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for scale, rate in TRIALS:
+        losses, networks = trial(teacher, data, scale, rate, steps)
+        last, scales = np.array(losses[-LAST:]), networks.norms[-1].weight
+        loss = f"{last.mean():.2f} ± {last.std(ddof=1) / LAST**0.5:.2f}"
+        found = (f"{scale:g}", f"{rate:g}", f"{max(losses):.1f}", loss, f"{scales.mean():.2f}")
+        print(f"| {' | '.join(found)} | {networks.weights[-1].norm():.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
