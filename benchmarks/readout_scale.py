@@ -2,8 +2,8 @@
 
     LUCKMATTERS_CIFAR10=… python benchmarks/readout_scale.py
 
-Every image comes once, so that the loss on a batch before its step is one on new images. SGD with momentum 0.9, batch 64,
-rates falling to 0 by a cosine, weight decay by a constant product with the rate. About a minute of one core a row.
+Every image comes once, so that the loss on a batch before its step is one on new images. SGD with momentum 0.9, batch
+64, rates falling to 0 by a cosine, weight decay by a constant product with the rate. About a minute of one core a row.
 """
 
 import argparse
