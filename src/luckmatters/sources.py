@@ -29,6 +29,7 @@ def _file(module: str) -> Path:
     return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
 
 
+@cache
 def _imports(path: Path) -> list[str]:
     """The package's modules that a file imports, at any depth, without the leading package name."""
     names = []
