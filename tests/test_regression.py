@@ -16,7 +16,7 @@ from luckmatters.cifar10 import VARIABLE, Cifar10Arrays, locate, read
 from luckmatters.config import Project
 from luckmatters.experiments import teacher_training
 from luckmatters.jobs import teacher_settings
-from luckmatters.regression import FLOOR, MARGIN, departures, differences, widest
+from luckmatters.regression import FLOOR, MARGIN, departures, differences
 from luckmatters.science.images import normalize
 from luckmatters.science.networks import Networks
 
@@ -157,22 +157,3 @@ def test_departures_are_those_beyond_the_tolerance() -> None:
     assert departures(one, other, spread(4e-6))["epoch"].tolist() == [1]
     assert len(departures(one, other, spread(0.0))) == 2
     assert len(departures(one, other, pd.Series(dtype=float))) == 2
-
-
-def test_the_widest_difference_stays_while_settings_are_the_same() -> None:
-    columns = ["experiment", "variant", "quantity", "difference"]
-    rows = [
-        ("a", "x", "loss", 1.0),
-        ("a", "x", "loss", 2.0),
-        ("a", "x", "new", 3.0),
-        ("a", "y", "loss", 1.0),
-        ("b", "x", "loss", 9.0),
-    ]
-    before = [("a", "x", "loss", 5.0), ("a", "x", "gone", 7.0), ("a", "y", "loss", 5.0), ("b", "x", "loss", 5.0)]
-    found = widest(*(pd.DataFrame(some, columns=columns) for some in (rows, before)), {("a", "x"), ("b", "x")})
-    assert [tuple(row) for row in found.to_numpy()] == [
-        ("a", "x", "loss", 5.0),
-        ("a", "x", "new", 3.0),
-        ("a", "y", "loss", 1.0),
-        ("b", "x", "loss", 9.0),
-    ]

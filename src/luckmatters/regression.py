@@ -28,19 +28,6 @@ def greatest(found: pd.DataFrame) -> pd.Series:
     return found.groupby(["variant", "quantity"])["difference"].max()
 
 
-def widest(measured: pd.DataFrame, earlier: pd.DataFrame, same: set[tuple[str, str]]) -> pd.DataFrame:
-    """The greatest difference of each quantity, measured now or earlier, perhaps on another processor.
-
-    Both have the columns experiment, variant, quantity and difference; same: the experiments and variants whose
-    settings are those of the earlier measurement. Of others, and of quantities no longer measured, nothing is kept.
-    """
-    keys = ["experiment", "variant", "quantity"]
-    now = measured.groupby(keys)["difference"].max()
-    before = earlier.set_index(keys)["difference"]
-    before = before[[key[:2] in same and key in now.index for key in before.index]]
-    return pd.concat([now, before]).groupby(level=keys).max().reset_index()
-
-
 def departures(reference: pd.DataFrame, new: pd.DataFrame, spread: pd.Series) -> pd.DataFrame:
     """The rows of :func:`differences` beyond the tolerance of their variant and quantity (MARGIN × spread + FLOOR)."""
     found = differences(reference, new)
