@@ -24,13 +24,15 @@ from luckmatters.science.networks import Networks
 from luckmatters.science.training import Trainer, cosine, cross_entropy
 
 ROOT = Path(__file__).parents[1]
-TRIALS = ((1.0, 0.003), (1.0, 0.01), (0.1, 0.01), (0.1, 0.03), (0.03, 0.015))  # first scale, first rate
-BATCH, MOMENTUM, DECAY = 64, 0.9, 2.5e-5  # DECAY: rate times weight decay
-LAST = 40  # steps whose mean loss is told
+# First scale, first rate: torch's scale at two rates, and smaller ones at the rates that they might allow.
+TRIALS = ((1.0, 0.003), (1.0, 0.01), (0.1, 0.01), (0.1, 0.03), (0.03, 0.015))
+BATCH, MOMENTUM = 64, 0.9
+DECAY = 2.5e-5  # rate times weight decay, by the image as in the recipe: 0.1 × 5e-4 for 128 images
+LAST = 40  # steps whose mean loss is told: with a standard error of 0.02
 
 
 def trial(teacher: Teacher, data: Cifar10, scale: float, rate: float, steps: int) -> tuple[list[float], Networks]:
-    """The loss on each step's images before it, and the network after the last."""
+    """The loss on each step's images before it (`steps` numbers), and the one network after the last."""
     pretraining = teacher.pretraining.model_copy(update={"readout_scale": scale})
     networks, losses = untrained(teacher.model_copy(update={"pretraining": pretraining}), [0]), []
 
@@ -46,7 +48,7 @@ def trial(teacher: Teacher, data: Cifar10, scale: float, rate: float, steps: int
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--steps", type=int, default=100)
+    options.add_argument("--steps", type=int, default=100, help="of 64 images each (default: 100)")
     steps = options.parse_args().steps
     keep_freed_memory()
     torch.set_num_threads(1)
