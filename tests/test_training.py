@@ -11,6 +11,7 @@ import torch
 from oracle import Module, assert_same, sgd
 from torch.utils.flop_counter import FlopCounterMode
 
+from luckmatters.science import layers
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.shapes import training_operations
 from luckmatters.science.training import Trainer, cross_entropy, learning_rate
@@ -60,6 +61,26 @@ def test_steps_equal_autograd_in_float64(shape: dict, grouped: bool, options: di
     for seed, module in enumerate(modules):
         batches = [(x[step, seed, :, :size], y[step, seed, :, :size]) for step, size in enumerate(sizes)]
         assert_same(sgd(module, batches, rates, **options), networks, seed, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("capability", "calls"), [("AVX2", 4), ("AVX512", 0)])
+def test_wide_convolutions_equal_autograd_in_float64(
+    capability: str, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On AVX2 a gradient of 32 by 32 channels is taken across samples, one network at a time."""
+    called, own = [], layers.across_samples
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(layers, "across_samples", lambda *operands: called.append(1) or own(*operands))
+    networks = students([0, 1], "after", shape={"inputs": (2, 8, 8), "widths": [32, 33, 4], "kernel": 3})
+    x, y = draw((2, 2, 128, 5), 1), draw((2, 2, 4, 5), 2)
+    modules = [Module(networks, seed) for seed in range(2)]
+    trainer = Trainer(networks)
+    for step in range(2):
+        trainer.step(x[step], y[step], lr=0.1)
+    for seed, module in enumerate(modules):
+        batches = [(x[step, seed], y[step, seed]) for step in range(2)]
+        assert_same(sgd(module, batches, 0.1), networks, seed, rtol=1e-10, atol=1e-12)
+    assert len(called) == calls
 
 
 @SHAPES

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+WIDE = 32  # channels read and given, from which a convolution counts as wide
+
 
 def as_nodes(x: Tensor, seeds: int, dtype: torch.dtype | None = None) -> Tensor:
     """Images (N, S · n, H, W) as nodes (S, n · H · W, N) of that type, a view if it is theirs; nodes as they are."""
@@ -91,9 +93,26 @@ def backward(
         to_bias.add_(g.sum(2, keepdim=True), alpha=rate)
         return result
     operands = as_images(x, weight.shape[2]).to(g.dtype), weight.flatten(0, 1).to(g.dtype)
+    library = not prefers_across_samples(weight, g)
     result, by_weight, by_bias = torch.ops.aten.convolution_backward(
-        g, *operands, [to_bias.numel()], [1, 1], [0, 0], [1, 1], False, [0, 0], len(weight), [below, True, True],
+        g, *operands, [to_bias.numel()], [1, 1], [0, 0], [1, 1], False, [0, 0], len(weight), [below, library, library],
     )  # fmt: skip
+    if not library:
+        by_weight, by_bias = across_samples(operands[0], g), g.sum((0, 2, 3))
     to_weight.add_(by_weight.view(weight.shape), alpha=rate)
     to_bias.add_(by_bias.view(to_bias.shape), alpha=rate)
     return result
+
+
+def prefers_across_samples(weight: Tensor, g: Tensor) -> bool:
+    """Whether the gradient by the weights is faster by :func:`across_samples`: in wide layers, on AVX2 (measured)."""
+    wide = len(weight) == 1 and min(weight.shape[1:3]) >= WIDE
+    return wide and g.is_cpu and g.dtype == weight.dtype and torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
+def across_samples(x: Tensor, g: Tensor) -> Tensor:
+    """The gradient by one network's weights (n_out, n_in, k, k): the convolution of x with g, samples as channels.
+
+    x: images (N, n_in, H, W); g: the gradient by what was given, (N, n_out, H - k + 1, W - k + 1).
+    """
+    return torch.conv2d(x.transpose(0, 1).contiguous(), g.transpose(0, 1).contiguous()).transpose(0, 1)
