@@ -28,9 +28,14 @@ def greatest(found: pd.DataFrame) -> pd.Series:
     return found.groupby(["variant", "quantity"])["difference"].max()
 
 
+def tolerance(spread: pd.Series) -> pd.Series:
+    """The difference that is still taken for rounding, where that of the conditions was `spread`."""
+    return MARGIN * spread + FLOOR
+
+
 def departures(reference: pd.DataFrame, new: pd.DataFrame, spread: pd.Series) -> pd.DataFrame:
-    """The rows of :func:`differences` beyond the tolerance of their variant and quantity (MARGIN × spread + FLOOR)."""
+    """The rows of :func:`differences` beyond the :func:`tolerance` of their variant and quantity."""
     found = differences(reference, new)
     measured = pd.MultiIndex.from_frame(found[["variant", "quantity"]]).map(spread.to_dict()).to_numpy(float)
-    tolerance = pd.Series(measured, index=found.index).fillna(0.0) * MARGIN + FLOOR
-    return found.assign(tolerance=tolerance)[found["difference"] > tolerance]
+    allowed = tolerance(pd.Series(measured, index=found.index).fillna(0.0))
+    return found.assign(tolerance=allowed)[found["difference"] > allowed]
