@@ -14,12 +14,15 @@ LIBRARIES = ("torch", "numpy", "pandas", "scipy", "matplotlib", "seaborn", "snak
 
 
 def provenance() -> dict:
-    """Code version and commit, Python and library versions, the number of threads that torch may use."""
+    """Code version and commit, Python and library versions, torch's threads, and its graphics card if it used one."""
+    torch = sys.modules.get("torch")
+    card = {"card": torch.cuda.get_device_name()} if torch and torch.cuda.is_initialized() else {}
     return {
         "code": {"version": __version__, "commit": commit()},
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "threads": sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1,
+        "threads": torch.get_num_threads() if torch else 1,
+        **card,
     }
 
 

@@ -172,8 +172,8 @@ def verify(project: Project) -> int:
 
 
 def distinct(manifests: Iterable[dict]) -> list[dict]:
-    """The different combinations of code, libraries, device and threads that jobs were run with."""
-    keys = ("code", "python", "libraries", "device", "threads")
+    """The different combinations of code, libraries, device, card and threads that jobs were run with."""
+    keys = ("code", "python", "libraries", "device", "card", "threads")
     return list({repr(one): one for one in ({key: m.get(key) for key in keys} for m in manifests)}.values())
 
 

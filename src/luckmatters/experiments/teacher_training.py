@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from luckmatters.config.schema import Teacher
+from luckmatters.config.schema import LabelTraining, Teacher
 from luckmatters.experiments.history import Progress, Result, tidy
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import Networks, initialize_students
@@ -58,16 +58,20 @@ def train(
         yield state
     else:
         state, trainer = resume, Trainer.from_state(resume.network(), cross_entropy, device=device, **options)
-    schedule = [(step.epoch, step.rate) for step in training.learning_rate]
     for epoch in range(state.epoch, training.epochs):
-        rate = learning_rate(schedule, epoch) * (cosine(epoch, training.epochs) if training.annealing else 1)
         for x, labels in data.batches(seeds, epoch):
-            trainer.step(x, labels, rate)
+            trainer.step(x, labels, rate(training, epoch))
         measured = evaluate(trainer.networks, *evaluation_set)
         if not (measured["finite"] & measured["loss"].isfinite()).all():
             raise FloatingPointError(f"diverged in epoch {epoch + 1}")
         state = state.record(trainer, measured)
         yield state
+
+
+def rate(training: LabelTraining, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 0."""
+    scheduled = learning_rate([(step.epoch, step.rate) for step in training.learning_rate], epoch)
+    return scheduled * (cosine(epoch, training.epochs) if training.annealing else 1)
 
 
 def evaluate(networks: Networks, x: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -148,16 +148,20 @@ class Networks:
             place,
         )
 
+    def _on_device(self, state: dict[str, Tensor]) -> "Networks":
+        """Networks of a changed state, on the device of these."""
+        return self.from_state(state, device=self.weights[0].device)
+
     def select(self, seeds: Sequence[int]) -> "Networks":
         """The networks at these positions of the seed axis, copied."""
-        return self.from_state({name: tensor[list(seeds)] for name, tensor in self.named_tensors()})
+        return self._on_device({name: tensor[list(seeds)] for name, tensor in self.named_tensors()})
 
     @classmethod
     def interleaved(cls, parts: Sequence["Networks"]) -> "Networks":
         """As many networks of one shape from each part, copied: all parts' first ones, then their second ones, …."""
         tensors = [dict(part.named_tensors()) for part in parts]
         together = {name: torch.stack([one[name] for one in tensors], 1).flatten(0, 1) for name in tensors[0]}
-        return cls.from_state(together, device=parts[0].weights[0].device)
+        return parts[0]._on_device(together)
 
     def folded(self) -> "Networks":
         """The same functions without BatchNorm: each norm's scale and shift, as evaluated, become weights and biases.
@@ -187,13 +191,11 @@ class Networks:
 
     def zeros(self) -> "Networks":
         """Networks of the same shape whose every tensor is zero."""
-        return self.from_state(
-            {name: torch.zeros_like(tensor) for name, tensor in self.named_tensors()}, device=self.weights[0].device
-        )
+        return self._on_device({name: torch.zeros_like(tensor) for name, tensor in self.named_tensors()})
 
     def to(self, dtype: torch.dtype) -> "Networks":
         """A copy with another type of numbers."""
-        return self.from_state({name: tensor.to(dtype) for name, tensor in self.named_tensors()})
+        return self._on_device({name: tensor.to(dtype) for name, tensor in self.named_tensors()})
 
     def each(self) -> list["Networks"]:
         """The S networks one by one, sharing memory with these."""
