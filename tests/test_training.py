@@ -98,9 +98,13 @@ def test_steps_on_labels_equal_autograd_in_float64(shape: dict) -> None:
         assert_same(trained, networks, seed, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("channels_last", [False, True], ids=["channels-first", "channels-last"])
 @pytest.mark.parametrize("grouped", [False, True], ids=["in-turn", "groups"])
 @NORMS
-def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(grouped: bool, norm: str | None) -> None:
+def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(
+    grouped: bool, norm: str | None, channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "prefers_channels_last", lambda images: channels_last)
     x, y = draw((2, inputs(CONV), 64), 1, torch.float32), draw((2, 4, 64), 2, torch.float32)
     moved = {}
     for precision in (None, torch.bfloat16):

@@ -15,8 +15,11 @@ WIDE = 32  # channels read and given, from which a convolution counts as wide
 
 
 def as_nodes(x: Tensor, seeds: int, dtype: torch.dtype | None = None) -> Tensor:
-    """Images (N, S · n, H, W) as nodes (S, n · H · W, N) of that type, a view if it is theirs; nodes as they are."""
-    return x if x.dim() == 3 else x.view(len(x), seeds, -1).permute(1, 2, 0).to(dtype or x.dtype)
+    """Images (N, S · n, H, W) as nodes (S, n · H · W, N) of that type, nodes as they are.
+
+    A view if the type is theirs and rows of pixels lie together.
+    """
+    return x if x.dim() == 3 else x.reshape(len(x), seeds, -1).permute(1, 2, 0).to(dtype or x.dtype)
 
 
 def as_images(x: Tensor, channels: int) -> Tensor:
@@ -61,6 +64,8 @@ def forward(
     operands = as_images(x, weight.shape[2]), weight.flatten(0, 1), bias.flatten()
     if precision:
         operands = [one.to(precision) for one in operands]
+        if prefers_channels_last(operands[0]):
+            operands[0] = operands[0].contiguous(memory_format=torch.channels_last)
     return torch.conv2d(*operands, groups=len(weight))
 
 
@@ -87,7 +92,9 @@ def backward(
             if x.dim() == 4:
                 result = result.permute(2, 0, 1).reshape(x.shape)
                 if result.dtype != x.dtype:  # BatchNorm sums what is not contiguous in the numbers' own type
-                    result = result.to(x.dtype, memory_format=torch.contiguous_format)
+                    last = not x.is_contiguous()
+                    order = torch.channels_last if last else torch.contiguous_format
+                    result = result.to(x.dtype, memory_format=order)
         # (S, out, N) x (S, N, in)
         stack(to_weight, len(nodes)).baddbmm_(stack(g, len(nodes)), nodes.transpose(1, 2), alpha=rate)
         to_bias.add_(g.sum(2, keepdim=True), alpha=rate)
@@ -102,6 +109,11 @@ def backward(
     to_weight.add_(by_weight.view(weight.shape), alpha=rate)
     to_bias.add_(by_bias.view(to_bias.shape), alpha=rate)
     return result
+
+
+def prefers_channels_last(images: Tensor) -> bool:
+    """Whether a layer's images are better kept channel by channel within each pixel, and so in all layers above."""
+    return images.is_cuda
 
 
 def prefers_across_samples(weight: Tensor, g: Tensor) -> bool:

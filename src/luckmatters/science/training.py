@@ -65,6 +65,7 @@ class Trainer:
         self.velocity = (velocity or networks.zeros()) if momentum or weight_decay else None
         self.precision = precision
         self._buffers: dict[tuple[str, int, int], Tensor] = {}
+        self._seen, self._recorded, self._rate = set(), {}, None  # see _replay
         # On a CPU convolutions run faster one network after another than as groups of channels: one network's
         # activations stay in cache, and a group of a single input channel is slow (measured: 1.3 to 1.6 times).
         lowest = networks.weights[0]
@@ -104,8 +105,34 @@ class Trainer:
                 x = x.repeat_interleave(copies, 0)
         for seed, trainer in enumerate(self._in_turn):
             trainer.step(x[seed : seed + 1], target[seed : seed + 1], lr)
-        if self._in_turn:
+        if not self._in_turn:
+            (self._replay if x.is_cuda else self._step)(x, target, lr)
+
+    def _replay(self, x: Tensor, target: Tensor, lr: float) -> None:
+        """The same as a recording: a graphics card would wait longer for each of a step's operations than it takes.
+
+        A step of new shapes is taken as it is, for libraries to get ready; the next one is recorded, for as long as the
+        learning rate stays.
+        """
+        shapes = x.shape, target.shape
+        if shapes not in self._seen:
+            self._seen.add(shapes)
+            self._step(x, target, lr)
             return
+        if lr != self._rate:
+            self._recorded, self._rate = {}, lr
+        if shapes not in self._recorded:
+            graph, inputs = torch.cuda.CUDAGraph(), (torch.empty_like(x), torch.empty_like(target))
+            with torch.cuda.graph(graph):
+                self._step(*inputs, lr)
+            self._recorded[shapes] = graph, inputs
+        graph, inputs = self._recorded[shapes]
+        for place, given in zip(inputs, (x, target), strict=True):
+            place.copy_(given)
+        graph.replay()
+
+    def _step(self, x: Tensor, target: Tensor, lr: float) -> None:
+        """See :meth:`step`; one set of samples for each of the networks, or for all of them."""
         net, last = self.networks, len(self.networks.weights) - 1
         inputs, outputs, saved = [x], [], []  # what each layer reads and gives; what each BatchNorm remembers
 
