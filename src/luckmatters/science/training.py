@@ -7,6 +7,7 @@ product goes into the velocity instead.
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -65,7 +66,8 @@ class Trainer:
         self.velocity = (velocity or networks.zeros()) if momentum or weight_decay else None
         self.precision = precision
         self._buffers: dict[tuple[str, int, int], Tensor] = {}
-        self._seen, self._recorded, self._rate = set(), {}, None  # see _replay
+        # By shapes of samples and targets: learning rate and recording of a step (or None), and what it reads.
+        self._recorded: dict[tuple, tuple] = {}
         # On a CPU convolutions run faster one network after another than as groups of channels: one network's
         # activations stay in cache, and a group of a single input channel is slow (measured: 1.3 to 1.6 times).
         lowest = networks.weights[0]
@@ -111,25 +113,35 @@ class Trainer:
     def _replay(self, x: Tensor, target: Tensor, lr: float) -> None:
         """The same as a recording: a graphics card would wait longer for each of a step's operations than it takes.
 
-        A step of new shapes is taken as it is, for libraries to get ready; the next one is recorded, for as long as the
-        learning rate stays.
+        The first step of any shapes is taken as it is, for libraries to get ready; a recording is made at the next one
+        and again whenever the learning rate has changed.
         """
         shapes = x.shape, target.shape
-        if shapes not in self._seen:
-            self._seen.add(shapes)
+        if shapes not in self._recorded:
+            self._recorded[shapes] = None, None, (torch.empty_like(x), torch.empty_like(target))
             self._step(x, target, lr)
             return
-        if lr != self._rate:
-            self._recorded, self._rate = {}, lr
-        if shapes not in self._recorded:
-            graph, inputs = torch.cuda.CUDAGraph(), (torch.empty_like(x), torch.empty_like(target))
-            with torch.cuda.graph(graph):
-                self._step(*inputs, lr)
-            self._recorded[shapes] = graph, inputs
-        graph, inputs = self._recorded[shapes]
+        rate, graph, inputs = self._recorded[shapes]
+        if rate != lr:
+            graph = self._record(*inputs, lr)
+            self._recorded[shapes] = lr, graph, inputs
         for place, given in zip(inputs, (x, target), strict=True):
             place.copy_(given)
         graph.replay()
+
+    def _record(self, x: Tensor, target: Tensor, lr: float) -> torch.cuda.CUDAGraph:
+        """A step on whatever these tensors will hold. Recordings are never played at once and so share their memory."""
+        graph, stream = torch.cuda.CUDAGraph(), recording_stream()
+        others = [other for _, other, _ in self._recorded.values() if other]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            graph.capture_begin(*(other.pool() for other in others[:1]))
+            try:
+                self._step(x, target, lr)
+            finally:
+                graph.capture_end()
+        torch.cuda.current_stream().wait_stream(stream)
+        return graph
 
     def _step(self, x: Tensor, target: Tensor, lr: float) -> None:
         """See :meth:`step`; one set of samples for each of the networks, or for all of them."""
@@ -208,6 +220,12 @@ class Trainer:
         to.weight.view(-1).add_(g_weight, alpha=rate)
         to.bias.view(-1).add_(g_bias, alpha=rate)
         return g_in.view(x.shape)
+
+
+@cache
+def recording_stream() -> torch.cuda.Stream:
+    """The one stream on which steps are recorded: libraries keep a workspace for each."""
+    return torch.cuda.Stream()
 
 
 def gate(g: Tensor, activation: Tensor) -> Tensor:
