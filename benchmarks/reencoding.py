@@ -1,0 +1,88 @@
+"""What JPEG costs a teacher in accuracy: its images encoded again, and once more, its settings as at the paper scale.
+
+    LUCKMATTERS_CIFAR10=… python benchmarks/reencoding.py cifar-fc
+
+Training and test images are encoded alike, at quality 75, with half as many pixels for color, by blocks that lie
+elsewhere each time (the same again would change nothing). 0 times is the images as they are. With the original images,
+once is what such a copy costs; with a copy, what a second loss of the kind costs. Networks of a row differ in their
+seeds; all rows have the same ones. 25 minutes of one core for cifar-fc; for cifar-conv give --epochs.
+"""
+
+import argparse
+import io
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from luckmatters import cifar10
+from luckmatters.config import Project
+from luckmatters.config.schema import Teacher
+from luckmatters.experiments.teacher_training import train
+from luckmatters.jobs import keep_freed_memory
+from luckmatters.science.images import Cifar10
+
+ROOT = Path(__file__).parents[1]
+QUALITY, FRAME = 75, 48  # pixels to a side, three of the blocks that share their color
+SHIFTS = ((4, 4), (2, 6), (6, 2))  # where an image lies in its frame, the first time, the second, …
+
+
+def encoded(images: np.ndarray, top: int, left: int) -> np.ndarray:
+    """Images (N, 3, H, W), uint8, as they are after JPEG, mirrored beyond their edges up to the frame."""
+    height, width = images.shape[2:]
+    around = ((top, FRAME - height - top), (left, FRAME - width - left), (0, 0))
+    found = np.empty_like(images)
+    for one, out in zip(images.transpose(0, 2, 3, 1), found, strict=True):
+        file = io.BytesIO()
+        Image.fromarray(np.pad(one, around, mode="symmetric")).save(file, "JPEG", quality=QUALITY)
+        out[:] = np.asarray(Image.open(file))[top : top + height, left : left + width].transpose(2, 0, 1)
+    return found
+
+
+def shortened(teacher: Teacher, networks: int, epochs: int | None) -> Teacher:
+    """The teacher with other numbers of networks and, if its rates follow from their number, of epochs."""
+    training = teacher.pretraining.training
+    if epochs:
+        training = training.model_copy(update={"epochs": epochs})
+    pretraining = teacher.pretraining.model_copy(update={"training": training})
+    return teacher.model_copy(update={"count": networks, "pretraining": pretraining})
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    teachers = Project(ROOT, scale="paper").teachers
+    options.add_argument("teacher", choices=[name for name, one in teachers.items() if one.published_accuracy])
+    options.add_argument("--times", type=int, nargs="+", choices=range(len(SHIFTS) + 1), default=[0, 1, 2, 3])
+    options.add_argument("--networks", type=int, default=4, help="default: 4")
+    options.add_argument("--epochs", type=int, help="for a teacher whose rates are annealed (default: as configured)")
+    given = options.parse_args()
+    teacher = teachers[given.teacher]
+    if given.epochs and not teacher.pretraining.training.annealing:
+        options.error(f"--epochs: the rates of {given.teacher} are listed by epoch")
+    teacher = shortened(teacher, given.networks, given.epochs)
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    read = cifar10.read(*cifar10.locate("auto", None, os.environ), limit=None)
+    print(f"{read.description}; {given.networks} networks, {teacher.pretraining.training.epochs} epochs\n")
+    print("| encoded again | PSNR, dB | test accuracy | standard error | seconds |")
+    print("| --- | --- | --- | --- | --- |")
+    images = {0: (read.train_images, read.test_images)}
+    for times, shift in enumerate(SHIFTS[: max(given.times)], start=1):
+        images[times] = tuple(encoded(one, *shift) for one in images[times - 1])
+    for times in given.times:
+        began, (training, test) = time.monotonic(), images[times]
+        error = np.square(test.astype(np.float32) - read.test_images).mean((1, 2, 3))
+        loss = f"{np.median(10 * np.log10(255**2 / error)):.1f}" if times else ""
+        arrays = (training, read.train_labels, test, read.test_labels)
+        options = teacher.pretraining.data.samples_per_epoch, True, teacher.pretraining.training.batch
+        *_, state = train(teacher, Cifar10(*map(torch.from_numpy, arrays), *options))
+        found = state.history()["accuracy"][-1].double()
+        spread = f"{found.std() / given.networks**0.5:.2%}" if given.networks > 1 else ""
+        print(f"| {times} | {loss} | {found.mean():.2%} | {spread} | {time.monotonic() - began:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
