@@ -125,6 +125,24 @@ def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(
         assert 0 < error < (2 * 2**-8) ** 0.5, name
 
 
+def test_replayed_steps_are_those_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is recorded, it is played on each batch, of either size, with the rate of that step."""
+
+    class Recording:
+        def __init__(self, trainer: Trainer, *operands: object) -> None:
+            self.replay = lambda: trainer._step(*operands)
+
+    monkeypatch.setattr(Trainer, "_record", lambda trainer, *operands: Recording(trainer, *operands))
+    sizes, rates = [16, 16, 5, 16, 5, 5, 16, 16], [0.1, 0.1, 0.1, 0.03, 0.03, 0.1, 0.1, 0.03]
+    x, y = draw((len(sizes), 2, inputs(FULL), 16), 1), draw((len(sizes), 2, WIDTHS[-1], 16), 2)
+    asked, played = (Trainer(students([0, 1], "after")) for _ in range(2))
+    for step, (size, rate) in enumerate(zip(sizes, rates, strict=True)):
+        for take in (asked._step, played._replay):
+            take(x[step, ..., :size], y[step, ..., :size], rate)
+    assert len(played._recorded) == 2
+    torch.testing.assert_close(played.state(), asked.state(), rtol=0, atol=0)
+
+
 @SHAPES
 @NORMS
 def test_activations_equal_modules_in_evaluation_mode(shape: dict, norm: str | None) -> None:
