@@ -1,4 +1,4 @@
-"""Which schedule suits the ConvNet teacher: accuracy on training images that are held out; test images are not read.
+"""Which schedule suits the ConvNet teacher: accuracy on training images held out; test images are not looked at.
 
     LUCKMATTERS_CIFAR10=… python benchmarks/held_out.py --device cuda
 

@@ -2,11 +2,11 @@
 
     LUCKMATTERS_CIFAR10=… python benchmarks/reencoding.py cifar-fc
 
-Training and test images are encoded alike, at quality 75, with half as many pixels for color, by blocks that lie
-elsewhere each time (the same again would change nothing). 0 times is the images as they are. With the original images,
-once is what such a copy costs; with a copy, what a second loss of the kind costs. Networks of a row differ in their
-seeds; all rows have the same ones. Of one core: 25 minutes for cifar-fc; for cifar-conv 22 minutes a row with
---networks 1 --epochs 8, and two and a half days as it is.
+Training and test images are encoded alike, at quality 75, with half as many pixels to a side for color, by blocks that
+lie elsewhere each time (by the same ones hardly anything would change). 0 times is the images as they are. With the
+original images, once is what such a copy costs; with a copy, what a second loss of the kind costs. Networks of a row
+differ in their seeds; all rows have the same ones. Of one core: 25 minutes for cifar-fc; for cifar-conv 45 minutes a
+row with --networks 2 --epochs 8, and two and a half days as it is.
 """
 
 import argparse

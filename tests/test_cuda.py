@@ -25,6 +25,10 @@ CI = Project(ROOT, scale="ci")
 TRAINED = [name for name in CI.experiments if ON_DEVICE & {run.step for run in CI.own_runs(name).values()}]
 
 
+def students(shape: dict, device: str, place: str = "after", dtype: torch.dtype = torch.float64) -> Networks:
+    return initialize_students(**shape, seeds=[0, 1], batch_norm=True, place=place, device=device, dtype=dtype)
+
+
 @pytest.mark.parametrize("momentum", [0, 0.9])
 @pytest.mark.parametrize("shape", [FULL, CONV], ids=["fully-connected", "convolutional"])
 def test_recorded_steps_are_those_of_the_cpu_in_float64(shape: dict, momentum: float) -> None:
@@ -33,13 +37,48 @@ def test_recorded_steps_are_those_of_the_cpu_in_float64(shape: dict, momentum: f
     x, y = draw((len(sizes), 2, inputs(shape), 16), 1), draw((len(sizes), 2, 4, 16), 2)
     trained: dict[str, Networks] = {}
     for device in ("cpu", "cuda"):
-        networks = initialize_students(**shape, seeds=[0, 1], batch_norm=True, device=device, dtype=torch.float64)
+        networks = students(shape, device)
         trainer = Trainer(networks, momentum=momentum)
         for step, (size, rate) in enumerate(zip(sizes, rates, strict=True)):
             trainer.step(x[step, ..., :size].to(device), y[step, ..., :size].to(device), rate)
         trained[device] = networks
     assert [rate for rate, _, _ in trainer._recorded.values()] == [0.1, 0.1]
     torch.testing.assert_close(trained["cuda"].state(), trained["cpu"].state(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("place", ["after", "before"])
+def test_recorded_steps_in_bfloat16_are_those_of_the_cpu_in_float32_to_its_precision(place: str) -> None:
+    """Each step from the CPU's state; twice as much is allowed as for the first one on a CPU (see test_training)."""
+    x, y = draw((5, 2, inputs(CONV), 64), 1, torch.float32), draw((5, 2, 4, 64), 2, torch.float32)
+    exact, rounded = (students(CONV, device, place, torch.float32) for device in ("cpu", "cuda"))
+    on_cpu, on_card = Trainer(exact), Trainer(rounded, precision=torch.bfloat16)
+    for step in range(len(x)):
+        before = exact.state()
+        for (_, mine), tensor in zip(rounded.named_tensors(), before.values(), strict=True):
+            mine.copy_(tensor)
+        on_cpu.step(x[step], y[step], 0.1)
+        on_card.step(x[step].to("cuda"), y[step].to("cuda"), 0.1)
+        for (name, theirs), (_, mine) in zip(exact.named_tensors(), rounded.named_tensors(), strict=True):
+            if not name.endswith("bias") or name in ("norm.1.bias", "norm-before.1.bias", "layer.2.bias"):
+                error = (mine.cpu() - theirs).norm() / (theirs - before[name]).norm()
+                assert 0 < error < 2 * (2 * 2**-8) ** 0.5, (step, name)
+
+
+def test_a_trainer_steps_on_when_another_is_gone() -> None:
+    """Whose recording may have made what libraries keep for all recordings."""
+    x, y = draw((6, 2, inputs(CONV), 16), 1), draw((6, 2, 4, 16), 2)
+    expected = Trainer(students(CONV, "cpu"))
+    kept, gone = (Trainer(students(CONV, "cuda")) for _ in range(2))
+    for step in range(6):
+        expected.step(x[step], y[step], 0.1)
+        if gone:
+            gone.step(x[step].to("cuda"), y[step].to("cuda"), 0.1)
+        kept.step(x[step].to("cuda"), y[step].to("cuda"), 0.1)
+        if step == 2:
+            gone = None
+            torch.cuda.empty_cache()
+    found = {name: tensor.cpu() for name, tensor in kept.state().items()}
+    torch.testing.assert_close(found, expected.state(), rtol=1e-10, atol=1e-12)
 
 
 @pytest.fixture(scope="module")

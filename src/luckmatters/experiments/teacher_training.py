@@ -59,8 +59,9 @@ def train(
     else:
         state, trainer = resume, Trainer.from_state(resume.network(), cross_entropy, device=device, **options)
     for epoch in range(state.epoch, training.epochs):
+        lr = rate(training, epoch)
         for x, labels in data.batches(seeds, epoch):
-            trainer.step(x, labels, rate(training, epoch))
+            trainer.step(x, labels, lr)
         measured = evaluate(trainer.networks, *evaluation_set)
         if not (measured["finite"] & measured["loss"].isfinite()).all():
             raise FloatingPointError(f"diverged in epoch {epoch + 1}")

@@ -44,7 +44,8 @@ class Trainer:
     parameter (biases and BatchNorm's too), as torch.optim.SGD has it; velocity: v at the start, zero if None. Without
     both there is no v. precision: of what convolutions and the BatchNorm behind them read and give, and so of a
     convolution's gradients; parameters and velocity keep their own. A seed whose parameters become infinite or NaN
-    never reaches the others: no operation mixes the seed axis.
+    never reaches the others: no operation mixes the seed axis. On a graphics card steps are recorded and replayed:
+    the loss runs as Python only when recording, and parameters may change in place but not be replaced.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Trainer:
             (self._replay if x.is_cuda else self._step)(x, target, lr)
 
     def _replay(self, x: Tensor, target: Tensor, lr: float) -> None:
-        """The same as a recording: a graphics card would wait longer for each of a step's operations than it takes.
+        """The same as a recording, on a graphics card, where launching short operations takes longer than they do.
 
         The first step of any shapes is taken as it is, for libraries to get ready; a recording is made at the next one
         and again whenever the learning rate has changed.
@@ -130,7 +131,10 @@ class Trainer:
         graph.replay()
 
     def _record(self, x: Tensor, target: Tensor, lr: float) -> torch.cuda.CUDAGraph:
-        """A step on whatever these tensors will hold. Recordings are never played at once and so share their memory."""
+        """A step on whatever these tensors will hold.
+
+        Recordings are never played at once and so share their memory, else each new learning rate would take more.
+        """
         graph, stream = torch.cuda.CUDAGraph(), recording_stream()
         others = [other for _, other, _ in self._recorded.values() if other]
         stream.wait_stream(torch.cuda.current_stream())
