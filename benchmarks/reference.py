@@ -1,6 +1,8 @@
 """Rewrite the reference tables of the ci scale, and the tolerances within which later runs must stay.
 
-    python benchmarks/reference.py [experiment …]        (make reference; all experiments, if none is named)
+    python benchmarks/reference.py [experiment …]        (make reference SCALE=ci; all experiments, if none is named)
+
+It refuses a checkout that is not as committed.
 
 The tolerances are measured, not chosen: the whole ci workflow runs as it is, and again under every condition that may
 change float32 rounding but must not change a result. The greatest difference of each variant's quantities between a
@@ -18,6 +20,7 @@ import pandas as pd
 
 from luckmatters.artefacts import summary_file
 from luckmatters.config import Project
+from luckmatters.provenance import require_clean
 from luckmatters.regression import differences, greatest
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +62,7 @@ def run(folder: Path, edits: dict[str, str], environment: dict[str, str], names:
 
 
 def main() -> None:
+    require_clean()
     names = sys.argv[1:] or list(Project(ROOT, scale="ci").experiments)
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch) / "plain"
@@ -74,9 +78,8 @@ def main() -> None:
         table = pd.concat(spread)
         print(table.groupby(["experiment", "quantity", "condition"])["difference"].max().unstack([0, 2]).T.to_string())
         subprocess_environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        for name in names:
-            command = [sys.executable, "-m", "luckmatters", "--project", str(ROOT), "--scale", "ci", "reference", name]
-            subprocess.run(command, cwd=plain, env=subprocess_environment, check=True)
+        command = [sys.executable, "-m", "luckmatters", "--project", str(ROOT), "--scale", "ci", "reference", *names]
+        subprocess.run(command, cwd=plain, env=subprocess_environment, check=True)
         most = table.groupby(["experiment", "variant", "quantity"], as_index=False)["difference"].max()
         path = ROOT / "data/reference/ci/spread.csv"
         others = pd.read_csv(path).query("experiment in @project.experiments and experiment not in @names")
