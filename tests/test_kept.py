@@ -43,7 +43,9 @@ def test_one_commit_made_all_that_is_kept_and_none_is_altered() -> None:
     commit = origin("run")["code"]
     assert provenance.is_clean(commit)
     for name in (*LAPTOP.experiments, "claims"):
-        assert {made["code"]["commit"] for made in origin(name)["made_with"]} == {commit}
+        said = origin(name)
+        assert {made["code"]["commit"] for made in said["made_with"]} == {commit}
+        assert provenance.is_clean((said.get("drawn_with") or said["judged_with"])["code"]["commit"])
         findings.bundle(LAPTOP, name).read(f"{name}.csv")
     kept = {path.stem for path in (ROOT / reference_folder("laptop")).glob("*.csv")}
     assert kept == {*LAPTOP.experiments, "claims"}
@@ -153,6 +155,8 @@ def test_one_command_keeps_a_whole_run(finished_copy: Checkout) -> None:
     for name in (*CI.experiments, "claims"):
         made = (folder / summary_file(CI.figures, name)).read_bytes()
         assert (kept / f"{name}.csv").read_bytes() == made
+        said = json.loads((kept / f"{name}.json").read_text())
+        assert provenance.is_clean((said.get("drawn_with") or said["judged_with"])["code"]["commit"])
     run = json.loads((kept / "run.json").read_text())
     assert run["seconds"] == 90
     assert provenance.is_clean(run["code"])
