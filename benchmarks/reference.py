@@ -7,6 +7,7 @@ It refuses a checkout that is not as committed.
 The tolerances are measured, not chosen: the whole ci workflow runs as it is, and again under every condition that may
 change float32 rounding but must not change a result. The greatest difference of each variant's quantities between a
 condition and the plain run is written to data/reference/ci/spread.csv; the regression test allows a multiple of it.
+With --smallest one condition and one experiment are tried, and nothing is written.
 """
 
 import os
@@ -17,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+from _common import parser
 
 from luckmatters.artefacts import summary_file
 from luckmatters.config import Project
@@ -62,13 +64,19 @@ def run(folder: Path, edits: dict[str, str], environment: dict[str, str], names:
 
 
 def main() -> None:
-    require_clean()
-    names = sys.argv[1:] or list(Project(ROOT, scale="ci").experiments)
+    options = parser(__doc__)
+    options.add_argument("experiments", nargs="*")
+    given = options.parse_args()
+    names, conditions = given.experiments or list(Project(ROOT, scale="ci").experiments), CONDITIONS
+    if given.smallest:
+        names, conditions = ["bn-bias-vgg"], {name: CONDITIONS[name] for name in ("no vector instructions",)}
+    else:
+        require_clean()
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch) / "plain"
         project = run(plain, {}, {}, names)
         spread = []
-        for number, (condition, (edits, environment)) in enumerate(CONDITIONS.items()):
+        for number, (condition, (edits, environment)) in enumerate(conditions.items()):
             folder = Path(scratch) / str(number)
             run(folder, edits, environment, names)
             for name in names:
@@ -77,6 +85,8 @@ def main() -> None:
                 spread.append(moved.assign(experiment=name, condition=condition))
         table = pd.concat(spread)
         print(table.groupby(["experiment", "quantity", "condition"])["difference"].max().unstack([0, 2]).T.to_string())
+        if given.smallest:
+            return
         subprocess_environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         command = [sys.executable, "-m", "luckmatters", "--project", str(ROOT), "--scale", "ci", "reference", *names]
         subprocess.run(command, cwd=plain, env=subprocess_environment, check=True)
