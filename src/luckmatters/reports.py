@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from luckmatters import artefacts
-from luckmatters.claims.published import KEYS, departures
+from luckmatters.claims.published import departures, keys
 from luckmatters.claims.statistics import LacksDataError
 from luckmatters.config import Project
 from luckmatters.config.files import choose
@@ -31,7 +31,7 @@ def summary_csv(results: Results) -> bytes:
     if len(compared):
         columns = {"value": "published"}
         compared = compared.drop(columns=["mean", "seeds"]).rename(columns=columns)
-        table = table.merge(compared, how="left", on=KEYS)
+        table = table.merge(compared, how="left", on=keys(table))
     return _csv(table)
 
 
