@@ -552,7 +552,7 @@ class Layout:
 
 LAYOUTS = {
     "overlap-curves": Layout("student-training"),
-    "overlap-grid": Layout("student-training", options=("rows", "columns")),
+    "overlap-grid": Layout("student-training", options=("columns",)),
     "rank-profile": Layout("rank-profile"),
     "luck-speed": Layout("luck-speed", single=True),
     "modulation": Layout("modulation", single=True, tensors=True),
