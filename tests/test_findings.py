@@ -1,53 +1,49 @@
 """What documents say of results, from constructed tables with every outcome."""
 
+from itertools import count, cycle
+from typing import get_args
+
 import pandas as pd
 import pytest
 from conftest import ROOT
 
+from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, Judgement, from_csv, to_csv
+from luckmatters.claims.statistics import Effect
 from luckmatters.config import Project
+from luckmatters.config.schema import Verdict
 from luckmatters.errors import UserError
 from luckmatters.findings import END, START, Kept, beside_published, block, documents, page
 
 PROJECT = Project(ROOT, scale="laptop")
-# A verdict of each kind, with the role and the outcome of the claim's first checks.
+# A claim for each verdict, with the outcomes of its core checks in turn; other checks contradict the paper.
 VERDICTS = {
-    "supported": [("core", "supports"), ("refinement", "contradicts")],
-    "mixed": [("core", "supports"), ("core", "contradicts"), ("control", "undecided")],
-    "contradicted": [("core", "contradicts")],
-    "undecided": [("core", "undecided"), ("exploratory", "supports")],
-    "not judged at this scale": [("core", "undecided")],
+    "supported": [SUPPORTS],
+    "mixed": [SUPPORTS, CONTRADICTS],
+    "contradicted": [CONTRADICTS],
+    "undecided": [UNDECIDED],
+    "not judged at this scale": [UNDECIDED],
     "not run": [],
 }
-CLAIMS = dict(
-    zip([name for name, claim in PROJECT.claims.items() if len(claim.checks) > 2], VERDICTS.items(), strict=False)
-)
+CLAIMS = dict(zip(PROJECT.claims, VERDICTS, strict=False))
 RUN = {"seconds": 1930.0, "cores": 2, "processor": "a processor"}
 
 
-def ledger() -> pd.DataFrame:
-    """The claims' checks, whose estimates count up from 0.5 in steps of 1, ± 0.25, against a threshold of −1."""
-    rows = []
-    for claim, (verdict, judged) in CLAIMS.items():
-        for check, (role, outcome) in zip(PROJECT.claims[claim].checks, judged, strict=False):
-            estimate = len(rows) + 0.5
-            rows.append({
-                "claim": claim, "verdict": verdict, "check": check, "role": role, "outcome": outcome,
-                "estimate": estimate, "low": estimate - 0.25, "high": estimate + 0.25, "seeds": 8, "threshold": -1,
-                "reason": "|H*| is one",
-            })  # fmt: skip
-        if not judged:
-            rows.append({"claim": claim, "verdict": verdict})
-    return pd.DataFrame(rows)
+def ledger() -> list[Judgement]:
+    """Estimates count up from 0.5 in steps of 1, with limits 0.25 away."""
+    numbers, found = count(), []
+    for name, verdict in CLAIMS.items():
+        claim, effects = PROJECT.claims[name], {}
+        outcomes = cycle(VERDICTS[verdict])
+        for key in [*claim.core, *(key for key in claim.checks if key not in claim.core)] if VERDICTS[verdict] else []:
+            middle = next(numbers) + 0.5
+            effect = Effect(middle, middle - 0.25, middle + 0.25, 8)
+            effects[key] = effect, next(outcomes) if key in claim.core else CONTRADICTS
+        found.append(Judgement(name, claim, verdict, effects, "a note" * (verdict == "not run")))
+    return found
 
 
 def kept(**changed) -> Kept:
     return Kept(**{"project": PROJECT, "ledger": ledger(), "run": RUN, "summaries": {}} | changed)
-
-
-def names(verdict: str) -> tuple[str, list[str]]:
-    """A claim with this verdict, and its checks."""
-    claim = next(name for name, (its, _) in CLAIMS.items() if its == verdict)
-    return claim, list(PROJECT.claims[claim].checks)
 
 
 def line(text: str, start: str) -> str:
@@ -55,34 +51,49 @@ def line(text: str, start: str) -> str:
     return found
 
 
-def test_the_constructed_ledger_has_every_verdict() -> None:
-    assert len(CLAIMS) == len(VERDICTS)
+def test_every_verdict_is_constructed() -> None:
+    assert {one.verdict for one in ledger()} == {*get_args(Verdict)}
 
 
 def test_readme_shows_verdicts_and_core_checks_only() -> None:
-    text = block(kept())
-    claim, (first, second, *_) = names("mixed")
-    assert line(text, f"| `{claim}` ").endswith(
-        f"| **mixed** | `{first}` supports: 2.5 (2.25 to 2.75); above −1, 8 seeds<br>"
-        f"`{second}` contradicts: 3.5 (3.25 to 3.75); above −1, 8 seeds |"
-    )
-    assert line(text, f"| `{names('not run')[0]}` ").endswith("| **not run** | none judged |")
-    assert "| **not judged at this scale** | `" in text
-    assert "Of 6 core checks 2 support the article, 2 contradict it and 2 are undecided." in text
-    assert "0.15 would support it by chance" in text  # 2.5 % of 6
+    text, judged = block(kept()), ledger()
+    for one in judged:
+        said = "<br>".join(
+            f"`{key}` {result}: {effect.estimate:g} ({effect.low:g} to {effect.high:g}); "
+            + f"above {one.claim.checks[key].threshold:.4g}, 8 seeds".replace("-", "−")
+            for key, (effect, result) in one.effects.items()
+            if one.claim.checks[key].role == "core"
+        )
+        assert line(text, f"| `{one.name}` ").endswith(f"| **{one.verdict}** | {said or 'not judged'} |")
+    core = [result for one in judged for result in one.core]
+    counts = f"{core.count(SUPPORTS)} support the paper, {core.count(CONTRADICTS)} contradict it"
+    assert f"Core checks: {len(core)}, of which {counts}, {core.count(UNDECIDED)} are undecided." in text
     assert "took 32 minutes on 2 cores (a processor)" in text
-    assert sum(line.startswith("| `") for line in text.splitlines()) == len(PROJECT.claims)
 
 
-def test_the_page_shows_every_check_with_its_role_and_reason() -> None:
+def test_the_page_shows_every_check_with_its_reason() -> None:
     text = page(kept())
-    claim, (_, second, *_) = names("supported")
-    assert f"## `{claim}`: supported" in text
-    assert line(text, f"| `{second}` ").endswith(
-        "| refinement | contradicts | 1.5 (1.25 to 1.75) | above −1, 8 seeds | \\|H\\*\\| is one |"
+    for one in ledger():
+        assert f"## {one.name}: {one.verdict}" in text
+        for key, (effect, _) in one.effects.items():
+            found = line(text, f"| {key}: {one.claim.checks[key].statement.replace('|', chr(92) + '|')}")
+            assert f"| {one.claim.checks[key].role} | {effect.estimate:.4g} |" in found
+            assert one.claim.checks[key].reason in found
+    assert "Note: a note." in text
+
+
+def test_a_ledger_is_read_as_it_was_written() -> None:
+    assert from_csv(PROJECT, to_csv(ledger()))[: len(VERDICTS)] == ledger()
+    assert [one.verdict for one in from_csv(PROJECT, to_csv(ledger()))[len(VERDICTS) :]] == ["not run"] * (
+        len(PROJECT.claims) - len(VERDICTS)
     )
-    assert text.count(" is one |") == len(ledger().dropna(subset="check"))
-    assert f"## `{names('not run')[0]}`: not run" in text
+
+
+def test_a_ledger_of_other_checks_is_refused() -> None:
+    content = to_csv(ledger())
+    check = PROJECT.claims[ledger()[0].name].core[0]
+    with pytest.raises(UserError, match="has no renamed, which the ledger judges"):
+        from_csv(PROJECT, content.replace(f",{check},".encode(), b",renamed,"))
 
 
 def test_the_page_shows_the_kept_teachers() -> None:

@@ -53,7 +53,7 @@ def test_one_commit_made_all_that_is_kept_and_none_is_altered() -> None:
 
 def test_the_kept_ledger_is_of_the_claims_of_the_configuration() -> None:
     origin("claims")
-    rows = findings.read(LAPTOP).ledger.dropna(subset="check")
+    rows = pd.read_csv(ROOT / reference_file("laptop", "claims")).dropna(subset="check")
     found = {(row.claim, row.check): (row.role, row.threshold, row.reason) for row in rows.itertuples()}
     asked = {
         (name, key): (check.role, check.threshold, check.reason)

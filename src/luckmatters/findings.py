@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from luckmatters import artefacts
-from luckmatters.claims.statistics import CONFIDENCE
+from luckmatters.claims.ledger import Judgement, evidence, from_csv, head
 from luckmatters.config import Project
 from luckmatters.config.schema import SUMMARY_KEYS
 from luckmatters.errors import UserError
@@ -21,32 +21,22 @@ END = "<!-- results: to here -->"
 class Kept:
     """What is kept of a scale's results.
 
-    ledger: a row a check, as :func:`luckmatters.claims.ledger.to_csv` writes it; run: seconds, cores and processor of
-    the whole run; summaries: the tables of experiments that have published curves.
+    ledger: the judged claims; run: seconds, cores and processor of the whole run; summaries: the tables of experiments
+    that have published curves.
     """
 
     project: Project
-    ledger: pd.DataFrame
+    ledger: list[Judgement]
     run: dict
     summaries: dict[str, pd.DataFrame]
-
-    def checks(self, claim: str) -> pd.DataFrame:
-        """The rows of a claim's judged checks; none if the claim was not run."""
-        return self.ledger[(self.ledger["claim"] == claim) & self.ledger["check"].notna()]
-
-    def verdict(self, claim: str) -> str:
-        """The verdict on a claim; "not run" if the ledger does not name the claim."""
-        rows = self.ledger.loc[self.ledger["claim"] == claim, "verdict"]
-        return rows.iloc[0] if len(rows) else "not run"
 
 
 def read(project: Project) -> Kept:
     """What is kept of the project's scale. Raises UserError if something is missing or altered."""
+    ledger = from_csv(project, bundle(project, "claims").read("claims.csv"))
     compared = [name for name, experiment in project.experiments.items() if experiment.figure.published]
-    ledger, *summaries = (
-        pd.read_csv(io.BytesIO(bundle(project, name).read(f"{name}.csv"))) for name in ("claims", *compared)
-    )
-    return Kept(project, ledger, bundle(project, "run").manifest(), dict(zip(compared, summaries, strict=True)))
+    tables = {name: pd.read_csv(io.BytesIO(bundle(project, name).read(f"{name}.csv"))) for name in compared}
+    return Kept(project, ledger, bundle(project, "run").manifest(), tables)
 
 
 def bundle(project: Project, name: str) -> artefacts.Bundle:
@@ -76,39 +66,29 @@ def documents(kept: Kept) -> dict[str, str]:
 
 def block(kept: Kept) -> str:
     """README's part: the balance, the time of the whole run, and a table of claims with their core checks."""
-    rows = []
-    for name, claim in kept.project.claims.items():
-        core = kept.checks(name).query("role == 'core'")
-        said = [f"`{row.check}` {row.outcome}: {_effect(row)}; {_asked(row)}" for row in core.itertuples()]
-        rows.append(
-            [f"`{name}`", _escaped(claim.statement), f"**{kept.verdict(name)}**", "<br>".join(said) or "none judged"]
-        )
-    head = ["claim", "in short", "verdict", "core checks: estimate (95 % interval), threshold, seeds"]
-    return "\n\n".join(["", _balance(kept), _time(kept.run), _table(head, rows), ""])[1:]
+    *_, balance = head(kept.project, kept.ledger)
+    rows = [
+        [f"`{one.name}`", one.claim.statement, f"**{one.verdict}**", "<br>".join(_core(one)) or "not judged"]
+        for one in kept.ledger
+    ]
+    table = _table(["claim", "in short", "verdict", "core checks: estimate (95 % interval), threshold, seeds"], rows)
+    return f"\n{balance}\n\n{_time(kept.run)}\n\n{table}\n\n"
 
 
 def page(kept: Kept) -> str:
     """docs/findings.md: every check of every claim, our curves beside the published ones, trained teachers."""
-    parts = [
+    lines = [
         f"# Results at the scale `{kept.project.scale_name}`",
+        "",
         "Written by `luckmatters findings` from the tables in data/reference; not to be edited.",
-        f"Scale: {kept.project.scale.purpose}. {_balance(kept)}",
+        "",
+        *head(kept.project, kept.ledger),
+        "",
         _time(kept.run),
     ]
-    for name, claim in kept.project.claims.items():
-        parts += [f"## `{name}`: {kept.verdict(name)}", f"{_escaped(claim.statement)} ({_escaped(claim.source)})"]
-        parts += [f"Statistic: {_escaped(claim.statistic)}", f"Experiments: {', '.join(claim.experiments)}"]
-        rows = [
-            [
-                f"`{row.check}`", _escaped(claim.checks[row.check].statement), row.role, row.outcome, _effect(row),
-                _asked(row), _escaped(row.reason),
-            ]
-            for row in kept.checks(name).itertuples()
-        ]  # fmt: skip
-        head = ["check", "statement", "role", "outcome", "estimate (95 % interval)", "threshold, seeds", "reason"]
-        parts += [_table(head, rows)] if rows else []
-    parts += [*_published(kept), *_teachers(kept.project)]
-    return "\n\n".join(parts) + "\n"
+    for judgement in kept.ledger:
+        lines += evidence(judgement)
+    return "\n".join([*lines, "", *_published(kept), "", *_teachers(kept.project)]) + "\n"
 
 
 def beside_published(kept: Kept) -> pd.DataFrame:
@@ -140,36 +120,29 @@ def _published(kept: Kept) -> list[str]:
     """The section on published curves."""
     table = beside_published(kept)
     rows = [[f"`{row[0]}`", *row[1:3], *map(_number, row[3:])] for row in table.itertuples(index=False)]
-    head = ["experiment", "variant", "quantity", "before training", "last epoch", "after", "in standard errors"]
+    columns = ["experiment", "variant", "quantity", "before training", "last epoch", "after", "in standard errors"]
     notes = {name: kept.project.experiment(name).figure.published_note for name in kept.summaries}
     return [
         "## Beside the published curves",
+        "",
         "Ours less the published level, at the epochs that both have. Before training: mean over layers. After: root "
         "mean square over layers and epochs; in standard errors where the number of published seeds is known.",
-        _table(head, rows),
-        "\n".join(f"- `{name}`: {_escaped(note)}" for name, note in notes.items()),
+        "",
+        _table(columns, rows),
+        "",
+        *(f"- `{name}`: {note}" for name, note in notes.items()),
     ]
 
 
 def _teachers(project: Project) -> list[str]:
-    """The accuracies of the trained teachers that are kept, of any scale."""
+    """The section on trained teachers that are kept, of any scale."""
     rows = []
     for path in sorted((project.root / "data" / "reference").glob("*/teachers/*.json")):
         origin = json.loads(path.read_text(encoding="utf-8"))
         accuracies = sum(origin["test_accuracy"]) / len(origin["test_accuracy"]), origin["published_accuracy"]
         rows.append([f"`{path.stem}`", path.parts[-3], *(f"{one:.2%}" for one in accuracies), origin["data"]])
-    return ["## Teachers trained on labels", _table(["teacher", "scale", "test accuracy", "published", "images"], rows)]
-
-
-def _balance(kept: Kept) -> str:
-    """How the core checks came out."""
-    outcomes = kept.ledger.loc[kept.ledger["role"] == "core", "outcome"]
-    supporting, contradicting, undecided = (sum(outcomes == one) for one in ("supports", "contradicts", "undecided"))
-    return (
-        f"Of {len(outcomes)} core checks {supporting} support the article, {contradicting} contradict it and "
-        f"{undecided} are undecided. If every effect lay exactly on its threshold, "
-        f"{len(outcomes) * (1 - CONFIDENCE) / 2:.2g} would support it by chance."
-    )
+    table = _table(["teacher", "scale", "test accuracy", "published", "images"], rows)
+    return ["## Teachers trained on labels", "", table]
 
 
 def _time(run: dict) -> str:
@@ -180,12 +153,16 @@ def _time(run: dict) -> str:
     return f"The whole run, in one piece, took {run['seconds'] / 60:.0f} minutes on {where}."
 
 
-def _effect(row) -> str:
-    return f"{_number(row.estimate)} ({_number(row.low)} to {_number(row.high)})"
-
-
-def _asked(row) -> str:
-    return f"above {_number(row.threshold)}, {_number(row.seeds)} seeds"
+def _core(judgement: Judgement) -> list[str]:
+    """The core checks of a claim that were judged, each in a few words."""
+    said = []
+    for key in judgement.claim.core:
+        if key in judgement.effects:
+            effect, outcome = judgement.effects[key]
+            interval = f"{_number(effect.estimate)} ({_number(effect.low)} to {_number(effect.high)})"
+            threshold = _number(judgement.claim.checks[key].threshold)
+            said.append(f"`{key}` {outcome}: {interval}; above {threshold}, {effect.seeds} seeds")
+    return said
 
 
 def _number(value: float) -> str:
@@ -196,11 +173,6 @@ def _root_mean_square(values: pd.Series) -> float:
     return float((values**2).mean() ** 0.5)
 
 
-def _escaped(text: str) -> str:
-    """With the signs that Markdown would take for its own."""
-    return text.replace("*", r"\*").replace("|", r"\|")
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+def _table(columns: list[str], rows: list[list[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
