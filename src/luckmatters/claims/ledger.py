@@ -110,17 +110,22 @@ def judge_all(project: Project, results: dict[str, Results]) -> list[Judgement]:
 
 
 def to_frame(judgements: list[Judgement]) -> pd.DataFrame:
-    """A row a check: claim, verdict, check, role, outcome, estimate, low, high, seeds, threshold, reason."""
+    """A row a check, or a row of a claim that was not run.
+
+    Columns: claim, verdict, check, role, outcome, estimate, low, high, seeds, threshold, reason, diverged, note (the
+    claim's, the same in all of its rows).
+    """
     rows = [
         {
             "claim": judgement.name, "verdict": judgement.verdict, "check": key,
             "role": judgement.claim.checks[key].role, "outcome": result,
             "estimate": effect.estimate, "low": effect.low, "high": effect.high, "seeds": effect.seeds,
             "threshold": judgement.claim.checks[key].threshold, "reason": judgement.claim.checks[key].reason,
+            "diverged": effect.diverged, "note": judgement.note,
         }
         for judgement in judgements
         for key, (effect, result) in judgement.effects.items()
-    ] + [{"claim": j.name, "verdict": j.verdict} for j in judgements if not j.effects]  # fmt: skip
+    ] + [{"claim": j.name, "verdict": j.verdict, "note": j.note} for j in judgements if not j.effects]  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -129,6 +134,22 @@ def to_csv(judgements: list[Judgement]) -> bytes:
     buffer = io.StringIO()
     to_frame(judgements).to_csv(buffer, index=False, float_format="%.6g", lineterminator="\n")
     return buffer.getvalue().encode()
+
+
+def from_csv(project: Project, content: bytes) -> list[Judgement]:
+    """What :func:`to_csv` wrote, of every claim of config/claims.yaml. Raises UserError for a check that it lacks."""
+    table, found = pd.read_csv(io.BytesIO(content), dtype={"note": str}).fillna({"note": ""}), []
+    for name, claim in project.claims.items():
+        rows = table[table["claim"] == name]
+        judged, effects = rows.dropna(subset="check"), {}
+        for row in judged.itertuples():
+            if row.check not in claim.checks:
+                raise UserError(f"config/claims.yaml: {name}.checks: has no {row.check}, which the ledger judges")
+            effect = Effect(row.estimate, row.low, row.high, int(row.seeds), diverged=int(row.diverged))
+            effects[row.check] = (effect, row.outcome)
+        verdict, note = rows[["verdict", "note"]].iloc[0] if len(rows) else ("not run", "")
+        found.append(Judgement(name, claim, verdict, effects, note))
+    return found
 
 
 def to_markdown(project: Project, judgements: list[Judgement]) -> str:
@@ -171,7 +192,7 @@ def evidence(j: Judgement) -> list[str]:
     for key, (effect, result) in j.effects.items():
         check = j.claim.checks[key]
         statement = check.statement + (f" (published: {check.published})" if check.published else "")
-        statement += " (amended)" if check.amended else ""
+        statement = (statement + " (amended)" * bool(check.amended)).replace("|", r"\|")
         seeds = f"{effect.seeds}, {effect.diverged} diverged" if effect.diverged else f"{effect.seeds}"
         lines.append(
             f"| {key}: {statement} | {check.role} | {effect.estimate:.4g} | {effect.low:.4g} to {effect.high:.4g} | "

@@ -226,10 +226,20 @@ class TeacherChoice(Model):
 
 
 class Student(Model):
-    """The teacher's shape with ``multiplier`` times the nodes in each hidden layer."""
+    """The teacher's shape with ``multiplier`` times the nodes in each hidden layer.
+
+    norm_scale: BatchNorm's scales start uniform in [0, 1), as torch had them before version 1.2, or, without, at 1.
+    """
 
     multiplier: Positive
     batch_norm: bool
+    norm_scale: Literal["uniform"] | None = None
+
+    @model_validator(mode="after")
+    def _scales_of_norms(self) -> "Student":
+        if self.norm_scale and not self.batch_norm:
+            raise ValueError(f"norm_scale {self.norm_scale} is of BatchNorm, which needs batch_norm: true")
+        return self
 
 
 def _seeds(value: object) -> object:
@@ -284,8 +294,8 @@ class LuckSpeed(StudentTraining):
     """Settings of the kind ``luck-speed``: student training that follows every student node.
 
     measurements: how many moments after the first are measured, evenly in the logarithm of the step, from first_step to
-    the end; levels: of ρ, whose passing is timed; negligible: below this share of its layer's greatest, a student's
-    contribution does not count.
+    the end, besides those at whole epochs; levels: of ρ, whose passing is timed; negligible: below this share of its
+    layer's greatest, a student's contribution does not count.
     """
 
     measurements: Annotated[int, Field(ge=2)]
@@ -542,7 +552,7 @@ class Layout:
 
 LAYOUTS = {
     "overlap-curves": Layout("student-training"),
-    "overlap-grid": Layout("student-training", options=("rows", "columns")),
+    "overlap-grid": Layout("student-training", options=("columns",)),
     "rank-profile": Layout("rank-profile"),
     "luck-speed": Layout("luck-speed", single=True),
     "modulation": Layout("modulation", single=True, tensors=True),
