@@ -625,7 +625,7 @@ def test_the_ledger_says_what_it_decides_and_what_was_amended() -> None:
     assert "| supports the paper |" in text
     assert "(published: not so; layers 2 and 3 end at 0.599 and 0.638" in text
     assert "- ordered: no part of the verdict any more, since the published curves contradict it too" in text
-    columns = "claim,verdict,check,role,outcome,estimate,low,high,seeds,threshold,reason"
+    columns = "claim,verdict,check,role,outcome,estimate,low,high,seeds,threshold,reason,diverged,note"
     assert to_csv(judgements).decode().splitlines()[0] == columns
 
 
