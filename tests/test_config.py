@@ -102,7 +102,7 @@ FAULTS = [
     ("config/experiments/over-param.yaml", "rows: batch-norm", "rows: norm", r"figure: axis: unknown name 'norm'"),
     ("config/teachers.yaml", "widths: [50, 75, 100, 125]", "widths: [50, -75]", r"large: widths.1: must be greater"),
     (GAUS, "layout: overlap-curves", "layout: rank-profile", r"layout: rank-profile draws the kind rank-profile"),
-    (GAUS, "layout: overlap-curves", "layout: overlap-grid", r"figure.rows: missing; layout overlap-grid needs it"),
+    (GAUS, "layout: overlap-curves", "layout: overlap-grid", r"figure.columns: missing; layout overlap-grid needs it"),
     (GAUS, "std: 10.0", "std: .inf", r"data.std: must be a finite number, got inf"),
     (GAUS, "kind: gaus,", "kind: gauss,", r"data.kind: must be 'gaus' or 'cifar10', got 'gauss'"),
     (GAUS, "kind: gaus, ", "", r"data.kind: missing"),
