@@ -28,8 +28,7 @@ class Overlap:
     def add(self, teacher: Tensor, student: Tensor) -> None:
         """A part of a layer's activations, teacher (S or 1, n°, P) and student (S, n, P) on the same samples."""
         self._dtype = student.dtype
-        its, ours = Moments.of(teacher), Moments.of(student)
-        teacher, student = (x - one.mean[..., None].to(x.dtype) for x, one in ((teacher, its), (student, ours)))
+        (its, teacher), (ours, student) = Moments.of(teacher), Moments.of(student)
         cross = torch.matmul(teacher, student.transpose(1, 2)).double()  # (S, n°, P) x (S, P, n) -> (S, n°, n)
         if self._cross is None:
             self._teacher, self._student, self._cross = its, ours, cross
@@ -37,8 +36,7 @@ class Overlap:
         shift = [new.mean - old.mean for new, old in ((its, self._teacher), (ours, self._student))]
         weight = its.count * self._teacher.count / (its.count + self._teacher.count)
         self._cross += cross + weight * shift[0][..., None] * shift[1][:, None]
-        self._teacher.join(its)
-        self._student.join(ours)
+        self._teacher, self._student = self._teacher.joined(its), self._student.joined(ours)
 
     def split(self) -> tuple["Overlap", "Overlap"]:
         """The same for the first and the second half of the teacher nodes."""
