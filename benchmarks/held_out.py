@@ -6,14 +6,12 @@ The teacher `cifar-conv` as the paper scale has it, but for what a trial changes
 same in all trials; the other 5,000 are held out. Minutes a trial on a data-center card, half a day on two cores.
 """
 
-import argparse
-import os
 import time
 from pathlib import Path
 
 import torch
+from _common import images, parser
 
-from luckmatters import cifar10
 from luckmatters.config import Project
 from luckmatters.config.schema import Teacher
 from luckmatters.experiments.teacher_training import evaluate, rate, train
@@ -24,7 +22,6 @@ from luckmatters.science.random import generator
 from luckmatters.science.training import networks_of
 
 ROOT = Path(__file__).parents[1]
-HELD_OUT = 5000
 EPOCHS = 350  # as many as the recipe has
 COMMON = {"batch": 128, "momentum": 0.9, "snapshots": []}
 # The recipe with a tenth of its rate, since the rate itself diverges, and ten times its weight decay, so that their
@@ -38,10 +35,12 @@ TRIALS = {
 }
 
 
-def settings(teacher: Teacher, epochs: int, kept: int, *, decay: float, rates: tuple, annealing: str | None) -> Teacher:
-    """The teacher with a trial's training; rates are (share of the epochs, rate)."""
+def settings(
+    teacher: Teacher, epochs: int, kept: int, held: int, *, decay: float, rates: tuple, annealing: str | None
+) -> Teacher:
+    """The teacher with a trial's training; kept, held: images; rates are (share of the epochs, rate)."""
     text = teacher.model_dump(exclude_none=True)
-    text["pretraining"]["data"] |= {"samples_per_epoch": kept, "evaluation_samples": HELD_OUT}
+    text["pretraining"]["data"] |= {"samples_per_epoch": kept, "evaluation_samples": held}
     text["pretraining"]["training"] = COMMON | {
         "epochs": epochs,
         "precision": teacher.pretraining.training.precision,
@@ -53,27 +52,30 @@ def settings(teacher: Teacher, epochs: int, kept: int, *, decay: float, rates: t
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = parser(__doc__)
     options.add_argument("trials", nargs="*", help=f"of {', '.join(TRIALS)} (default: all)")
     options.add_argument("--epochs", type=int, default=EPOCHS, help=f"default: {EPOCHS}")
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = options.parse_args()
     if unknown := set(given.trials) - set(TRIALS):
         options.error(f"no trial {', '.join(sorted(unknown))}; there are {', '.join(TRIALS)}")
+    if given.smallest:
+        given.trials, given.epochs = ["cosine-8e-3"], 1
     keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    read = cifar10.read(*cifar10.locate("auto", None, os.environ), limit=None)
-    images, labels = (torch.from_numpy(one).to(given.device) for one in (read.train_images, read.train_labels))
-    order = torch.from_numpy(generator("held-out").permutation(len(images))).to(given.device)
-    held, kept = order.split([HELD_OUT, len(images) - HELD_OUT])
-    data = Cifar10(images[kept], labels[kept], images[held], labels[held], len(kept), True, COMMON["batch"])
-    sample = normalize(images[kept[: 2 * HELD_OUT]])[None], labels[kept[: 2 * HELD_OUT]]
-    teacher = Project(ROOT, scale="paper").teachers["cifar-conv"]
+    read = images(smallest=given.smallest)
+    pixels, labels = (torch.from_numpy(one).to(given.device) for one in (read.train_images, read.train_labels))
+    order = torch.from_numpy(generator("held-out").permutation(len(pixels))).to(given.device)
+    few = len(pixels) // 10
+    held, kept = order.split([few, len(pixels) - few])
+    data = Cifar10(pixels[kept], labels[kept], pixels[held], labels[held], len(kept), True, COMMON["batch"])
+    sample = normalize(pixels[kept[: 2 * few]])[None], labels[kept[: 2 * few]]
+    teacher = Project(ROOT, scale="ci" if given.smallest else "paper").teachers["cifar-conv"]
     print(f"{read.description}; {given.epochs} epochs; standard errors about 0.5 points\n")
     print("| trial | rate x decay, sum | trained on | held out | its loss | seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in given.trials or TRIALS:
-        trial, began = settings(teacher, given.epochs, len(kept), **TRIALS[name]), time.monotonic()
+        trial, began = settings(teacher, given.epochs, len(kept), few, **TRIALS[name]), time.monotonic()
         *_, state = train(trial, data, device=given.device)
         networks = Networks.from_state(networks_of(state.network()), device=given.device)
         accuracy, loss = (state.history()[key][-1].item() for key in ("accuracy", "loss"))

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from _common import parser
 
 from luckmatters.torchvision_shim import import_torchvision
 
@@ -21,21 +22,27 @@ import resource, sys, time
 from pathlib import Path
 from luckmatters import pretrained
 start = time.monotonic()
-rows = len(pretrained.extract(Path(sys.argv[1]), "vgg16_bn").table)
+rows = len(pretrained.extract(Path(sys.argv[1]), sys.argv[2]).table)
 print(rows, time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
 def main() -> None:
-    state = import_torchvision().models.vgg16_bn(init_weights=False).state_dict()
+    model, kinds = "vgg16_bn", {"zip": True, "legacy": False}
+    if parser(__doc__).parse_args().smallest:
+        model, kinds = "shufflenet_v2_x0_5", {"zip": True}
+    with torch.device("meta"):
+        network = import_torchvision().models.get_model(model)
+    state = network.to_empty(device="cpu").state_dict()  # any numbers will do
     with tempfile.TemporaryDirectory() as scratch:
-        for kind, new in {"zip": True, "legacy": False}.items():
+        for kind, new in kinds.items():
             made = Path(scratch) / "made.pth"
             torch.save(state, made, _use_new_zipfile_serialization=new)
             with made.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            path = made.rename(made.with_name(f"vgg16_bn-{digest[:8]}.pth"))
-            done = subprocess.run([sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=True)
+            path = made.rename(made.with_name(f"{model}-{digest[:8]}.pth"))
+            command = [sys.executable, "-c", READ, str(path), model]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
             rows, seconds, mebibytes = done.stdout.split()
             size = path.stat().st_size / 2**20
             print(f"{kind}: {size:.0f} MiB, {rows} channels in {float(seconds):.1f} s, peak {float(mebibytes):.0f} MiB")

@@ -6,15 +6,13 @@ Every image comes once, so that the loss on a batch before its step is one on ne
 64, rates falling to 0 by a cosine, weight decay by a constant product with the rate. About a minute of one core a row.
 """
 
-import argparse
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
+from _common import images, parser
 from torch import Tensor
 
-from luckmatters import cifar10
 from luckmatters.config import Project
 from luckmatters.config.schema import Teacher
 from luckmatters.experiments.teacher_training import streams, untrained
@@ -36,9 +34,9 @@ def trial(teacher: Teacher, data: Cifar10, scale: float, rate: float, steps: int
     pretraining = teacher.pretraining.model_copy(update={"readout_scale": scale})
     networks, losses = untrained(teacher.model_copy(update={"pretraining": pretraining}), [0]), []
 
-    def watched(output: Tensor, target: Tensor, gradient: Tensor) -> float:
+    def watched(output: Tensor, target: Tensor, gradient: Tensor, total: Tensor) -> float:
         losses.append(torch.nn.functional.cross_entropy(output, target).item())
-        return cross_entropy(output, target, gradient)
+        return cross_entropy(output, target, gradient, total)
 
     trainer = Trainer(networks, watched, momentum=MOMENTUM, weight_decay=DECAY / rate)
     for step, (x, labels) in zip(range(steps), data.batches(streams([0]), 0), strict=False):  # a part of an epoch
@@ -47,25 +45,29 @@ def trial(teacher: Teacher, data: Cifar10, scale: float, rate: float, steps: int
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = parser(__doc__)
     options.add_argument("--steps", type=int, default=100, help="of 64 images each (default: 100)")
-    steps = options.parse_args().steps
+    given = options.parse_args()
+    steps, batch, last, trials = given.steps, BATCH, LAST, TRIALS
+    if given.smallest:
+        steps = batch = last = 2
+        trials = TRIALS[:1]
     keep_freed_memory()
     torch.set_num_threads(1)
-    read = cifar10.read(*cifar10.locate("auto", None, os.environ), limit=None)
-    if not LAST <= steps <= len(read.train_images) // BATCH:
-        options.error(f"--steps: must be {LAST} to {len(read.train_images) // BATCH}, an epoch, got {steps}")
+    read = images(smallest=given.smallest)
+    if not last <= steps <= len(read.train_images) // batch:
+        options.error(f"--steps: must be {last} to {len(read.train_images) // batch}, an epoch, got {steps}")
     arrays = (read.train_images, read.train_labels, read.test_images, read.test_labels)
-    data = Cifar10(*map(torch.from_numpy, arrays), samples=len(read.train_images), augment=True, batch=BATCH)
+    data = Cifar10(*map(torch.from_numpy, arrays), samples=len(read.train_images), augment=True, batch=batch)
     teacher = Project(ROOT, scale="paper").teachers["cifar-conv"]
     norm = untrained(teacher, [0]).weights[-1].norm()
     print(f"{read.description}; {steps} steps; norm of the output layer's weights at first {norm:.1f}\n")
-    print(f"| scales at first | rate | greatest loss | loss, last {LAST} steps | scales at last | norm at last |")
+    print(f"| scales at first | rate | greatest loss | loss, last {last} steps | scales at last | norm at last |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for scale, rate in TRIALS:
+    for scale, rate in trials:
         losses, networks = trial(teacher, data, scale, rate, steps)
-        last, scales = np.array(losses[-LAST:]), networks.norms[-1].weight
-        loss = f"{last.mean():.2f} ± {last.std(ddof=1) / LAST**0.5:.2f}"
+        late, scales = np.array(losses[-last:]), networks.norms[-1].weight
+        loss = f"{late.mean():.2f} ± {late.std(ddof=1) / last**0.5:.2f}"
         found = (f"{scale:g}", f"{rate:g}", f"{max(losses):.1f}", loss, f"{scales.mean():.2f}")
         print(f"| {' | '.join(found)} | {networks.weights[-1].norm():.1f} |", flush=True)
 

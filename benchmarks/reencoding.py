@@ -9,17 +9,15 @@ differ in their seeds; all rows have the same ones. Of one core: 25 minutes for 
 row with --networks 2 --epochs 8, and two and a half days as it is.
 """
 
-import argparse
 import io
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from _common import images, parser
 from PIL import Image
 
-from luckmatters import cifar10
 from luckmatters.config import Project
 from luckmatters.config.schema import Teacher
 from luckmatters.experiments.teacher_training import train
@@ -31,31 +29,34 @@ QUALITY, FRAME = 75, 48  # pixels to a side, three of the blocks that share thei
 SHIFTS = ((4, 4), (2, 6), (6, 2))  # where an image lies in its frame, the first time, the second, …
 
 
-def encoded(images: np.ndarray, top: int, left: int) -> np.ndarray:
-    """Images (N, 3, H, W), uint8, as they are after JPEG, mirrored beyond their edges up to the frame."""
-    height, width = images.shape[2:]
+def encoded(pixels: np.ndarray, top: int, left: int) -> np.ndarray:
+    """Pixels (N, 3, H, W), uint8, as they are after JPEG, mirrored beyond their edges up to the frame."""
+    height, width = pixels.shape[2:]
     around = ((top, FRAME - height - top), (left, FRAME - width - left), (0, 0))
-    found = np.empty_like(images)
-    for one, out in zip(images.transpose(0, 2, 3, 1), found, strict=True):
+    found = np.empty_like(pixels)
+    for one, out in zip(pixels.transpose(0, 2, 3, 1), found, strict=True):
         file = io.BytesIO()
         Image.fromarray(np.pad(one, around, mode="symmetric")).save(file, "JPEG", quality=QUALITY)
         out[:] = np.asarray(Image.open(file))[top : top + height, left : left + width].transpose(2, 0, 1)
     return found
 
 
-def shortened(teacher: Teacher, networks: int, epochs: int | None) -> Teacher:
-    """The teacher with other numbers of networks and, if its rates follow from their number, of epochs."""
-    training = teacher.pretraining.training
+def shortened(teacher: Teacher, networks: int, epochs: int | None, samples: int | None = None) -> Teacher:
+    """The teacher with other numbers of networks, of epochs (if its rates follow from their number) and of samples."""
+    training, data = teacher.pretraining.training, teacher.pretraining.data
     if epochs:
         training = training.model_copy(update={"epochs": epochs})
-    pretraining = teacher.pretraining.model_copy(update={"training": training})
+    if samples:
+        data = data.model_copy(update={"samples_per_epoch": samples, "evaluation_samples": samples // 5})
+    pretraining = teacher.pretraining.model_copy(update={"training": training, "data": data})
     return teacher.model_copy(update={"count": networks, "pretraining": pretraining})
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = parser(__doc__)
     teachers = Project(ROOT, scale="paper").teachers
-    options.add_argument("teacher", choices=[name for name, one in teachers.items() if one.published_accuracy])
+    names = [name for name, one in teachers.items() if one.published_accuracy]
+    options.add_argument("teacher", choices=names, nargs="?", default="cifar-fc")
     options.add_argument("--times", type=int, nargs="+", choices=range(len(SHIFTS) + 1), default=[0, 1, 2, 3])
     options.add_argument("--networks", type=int, default=4, help="default: 4")
     options.add_argument("--epochs", type=int, help="for a teacher whose rates are annealed (default: as configured)")
@@ -63,18 +64,20 @@ def main() -> None:
     teacher = teachers[given.teacher]
     if given.epochs and not teacher.pretraining.training.annealing:
         options.error(f"--epochs: the rates of {given.teacher} are listed by epoch")
-    teacher = shortened(teacher, given.networks, given.epochs)
+    if given.smallest:
+        given.times, given.networks, given.epochs = [0, 1], 1, 1
+    read = images(smallest=given.smallest)
+    teacher = shortened(teacher, given.networks, given.epochs, len(read.train_images) if given.smallest else None)
     keep_freed_memory()
     torch.set_num_threads(1)
-    read = cifar10.read(*cifar10.locate("auto", None, os.environ), limit=None)
     print(f"{read.description}; {given.networks} networks, {teacher.pretraining.training.epochs} epochs\n")
     print("| encoded again | PSNR, dB | test accuracy | standard error | seconds |")
     print("| --- | --- | --- | --- | --- |")
-    images = {0: (read.train_images, read.test_images)}
+    copies = {0: (read.train_images, read.test_images)}
     for times, shift in enumerate(SHIFTS[: max(given.times)], start=1):
-        images[times] = tuple(encoded(one, *shift) for one in images[times - 1])
+        copies[times] = tuple(encoded(one, *shift) for one in copies[times - 1])
     for times in given.times:
-        began, (training, test) = time.monotonic(), images[times]
+        began, (training, test) = time.monotonic(), copies[times]
         error = np.square(test.astype(np.float32) - read.test_images).mean((1, 2, 3))
         loss = f"{np.median(10 * np.log10(255**2 / error)):.1f}" if times else ""
         arrays = map(torch.from_numpy, (training, read.train_labels, test, read.test_labels))

@@ -15,14 +15,14 @@ checked for NaN.
 SGEMM: 2 · 2048³ operations over the time of a 2048 × 2048 matrix product. Of ours, only the students' products count.
 """
 
-import argparse
 import itertools
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from _common import begin
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
@@ -102,10 +102,10 @@ def usual_steps(student: nn.Module, teacher: nn.Module, batches, count: int) -> 
     return (time.perf_counter() - start) / count
 
 
-def published_steps(student: nn.Module, teacher: nn.Module, samples: torch.Tensor) -> float:
+def published_steps(student: nn.Module, teacher: nn.Module, samples: torch.Tensor, workers: int) -> float:
     """Seconds a step of the authors' loop, over one epoch of the samples."""
     optimizer = torch.optim.SGD(student.parameters(), lr=RATE)
-    loader = DataLoader(Samples(samples), batch_size=BATCH, shuffle=True, num_workers=4)
+    loader = DataLoader(Samples(samples), batch_size=BATCH, shuffle=True, num_workers=workers)
     start = time.perf_counter()
     for x, _ in loader:
         optimizer.zero_grad()
@@ -147,7 +147,7 @@ def evaluation(case: Case) -> Callable[[], float]:
     return once
 
 
-def parts(case: Case, steps: int = 256) -> dict[str, float]:
+def parts(case: Case, steps: int) -> dict[str, float]:
     """Milliseconds a step and seed of each part of our loop; the steps' own split is the profiler's."""
     numbers = range(case.seeds)
     teachers = draw_teachers((INPUTS,), [*case.widths, OUTPUTS], init="separated", seeds=numbers)
@@ -175,77 +175,70 @@ def parts(case: Case, steps: int = 256) -> dict[str, float]:
     }  # fmt: skip
 
 
-def sgemm() -> float:
-    """Operations a second of a 2048 × 2048 single-precision product."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+def sgemm(size: int) -> float:
+    """Operations a second of a single-precision product of two size × size matrices."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
     start = time.perf_counter()
     for _ in range(3):
         a @ b
-    return 3 * 2 * 2048**3 / (time.perf_counter() - start)
+    return 3 * 2 * size**3 / (time.perf_counter() - start)
 
 
 def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def begin(description: str) -> int:
-    """Read the options, set the threads, say so; the number of rounds."""
-    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options.add_argument("--rounds", type=int, default=7)
-    chosen = options.parse_args()
-    torch.set_num_threads(chosen.threads)
-    print(f"{chosen.threads} threads, {chosen.rounds} rounds, torch {torch.__version__}\n")
-    return chosen.rounds
-
-
 def main() -> None:
-    rounds = begin(__doc__)
-    samples = torch.randn(EPOCH, INPUTS) * 10
-    sgemm()
+    chosen = begin(__doc__)
+    cases, epoch, size, workers, unit = CASES, EPOCH, 2048, 4, 32
+    if chosen.smallest:
+        cases = [replace(case, widths=(3, 4), seeds=2) for case in CASES]
+        epoch, size, workers, unit = 2 * BATCH, 64, 0, 1
+    samples = torch.randn(epoch, INPUTS) * 10
+    sgemm(size)
 
     print("| case | ours, ms a step and seed | (a) / ours | (b) / ours | of SGEMM | evaluation / epoch |")
     print("| --- " * 6 + "|")
     times: dict[str, list[float]] = {}
-    for case in CASES:
-        steps = max(16, int(0.4 / (case.operations() * case.seeds / 6e10 + 3e-4)))
+    for case in cases:
+        steps = 2 if chosen.smallest else max(16, int(0.4 / (case.operations() * case.seeds / 6e10 + 3e-4)))
         ours, evaluate = our_steps(case, steps), evaluation(case)
         teacher, student = modules(Case("", case.widths, 1, 1)), modules(case)
         ours(), evaluate()
         rows = []
-        for _ in range(rounds):
-            rate = sgemm()
+        for _ in range(chosen.rounds):
+            rate = sgemm(size)
             own = ours()
             batches = samples[torch.randperm(len(samples))].split(BATCH)
             tight = usual_steps(student, teacher, batches, min(len(batches), max(20, steps)))
             rows.append((own, tight / own, case.operations() / own / rate, evaluate() / (own * EPOCH / BATCH)))
         own, tight, share, evaluated = (median(list(column)) for column in zip(*rows, strict=True))
-        fed = median([published_steps(student, teacher, samples) / ours() for _ in range(3)])
+        fed = median([published_steps(student, teacher, samples, workers) / ours() for _ in range(3)])
         times[case.name] = [row[0] for row in rows]
         print(
             f"| {case.name} | {own * 1e3:.3f} | {tight:.1f} | {fed:.1f} | {share:.0%} | {evaluated:.1%} |",
             flush=True,
         )
-    ratios = [b / a for a, b in zip(times[CASES[2].name], times[CASES[3].name], strict=True)]
+    ratios = [b / a for a, b in zip(times[cases[2].name], times[cases[3].name], strict=True)]
     print(f"\nBatchNorm, time with / without (large teacher): {median(ratios):.2f}")
 
-    case = CASES[0]
+    case = cases[0]
     print("\nCost against steps and seeds (small teacher, x10), relative to the first:")
-    by_steps = {steps: our_steps(case, steps) for steps in (32, 64, 128, 256)}
-    by_seeds = {seeds: our_steps(case, 64, seeds) for seeds in (2, 4, 8, 16)}
-    for name, functions, size in (
+    by_steps = {steps: our_steps(case, steps) for steps in (unit, 2 * unit, 4 * unit, 8 * unit)}
+    by_seeds = {seeds: our_steps(case, 2 * unit, seeds) for seeds in (2, 4, 8, 16)}
+    for name, functions, work in (
         ("steps", by_steps, lambda steps: steps * case.seeds),
-        ("seeds", by_seeds, lambda seeds: 64 * seeds),
+        ("seeds", by_seeds, lambda seeds: 2 * unit * seeds),
     ):
-        rounds = [{key: one() * size(key) for key, one in functions.items()} for _ in range(rounds + 1)][1:]
+        rounds = [{key: one() * work(key) for key, one in functions.items()} for _ in range(chosen.rounds + 1)][1:]
         first = next(iter(functions))
         shown = ", ".join(f"{key}: {median([r[key] / r[first] for r in rounds]):.1f}" for key in functions)
         print(f"  {name} {shown}")
 
     print("\nWhere our loop's time goes, ms a step and seed:")
-    for case in CASES:
-        parts(case, 32)
-        print(f"  {case.name}: " + ", ".join(f"{name} {value:.3f}" for name, value in parts(case).items()))
+    for case in cases:
+        parts(case, unit)
+        print(f"  {case.name}: " + ", ".join(f"{name} {value:.3f}" for name, value in parts(case, 8 * unit).items()))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from collections import deque
 from collections.abc import Callable
 
 import torch
-from speed import begin, median
+from _common import begin
+from speed import median
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -44,13 +45,13 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def ours(batch_norm: bool) -> Callable[[], float]:
+def ours(batch_norm: bool, steps: int) -> Callable[[], float]:
     """A function that gives the seconds a step of one seed in the package's loop."""
     numbers = range(SEEDS)
     teachers = draw_teachers(IMAGE, [*WIDTHS, OUTPUTS], init="separated", seeds=[0], kernel=3)
     trainer = Trainer(initialize_students(IMAGE, STUDENT, seeds=numbers, kernel=3, batch_norm=batch_norm))
-    data = Gaus(math.prod(IMAGE), 10.0, BATCH * STEPS, True, BATCH)
-    return lambda: seconds(lambda: train_epoch(trainer, teachers, data, numbers, 0, RATE)) / STEPS / SEEDS
+    data = Gaus(math.prod(IMAGE), 10.0, BATCH * steps, True, BATCH)
+    return lambda: seconds(lambda: train_epoch(trainer, teachers, data, numbers, 0, RATE)) / steps / SEEDS
 
 
 def modules(widths: list[int], batch_norm: bool) -> nn.Sequential:
@@ -62,11 +63,11 @@ def modules(widths: list[int], batch_norm: bool) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-2] * side**2, widths[-1]))
 
 
-def usual(batch_norm: bool) -> Callable[[], float]:
+def usual(batch_norm: bool, count: int) -> Callable[[], float]:
     """The same of the usual loop."""
     student, teacher = modules(STUDENT, batch_norm), modules([*WIDTHS, OUTPUTS], False)
     optimizer = torch.optim.SGD(student.parameters(), lr=RATE)
-    batches = (10 * torch.randn(STEPS, BATCH, *IMAGE)).unbind()
+    batches = (10 * torch.randn(count, BATCH, *IMAGE)).unbind()
 
     def steps() -> None:
         for x in batches:
@@ -76,7 +77,7 @@ def usual(batch_norm: bool) -> Callable[[], float]:
             nn.functional.mse_loss(student(x), y).backward()
             optimizer.step()
 
-    return lambda: seconds(steps) / STEPS
+    return lambda: seconds(steps) / count
 
 
 def best_rate() -> Callable[[], float]:
@@ -126,13 +127,16 @@ class Pictures(Dataset):
 
 
 def main() -> None:
-    rounds = begin(__doc__)
+    chosen = begin(__doc__)
+    rounds, steps, batches, workers = chosen.rounds, STEPS, 50, 2
+    if chosen.smallest:
+        steps, batches, workers = 1, 1, 0
     print("| 8 channels, x4, 4 seeds, 16×16 | ours, ms a step and seed | (a) / ours | of the best rate |")
     print("| --- " * 4 + "|")
     rate = best_rate()
     rate()
     for batch_norm in (False, True):
-        our, their = ours(batch_norm), usual(batch_norm)
+        our, their = ours(batch_norm, steps), usual(batch_norm, steps)
         our(), their()
         rows = []
         for _ in range(rounds):
@@ -142,17 +146,17 @@ def main() -> None:
         name = "with BatchNorm" if batch_norm else "without BatchNorm"
         print(f"| {name} | {own * 1e3:.2f} | {tight:.2f} | {share:.0%} |", flush=True)
 
-    count = 50 * BATCH
+    count = batches * BATCH
     images, labels = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8), torch.zeros(count, dtype=torch.int64)
     data = Cifar10(images, labels, images, labels, count, True, BATCH)
     students = Trainer(initialize_students((3, 32, 32), [500, 750, 1000, 1250, 10], seeds=[0]))
-    loader = DataLoader(Pictures(images), batch_size=BATCH, shuffle=True, num_workers=2, persistent_workers=True)
+    loader = DataLoader(Pictures(images), BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
     deque(loader, maxlen=0)  # the workers' start does not count
-    batches = [(x, torch.zeros(1, 10, x.shape[2])) for x in data.blocks([0], 0)]
+    pairs = [(x, torch.zeros(1, 10, x.shape[2])) for x in data.blocks([0], 0)]
     rows = []
     for number in range(rounds):
         own = seconds(lambda epoch=number: deque(data.blocks([0], epoch), maxlen=0)) / count
-        training = seconds(lambda: [students.step(x, y, RATE) for x, y in batches]) / count
+        training = seconds(lambda: [students.step(x, y, RATE) for x, y in pairs]) / count
         rows.append((own, seconds(lambda: deque(loader, maxlen=0)) / count / own, own / training))
     own, usual_pipeline, share = (median(list(column)) for column in zip(*rows, strict=True))
     print(f"\nCIFAR-10 images: {own * 1e6:.1f} µs each; (c) / ours {usual_pipeline:.1f}; ", end="")

@@ -19,7 +19,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from speed import begin, median
+from _common import begin
+from speed import median
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -40,20 +41,20 @@ def draw(multiplier: int) -> tuple[list[Tensor], list[Tensor]]:
     return tuple([torch.stack(layer) for layer in zip(*networks, strict=True)] for networks in (teachers, students))
 
 
-def ours(multiplier: int) -> Callable[[], object]:
-    """A function that takes STEPS steps of every run of a job."""
+def ours(multiplier: int, steps: int) -> Callable[[], object]:
+    """A function that takes steps of every run of a job."""
     teacher, students = draw(multiplier)
     dynamics = Dynamics(students, teacher)
-    return lambda: dynamics.run(with_constant(samples(range(SEEDS), 0, STEPS, BATCH, WIDTHS[0])), RATE)
+    return lambda: dynamics.run(with_constant(samples(range(SEEDS), 0, steps, BATCH, WIDTHS[0])), RATE)
 
 
-def usual(multiplier: int, *, as_published: bool) -> Callable[[], object]:
-    """A function that takes STEPS steps of one run."""
+def usual(multiplier: int, count: int, *, as_published: bool) -> Callable[[], object]:
+    """A function that takes steps of one run."""
     teacher, students = draw(multiplier)
     teacher, student = [weight[0] for weight in teacher], [weight[0, 2] for weight in students]
 
     def steps() -> None:
-        for _ in range(STEPS):
+        for _ in range(count):
             x = torch.cat([torch.randn(BATCH, WIDTHS[0]), torch.ones(BATCH, 1)], dim=1)
             usual_step(x, student, teacher, as_published)
 
@@ -118,15 +119,15 @@ def seconds(function: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def sgemm() -> float:
-    """Operations a second of a 2048 × 2048 single-precision product."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    return 2 * 2048**3 / seconds(lambda: a @ b)
+def sgemm(size: int) -> float:
+    """Operations a second of a single-precision product of two size × size matrices."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    return 2 * size**3 / seconds(lambda: a @ b)
 
 
-def shares(multiplier: int) -> dict[str, float]:
+def shares(multiplier: int, steps: int) -> dict[str, float]:
     """Where our loop's time goes."""
-    run = ours(multiplier)
+    run = ours(multiplier, steps)
     run()
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         run()
@@ -139,18 +140,20 @@ def shares(multiplier: int) -> dict[str, float]:
 
 
 def main() -> None:
-    rounds = begin(__doc__)
-    sgemm()
+    chosen = begin(__doc__)
+    steps, multipliers, size = (2, MULTIPLIERS[:1], 64) if chosen.smallest else (STEPS, MULTIPLIERS, 2048)
+    sgemm(size)
     print("| multiplier | ours, µs a step and run | (a) / ours | (b) / ours | of SGEMM |\n" + "| --- " * 5 + "|")
     grid = {"ours": 0.0, "(a)": 0.0, "(b)": 0.0}
-    for multiplier in MULTIPLIERS:
-        own, lean, full = ours(multiplier), usual(multiplier, as_published=False), usual(multiplier, as_published=True)
+    for multiplier in multipliers:
+        own = ours(multiplier, steps)
+        lean, full = (usual(multiplier, steps, as_published=published) for published in (False, True))
         own(), lean(), full()
         rows = []
-        for _ in range(rounds):
-            rate = sgemm()
-            fast = seconds(own) / STEPS / SEEDS / len(STARTS)
-            one, other = seconds(lean) / STEPS, seconds(full) / STEPS
+        for _ in range(chosen.rounds):
+            rate = sgemm(size)
+            fast = seconds(own) / steps / SEEDS / len(STARTS)
+            one, other = seconds(lean) / steps, seconds(full) / steps
             rows.append((fast, one / fast, other / fast, operations(multiplier) / fast / rate, one, other))
         fast, *ratios, share, one, other = (median(list(column)) for column in zip(*rows, strict=True))
         print(f"| {multiplier} | {fast * 1e6:.0f} | {ratios[0]:.1f} | {ratios[1]:.1f} | {share:.0%} |", flush=True)
@@ -160,8 +163,10 @@ def main() -> None:
     print(", ".join(f"{name} {value / 60:.0f}" for name, value in grid.items()))
     print(f"(a) / ours {grid['(a)'] / grid['ours']:.1f}, (b) / ours {grid['(b)'] / grid['ours']:.1f}")
     print("\nWhere our loop's time goes:")
-    for multiplier in MULTIPLIERS:
-        print(f"  {multiplier}: " + ", ".join(f"{name} {value:.0%}" for name, value in shares(multiplier).items()))
+    for multiplier in multipliers:
+        print(
+            f"  {multiplier}: " + ", ".join(f"{name} {share:.0%}" for name, share in shares(multiplier, steps).items())
+        )
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ without a mask, with one that keeps a tenth, and narrowed to the teacher's own w
 within a round, since machines are noisy.
 """
 
-import argparse
 import statistics
 import time
 
 import torch
+from _common import parser
 
 from luckmatters.science.networks import initialize_students
 from luckmatters.science.pruning import Mask, apply, keep_by_layer
@@ -20,12 +20,12 @@ from luckmatters.science.training import Trainer
 INPUTS, WIDTHS, SHARE, BATCH, STEPS = 20, [100, 150, 200, 250, 100], 10, 64, 100
 
 
-def milliseconds(trainer: Trainer, x: torch.Tensor, y: torch.Tensor) -> float:
+def milliseconds(trainer: Trainer, x: torch.Tensor, y: torch.Tensor, steps: int) -> float:
     """A step of all seeds."""
     start = time.perf_counter()
-    for _ in range(STEPS):
+    for _ in range(steps):
         trainer.step(x, y, 0.01)
-    return (time.perf_counter() - start) / STEPS * 1e3
+    return (time.perf_counter() - start) / steps * 1e3
 
 
 def trainers(seeds: int) -> dict[str, Trainer]:
@@ -39,14 +39,15 @@ def trainers(seeds: int) -> dict[str, Trainer]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--rounds", type=int, default=9)
+    given = options.parse_args()
+    count, steps = (1, 2) if given.smallest else (given.rounds, STEPS)
     torch.set_num_threads(1)
     for seeds in (4, 8):
         x, y = torch.randn(seeds, INPUTS, BATCH), torch.randn(seeds, WIDTHS[-1], BATCH)
         kinds = trainers(seeds)
-        rounds = [{name: milliseconds(one, x, y) for name, one in kinds.items()} for _ in range(options.rounds + 1)][1:]
+        rounds = [{name: milliseconds(one, x, y, steps) for name, one in kinds.items()} for _ in range(count + 1)][1:]
         plain = statistics.median(one["unmasked"] for one in rounds)
         ratios = {name: statistics.median(one[name] / one["unmasked"] for one in rounds) for name in kinds}
         print(

@@ -9,7 +9,8 @@ share of the machine's matrix-product rate counts the products of our own way, w
 import itertools
 
 import torch
-from speed import begin, median, sgemm
+from _common import begin
+from speed import median, sgemm
 from speed_conv import seconds
 
 from luckmatters.science.modulation import augmented, averages
@@ -46,35 +47,35 @@ def opened(matrices: list[torch.Tensor], sample: torch.Tensor) -> list[torch.Ten
     return gates
 
 
-def operations(multiplier: int) -> float:
+def operations(multiplier: int, samples: int) -> float:
     """Of the products that :func:`averages` takes: output maps downwards, H and H* below the uppermost layer."""
     student, teacher = ([m * width + 1 for width in TEACHER] for m in (multiplier, 1))
     total = 0
     for (below, above), its in zip(itertools.pairwise(student), teacher, strict=False):
         total += above * below + below * below + below * its
     total += sum(above * below for below, above in itertools.pairwise(teacher))
-    return 2.0 * SAMPLES * OUTPUTS * total
+    return 2.0 * samples * OUTPUTS * total
 
 
 def main() -> None:
-    rounds = begin(__doc__)
+    chosen = begin(__doc__)
+    samples, multipliers, size = (4, (1, 2), 64) if chosen.smallest else (SAMPLES, (1, 2, 5, 10), 2048)
     teachers = draw_teachers((INPUTS,), [*TEACHER, OUTPUTS], init="separated", seeds=[0])
-    x = 10 * torch.randn(1, INPUTS, SAMPLES)
-    sgemm()
+    x = 10 * torch.randn(1, INPUTS, samples)
+    sgemm(size)
     print("| students of the small teacher | ours, ms | loop / ours | of SGEMM |")
     print("| --- " * 4 + "|")
-    for multiplier in (1, 2, 5, 10):
+    for multiplier in multipliers:
         students = initialize_students((INPUTS,), [*(multiplier * width for width in TEACHER), OUTPUTS], seeds=[0])
         ours, theirs = averages(students, teachers, x), loop(students, teachers, x)
         for one, other in zip(ours, theirs, strict=True):
             for name, value in other.items():
                 torch.testing.assert_close(getattr(one, name)[0], value, rtol=1e-3, atol=1e-3)
         rows = []
-        for _ in range(rounds):
+        for _ in range(chosen.rounds):
             own = seconds(lambda s=students: averages(s, teachers, x))
-            rows.append(
-                (own, seconds(lambda s=students: loop(s, teachers, x)) / own, operations(multiplier) / own / sgemm())
-            )
+            its = seconds(lambda s=students: loop(s, teachers, x))
+            rows.append((own, its / own, operations(multiplier, samples) / own / sgemm(size)))
         own, ratio, share = (median(list(column)) for column in zip(*rows, strict=True))
         print(f"| m = {multiplier} | {own * 1e3:.0f} | {ratio:.1f} | {share:.0%} |", flush=True)
 

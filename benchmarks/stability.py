@@ -8,14 +8,12 @@ of the last hidden layer at initialization; deeper layers and training itself lo
 scales start at 1, or are drawn uniformly from [0, 1], as torch did before its version 1.2, of the year of the paper.
 """
 
-import argparse
-import os
 from typing import Literal
 
 import torch
+from _common import images, parser
 from torch import Tensor
 
-from luckmatters import cifar10
 from luckmatters.science.data import Gaus
 from luckmatters.science.images import normalize
 from luckmatters.science.layers import as_nodes, by_channel, forward
@@ -49,22 +47,23 @@ def limit(features: Tensor, outputs: int) -> float:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = parser(__doc__)
     options.add_argument("--samples", type=int, default=64)
-    count = options.parse_args().samples
-    read = cifar10.read(*cifar10.locate("auto", None, os.environ), limit=max(1000, count))
+    given = options.parse_args()
+    count, wide = (2, 1) if given.smallest else (given.samples, 10)
+    read = images(smallest=given.smallest, limit=max(1000, count))
     order = torch.randperm(len(read.train_images), generator=torch.Generator().manual_seed(0))[:count]
-    images = normalize(torch.from_numpy(read.train_images)[order])[None]
+    pictures = normalize(torch.from_numpy(read.train_images)[order])[None]
     vectors, fields = (Gaus(n, 10.0, count, True, count).evaluation_set([0], count)[0] for n in (20, 256))
     print(f"{read.description}; {count} samples\n")
     print("| students | without BatchNorm | with BatchNorm | scales from [0, 1] |\n| --- | --- | --- | --- |")
     for name, x, inputs, widths, kernel, outputs in (
-        ("gaus-fc, m = 10", vectors, (20,), [10 * n for n in FC], None, 100),
-        ("gaus-conv, m = 10", fields, (1, 16, 16), [10 * n for n in CONV], 3, 100),
+        (f"gaus-fc, m = {wide}", vectors, (20,), [wide * n for n in FC], None, 100),
+        (f"gaus-conv, m = {wide}", fields, (1, 16, 16), [wide * n for n in CONV], 3, 100),
         ("gaus-conv, 8 channels, m = 4", fields, (1, 16, 16), [32] * 4, 3, 100),
-        ("cifar-fc, m = 10", images, (3, 32, 32), [10 * n for n in FC], None, 10),
-        ("cifar-conv, m = 10", images, (3, 32, 32), [10 * n for n in CONV], 3, 10),
-        ("cifar-conv, 8 channels, m = 2", images, (3, 32, 32), [16] * 4, 3, 10),
+        (f"cifar-fc, m = {wide}", pictures, (3, 32, 32), [wide * n for n in FC], None, 10),
+        (f"cifar-conv, m = {wide}", pictures, (3, 32, 32), [wide * n for n in CONV], 3, 10),
+        ("cifar-conv, 8 channels, m = 2", pictures, (3, 32, 32), [16] * 4, 3, 10),
     ):
         every: tuple[Scales, ...] = (None, "ones", "uniform")
         limits = [f"{limit(features(x, inputs, widths, kernel, scales), outputs):.2g}" for scales in every]

@@ -181,7 +181,7 @@ def test_profile_is_the_sorted_correlation_of_each_teacher_node() -> None:
 
 @pytest.mark.parametrize("kernel", [None, 3])
 def test_evaluation_in_parts_equals_modules_on_everything(kernel: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("luckmatters.experiments.student_training.EVALUATION_FLOATS", 3000)
+    monkeypatch.setattr("luckmatters.science.moments.ROOM", {"cpu": 3000})
     inputs, seeds = (2, 6, 6), [0, 1]
     teachers = draw_teachers(inputs, [3, 4, 5], init="separated", seeds=[0], kernel=kernel)
     students = initialize_students(inputs, [6, 8, 5], seeds=seeds, kernel=kernel, batch_norm=True)
