@@ -61,6 +61,20 @@ def made(name: str, quantities: Callable[[Run], dict[str, dict]], *, scale: str 
     )
 
 
+def only(results: Results, **labels: tuple[str, ...]) -> Results:
+    """The variants with these labels of an axis."""
+    kept = {
+        variant: its for variant, its in results.labels.items()
+        if all(its[axis.replace("_", "-")] in some for axis, some in labels.items())
+    }  # fmt: skip
+    return replace(
+        results,
+        table=results.table[results.table["variant"].isin(kept)],
+        runs={variant: results.runs[variant] for variant in kept},
+        labels=kept,
+    )
+
+
 def draw(results: Results) -> Figure:
     layout = importlib.import_module(
         f"luckmatters.figures.layouts.{results.experiment.figure.layout.replace('-', '_')}"
@@ -74,10 +88,12 @@ def caption(figure: Figure) -> str:
 
 def values(results: Results, quantity: str, **where) -> pd.DataFrame:
     """Rows of a quantity, without NaN."""
-    rows = results.table[results.table["quantity"] == quantity].dropna(subset="value")
-    for column, value in where.items():
-        rows = rows[rows[column] == value]
-    return rows
+    table = results.table
+    wanted = (
+        np.all([(table[column] == value).fillna(False) for column, value in where.items()], axis=0)
+        & table["value"].notna()
+    )
+    return table[wanted & (table["quantity"] == quantity)]
 
 
 def line(x, y, color, style: str = "-") -> tuple:
@@ -141,6 +157,13 @@ def assert_points(axes: Axes, expected: list[tuple], *, aside: float = 1e-9) -> 
     assert [one[3] for one in found] == [to_hex(one[3]) for one in expected]
     np.testing.assert_allclose([one[:3] for one in found], [one[:3] for one in expected], atol=1e-9)
     np.testing.assert_allclose([one[4] for one in found], [one[4] for one in expected], rtol=aside, atol=1e-9)
+
+
+def legend(figure: Figure) -> dict[str, tuple[str, str]]:
+    """Color and line style of each entry."""
+    (one,) = figure.legends
+    entries = zip(one.get_texts(), one.legend_handles, strict=True)
+    return {text.get_text(): (to_hex(handle.get_color()), handle.get_linestyle()) for text, handle in entries}
 
 
 def assert_legend_is_beside(figure: Figure) -> None:
@@ -241,15 +264,20 @@ def assert_caption(figure: Figure, results: Results, *, few: bool) -> None:
     assert band[results.experiment.figure.band] in text
     assert "Grey: the same students' ρ̄ with an unrelated teacher" in text
     assert ("“192 samples”: as the authors measure" in text) == few
-    names = {entry.get_text() for entry in figure.legends[0].get_texts()}
-    assert {"control: unrelated teacher", "floor: nodes of the teacher", "published (digitized)"} <= names
+    named = legend(figure)
+    assert {layer_name(layer): named[layer_name(layer)][0] for layer in LAYERS} == {
+        layer_name(layer): to_hex(LAYER_COLORS[layer]) for layer in LAYERS
+    }
+    assert named["published (digitized)"][1] == "--"
+    assert named["control: unrelated teacher"] == (to_hex(grey(0)), "-")
+    assert named["floor: nodes of the teacher"][1] == "None"
 
 
 def style_of(index: int) -> str:
     return ("-", "--", "-.")[index]
 
 
-@pytest.mark.parametrize("name", ["teacher-size", "gaus-conv", "finite-data", "cifar-conv", "evaluation-size"])
+@pytest.mark.parametrize("name", ["teacher-size", "gaus-conv", "batch-norm-scales", "cifar-conv", "evaluation-size"])
 def test_overlap_curves_have_each_variant_in_its_row(name: str) -> None:
     results = trained(name)
     options, rows = results.experiment.figure, {}
@@ -278,29 +306,34 @@ def test_overlap_curves_have_each_variant_in_its_row(name: str) -> None:
                 lines.append(line([0, 1], [teachers["value"].mean()] * 2, "0.4", ":"))
             assert_lines(axes, lines)
     assert_caption(figure, results, few=told)
+    if options.compare:
+        named = legend(figure)
+        for index, label in enumerate(compared):
+            assert named[label_name(results, label)][1] == style_of(index)
     if name == "teacher-size":
         assert_legend_is_beside(figure)
 
 
 def test_overlap_grid_has_each_variant_in_its_panel() -> None:
     """A run among them is of luck-speed, whose table also has values between epochs and of single nodes."""
-    results = trained("over-param")
+    results = only(trained("over-param"), multiplier=("m1", "m10", "m50"))
     (followed, _) = PROJECTS["paper"].variants("luck-speed")["base"]
     rows = made("luck-speed", followed_nodes).table.assign(variant="m10-no-bn")
     results = replace(
         results,
         table=pd.concat([results.table, rows], ignore_index=True),
         runs=results.runs | {"m10-no-bn": followed},
-        labels=dict(reversed(results.labels.items())),  # places go by labels, not by order
-    )
+        labels={variant: results.labels[variant] for variant in reversed(results.labels) if variant != "m50-bn"},
+    )  # places go by labels, not by order
     figure = draw(results)
+    assert sum("not run" in text.get_text() for axes in figure.axes for text in axes.texts) == 1
     assert_grid(figure, results)
     assert_caption(figure, results, few=True)
     assert_legend_is_beside(figure)
 
 
 def assert_grid(figure: Figure, results: Results) -> None:
-    """Each panel shows the variant of its title; the number of panels that do."""
+    """Each panel shows the variant of its title, and no variant is missing."""
     options, left = results.experiment.figure, dict(results.labels)
     for axes in figure.axes:
         if axes.get_lines():
@@ -313,31 +346,22 @@ def assert_grid(figure: Figure, results: Results) -> None:
             assert len(shown) == 1, axes.get_title()
             assert_overlap(axes, results, {shown[0]: "-"}, "correlation", few=shown[0] in results.published)
             del left[shown[0]]
-        else:
-            assert "not run" in axes.texts[0].get_text()
     assert not left
 
 
 def test_overlap_grid_of_one_axis_has_one_row() -> None:
-    results = trained("over-param")
-    one = [variant for variant, labels in results.labels.items() if labels["batch-norm"] == "bn"][-2:]
+    results = only(trained("over-param"), batch_norm=("bn",), multiplier=("m1", "m50"))
     figure = results.experiment.figure.model_copy(update={"rows": None})
-    results = replace(
-        results,
-        experiment=results.experiment.model_copy(update={"figure": figure}),
-        table=results.table[results.table["variant"].isin(one)],
-        runs={variant: results.runs[variant] for variant in one},
-        labels={variant: results.labels[variant] for variant in one},
-    )
+    results = replace(results, experiment=results.experiment.model_copy(update={"figure": figure}))
     drawn = draw(results)
-    assert len(drawn.axes) == len(one)
+    assert len(drawn.axes) == 2
     assert_grid(drawn, results)
 
 
 @pytest.mark.parametrize(("move", "told"), [(0.019, False), (0.021, True)])
 def test_captions_tell_what_published_curves_do_beyond_the_last_epoch(move: float, told: bool) -> None:
     results = trained("gaus-fc")
-    level = {2: np.nan, 3: np.nan, 5: 0.5 + move}  # the last known level is that of epoch 1
+    level = {0: 0.2, 2: np.nan, 3: np.nan, 5: 0.5 + move}  # the last known level is that of epoch 1
     rows = [("correlation_192", 2, epoch, level.get(epoch, 0.5)) for epoch in range(7)]
     frame = pd.DataFrame(rows, columns=["quantity", "layer", "epoch", "value"])
     text = caption(draw(replace(results, published={"bn": frame})))
@@ -394,7 +418,11 @@ def followed() -> Results:
 
 def test_luck_speed_shows_who_waits_and_who_stands() -> None:
     results = followed()
-    panels = np.array(draw(results).axes).reshape(len(LAYERS), 3)
+    figure = draw(results)
+    named = {text: style for text, (_, style) in legend(figure).items()}
+    lines = {"standing: ρ and contribution": "-", "by ρ alone": "--", "share of teacher nodes found": "-."}
+    assert named.items() >= lines.items()
+    panels = np.array(figure.axes).reshape(len(LAYERS), 3)
     for layer, (waiting, cloud, counts) in zip(LAYERS, panels, strict=True):
         table = results.table[results.table["layer"] == layer].dropna(subset="node")
         nodes = table.pivot(index=["seed", "node"], columns="quantity", values="value")
@@ -531,11 +559,14 @@ def test_lottery_curves_have_means_and_standard_errors() -> None:
             assert_bands(axes, bands)
     assert [axes.get_title() for axes in figure.axes[: len(variants)]] == [label_name(results, one) for one in variants]
     assert "band: ± 1 standard error" in caption(figure)
+    assert {name: color for name, (color, _) in legend(figure).items()} == {
+        LOOKS[branch].name: to_hex(LOOKS[branch].color) for branch in set(results.table["branch"])
+    }
 
 
 @pytest.mark.parametrize("name", experiments("lottery-sparsity"))
 def test_lottery_sparsity_has_intervals_at_each_size(name: str) -> None:
-    results = made(name, branches, scale="ci")
+    results = only(made(name, branches, scale="ci"), by=("spread", "magnitude", "nodes", "weights"))
     figure = draw(results)
     quantities = ("loss", "accuracy" if "accuracy" in set(results.table["quantity"]) else "correlation")
     axis = results.experiment.figure.columns
@@ -562,7 +593,7 @@ def test_lottery_sparsity_has_intervals_at_each_size(name: str) -> None:
 
 
 def test_lottery_luck_has_survivors_gains_and_head_starts() -> None:
-    results = made("lottery-luck", shared_branches)
+    results = only(made("lottery-luck", shared_branches), size=("x1", "x2"))
     figure = draw(results)
     sizes = list(dict.fromkeys(its["size"] for its in results.labels.values()))
     kinds = [by for by in dict.fromkeys(its["by"] for its in results.labels.values()) if by != "initial-overlap"]
