@@ -185,6 +185,8 @@ def test_augmentation_and_order_of_images_are_drawn_apart() -> None:
 def test_a_simulation_draws_new_samples_every_epoch_and_others_to_be_measured_by(kind) -> None:
     states = kind.simulate(simulated(kind), SEEDS)
     start, first, second = (streams(lambda: next(states)) for _ in range(3))
+    # Teachers, students and what decision lines are measured on; two nodes draw their networks one after the other.
+    assert len(start) == {decision_lines: 3, fan_out: 2, two_nodes: 1}[kind] * len(SEEDS)
     assert first - start
     assert second - start - first
     for seed in SEEDS:
@@ -209,6 +211,14 @@ def test_samples_have_the_standard_deviation_that_is_set(draw: Callable[[float],
     # The estimate from 24,000 numbers has a standard error of 1 / sqrt(48,000) = 0.005; five of them.
     assert draw(1.0).std().item() == pytest.approx(1, abs=0.025)
     assert torch.equal(draw(3.0), 3 * draw(1.0))
+
+
+def test_decision_lines_train_and_measure_on_samples_of_that_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, own = [], decision_lines.samples
+    monkeypatch.setattr(decision_lines, "samples", lambda *args: taken.append(args[3]) or own(*args))
+    list(decision_lines.simulate(simulated(decision_lines), SEEDS))
+    assert len(taken) == 4 + 3  # measurements, and epochs
+    assert set(taken) == {3.0}
 
 
 def test_sources_of_samples_are_what_the_settings_say() -> None:
