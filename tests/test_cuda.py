@@ -32,12 +32,15 @@ def test_recorded_steps_are_those_of_the_cpu_in_float64(shape: dict, momentum: f
     sizes, rates = [16, 16, 16, 5] * 4, [0.1] * 6 + [0.03] * 6 + [0.1] * 4
     x, y = draw((len(sizes), 2, inputs(shape), 16), 1), draw((len(sizes), 2, 4, 16), 2)
     trained: dict[str, Networks] = {}
+    losses: list[list[float]] = []
     for device in ("cpu", "cuda"):
         networks = students([0, 1], "after", shape=shape, device=device)
         trainer = Trainer(networks, momentum=momentum)
         for step, (size, rate) in enumerate(zip(sizes, rates, strict=True)):
             trainer.step(x[step, ..., :size].to(device), y[step, ..., :size].to(device), rate)
         trained[device] = networks
+        losses.append(trainer.mean_loss().tolist())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-10)
     assert [rate for rate, _, _ in trainer._recorded.values()] == [0.1, 0.1]
     torch.testing.assert_close(trained["cuda"].state(), trained["cpu"].state(), rtol=1e-10, atol=1e-12)
 

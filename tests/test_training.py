@@ -156,6 +156,7 @@ def test_replayed_steps_are_those_that_were_asked_for(monkeypatch: pytest.Monkey
             take(x[step, ..., :size], y[step, ..., :size], rate)
     assert len(played._recorded) == 2
     torch.testing.assert_close(played.state(), asked.state(), rtol=0, atol=0)
+    assert torch.equal(played.loss_sum, asked.loss_sum)
 
 
 @SHAPES
