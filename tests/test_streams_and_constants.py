@@ -632,3 +632,12 @@ def test_students_that_stand_are_told_by_the_first_level_and_by_the_contribution
                 assert values[name, EPOCHS, layer, seed].item() == pytest.approx(expected, nan_ok=True)
             best = result.tensors[f"teacher/{layer}"][place]
             assert torch.equal(best, rho[place].argmax(0))
+
+
+def test_decision_lines_of_teachers_are_those_of_separated_teachers() -> None:
+    run = simulated(decision_lines)
+    *_, state = decision_lines.simulate(run, SEEDS)
+    tensors = decision_lines.finish(run, SEEDS, state).tensors
+    teachers = draw_teachers((2,), [2, 3], init="separated", seeds=SEEDS)
+    assert torch.equal(tensors["teacher_lines"], torch.cat([teachers.weights[0], teachers.biases[0]], 2))
+    torch.testing.assert_close(tensors["teacher_fan_out"], teachers.weights[1].norm(dim=1))
