@@ -443,7 +443,10 @@ def snapshots() -> dict[str, Tensor]:
 
 CRITERIA = {
     ("nodes", "magnitude"): lambda initial, final, x: criteria.node_magnitude(final),
-    ("nodes", "spread"): lambda initial, final, x: criteria.fan_out_spread(final, x),
+    ("nodes", "spread"): lambda initial, final, x: [
+        above.norm(dim=1) * f.std(2, correction=0)
+        for above, f in zip(final.weights[1:], final.activations(x), strict=False)
+    ],
     ("nodes", "overlap"): lambda initial, final, x: criteria.node_overlap(TEACHERS.select(SEEDS), final, x),
     ("nodes", "initial-overlap"): lambda initial, final, x: criteria.node_overlap(TEACHERS.select(SEEDS), initial, x),
     ("nodes", "magnitude-overall"): lambda initial, final, x: criteria.node_magnitude(final),
