@@ -34,9 +34,16 @@ format: $(INSTALLED)
 	ruff format .
 	snakefmt --no-sort Snakefile workflow
 
-# Rewrites data/reference/ci and the tolerances of the regression test; say in the commit why the numbers changed.
+# Keeps numbers in data/reference; only of a checkout that is as committed. SCALE=ci: makes them anew, with the tolerances
+# of the regression test; say in the commit why they changed. Else: finished results, and what the documents say of them
+# (SECONDS=…: how long the whole run took).
 reference: $(INSTALLED)
+ifeq ($(SCALE),ci)
 	python benchmarks/reference.py
+else
+	luckmatters --scale $(SCALE) reference $(if $(SECONDS),--seconds $(SECONDS))
+	luckmatters --scale $(SCALE) findings
+endif
 
 # Speed against the usual loops and the machine's own rates; about six minutes on two idle cores.
 benchmark: $(INSTALLED)

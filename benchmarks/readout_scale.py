@@ -34,9 +34,9 @@ def trial(teacher: Teacher, data: Cifar10, scale: float, rate: float, steps: int
     pretraining = teacher.pretraining.model_copy(update={"readout_scale": scale})
     networks, losses = untrained(teacher.model_copy(update={"pretraining": pretraining}), [0]), []
 
-    def watched(output: Tensor, target: Tensor, gradient: Tensor) -> float:
+    def watched(output: Tensor, target: Tensor, gradient: Tensor, total: Tensor) -> float:
         losses.append(torch.nn.functional.cross_entropy(output, target).item())
-        return cross_entropy(output, target, gradient)
+        return cross_entropy(output, target, gradient, total)
 
     trainer = Trainer(networks, watched, momentum=MOMENTUM, weight_decay=DECAY / rate)
     for step, (x, labels) in zip(range(steps), data.batches(streams([0]), 0), strict=False):  # a part of an epoch

@@ -1,11 +1,13 @@
 """Rewrite the reference tables of the ci scale, and the tolerances within which later runs must stay.
 
-    python benchmarks/reference.py [experiment …]        (make reference; all experiments, if none is named)
+    python benchmarks/reference.py [experiment …]        (make reference SCALE=ci; all experiments, if none is named)
+
+It refuses a checkout that is not as committed.
 
 The tolerances are measured, not chosen: the whole ci workflow runs as it is, and again under every condition that may
 change float32 rounding but must not change a result. The greatest difference of each variant's quantities between a
 condition and the plain run is written to data/reference/ci/spread.csv; the regression test allows a multiple of it.
-With --smallest one condition and one experiment are tried, and what they leave is thrown away.
+With --smallest one condition and one experiment are tried, and nothing is written.
 """
 
 import os
@@ -20,6 +22,7 @@ from _common import parser
 
 from luckmatters.artefacts import summary_file
 from luckmatters.config import Project
+from luckmatters.provenance import require_clean
 from luckmatters.regression import differences, greatest
 
 ROOT = Path(__file__).parents[1]
@@ -67,9 +70,10 @@ def main() -> None:
     names, conditions = given.experiments or list(Project(ROOT, scale="ci").experiments), CONDITIONS
     if given.smallest:
         names, conditions = ["bn-bias-vgg"], {name: CONDITIONS[name] for name in ("no vector instructions",)}
+    else:
+        require_clean()
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch) / "plain"
-        target = plain if given.smallest else ROOT
         project = run(plain, {}, {}, names)
         spread = []
         for number, (condition, (edits, environment)) in enumerate(conditions.items()):
@@ -81,22 +85,13 @@ def main() -> None:
                 spread.append(moved.assign(experiment=name, condition=condition))
         table = pd.concat(spread)
         print(table.groupby(["experiment", "quantity", "condition"])["difference"].max().unstack([0, 2]).T.to_string())
+        if given.smallest:
+            return
         subprocess_environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        for name in names:
-            command = [
-                sys.executable,
-                "-m",
-                "luckmatters",
-                "--project",
-                str(target),
-                "--scale",
-                "ci",
-                "reference",
-                name,
-            ]
-            subprocess.run(command, cwd=plain, env=subprocess_environment, check=True)
+        command = [sys.executable, "-m", "luckmatters", "--project", str(ROOT), "--scale", "ci", "reference", *names]
+        subprocess.run(command, cwd=plain, env=subprocess_environment, check=True)
         most = table.groupby(["experiment", "variant", "quantity"], as_index=False)["difference"].max()
-        path = target / "data/reference/ci/spread.csv"
+        path = ROOT / "data/reference/ci/spread.csv"
         others = pd.read_csv(path).query("experiment in @project.experiments and experiment not in @names")
         both = pd.concat([others, most]).sort_values(["experiment", "variant", "quantity"])
         both.to_csv(path, index=False, float_format="%.3g", lineterminator="\n")

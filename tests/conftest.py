@@ -10,7 +10,10 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "Makefile", "workflow", "profiles", "config", "data", "src", "environment.yml")
+PARTS = (
+    "Snakefile", "Makefile", "workflow", "profiles", "config", "data", "src", "environment.yml",
+    "README.md", "docs", ".gitignore",
+)  # fmt: skip
 
 torch.set_num_threads(1)
 
@@ -40,6 +43,13 @@ class Checkout:
         if status is not None:
             assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
         return done
+
+    def commit(self) -> str:
+        """Commit everything, in a repository of the copy's own; the commit as provenance names it."""
+        self.run("git", "init", "--quiet")
+        self.run("git", "add", ".")
+        self.run("git", "-c", "user.name=test", "-c", "user.email=test", "commit", "--quiet", "--message", "all")
+        return self.run("git", "rev-parse", "--short=12", "HEAD").stdout.strip()
 
     def snakemake(self, *arguments: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess:
         return self.run("snakemake", "--cores", "2", *arguments, status=status, **environment)
@@ -73,6 +83,7 @@ def checkout(tmp_path: Path) -> Checkout:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy in which the whole workflow has run at ci scale. Tests that change it work on `finished_copy`."""
     copy = Checkout(tmp_path_factory.mktemp("finished") / "checkout")
+    copy.commit()
     # The README's first command, at ci scale, with the environment that the tests run in.
     (copy.folder / ".venv").symlink_to(sys.prefix)
     copy.run("make", "--old-file=.venv/installed", "figures", "SCALE=ci", "CORES=2")

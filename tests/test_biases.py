@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from luckmatters import jobs, pretrained, reports
-from luckmatters.claims.biases import as_published, most_negative, negative_share
+from luckmatters.claims.biases import as_published, negative_share
 from luckmatters.claims.ledger import judge
 from luckmatters.claims.statistics import LacksDataError
 from luckmatters.config import Project
@@ -258,7 +258,7 @@ def test_the_claim_counts_strictly_and_compares_as_published(tmp_path, monkeypat
     assert effect.estimate == effect.low == effect.high == pytest.approx((bias < 0).mean())
     assert effect.seeds == 4224
     every = extracted("bn-bias-all", tmp_path, monkeypatch, given)
-    missed = as_published(every)["as-published"]
+    missed = as_published(every)
     numbers = sum(len(table) for table in (SHARES, *[PUBLISHED_MOMENTS] * 4))
     assert missed.seeds == numbers
     assert missed.estimate < -0.9 * numbers  # random norms
@@ -266,16 +266,16 @@ def test_the_claim_counts_strictly_and_compares_as_published(tmp_path, monkeypat
 
 def test_without_weights_the_claim_rests_on_bounds_and_says_so(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = {name: extracted(name, tmp_path, monkeypatch, unreachable) for name in ("bn-bias-vgg", "bn-bias-all")}
-    effects = most_negative(results["bn-bias-vgg"])
-    for effect in effects.values():
+    for model in ("vgg11", "vgg16"):
+        effect = negative_share(results["bn-bias-vgg"], model)
         assert 0.5 < effect.low < effect.estimate < effect.high <= 1
     with pytest.raises(LacksDataError, match=r"vgg16, so that there is nothing to compare; .*weights=torchvision"):
         as_published(results["bn-bias-all"])
     claim = Project(ROOT).claims["small-overlap"]
     judgement = judge("small-overlap", claim, results, "laptop")
-    assert judgement.verdict == "partly"
+    assert judgement.verdict == "undecided"  # our own network, the third core check, is missing
     assert "published numbers stand in for the weights of" in judgement.note
-    assert {key for key, (_, outcome) in judgement.effects.items() if outcome == "holds"} == {"vgg11", "vgg16"}
+    assert judgement.outcomes == {"vgg11": "supports", "vgg16": "supports"}
 
 
 def test_bounds_of_a_network_are_those_of_its_layers_together() -> None:

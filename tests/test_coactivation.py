@@ -10,7 +10,8 @@ from oracle import Module
 from luckmatters.config.schema import CoActivation, Run, Teacher
 from luckmatters.experiments import co_activation
 from luckmatters.experiments.teacher_training import untrained
-from luckmatters.science.coactivation import Coactivation, LayerCoactivation, with_statistics_of
+from luckmatters.science.coactivation import Coactivation, LayerCoactivation
+from luckmatters.science.moments import with_statistics_of
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.training import Trainer
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from oracle import correlation, overlap
 
-from luckmatters.science.overlap import Overlap, rank
+from luckmatters.science.overlap import Overlap, over_live, rank
 
 
 def activations(*shape: int, seed: int) -> torch.Tensor:
@@ -31,14 +31,16 @@ def test_a_copied_node_has_correlation_one_and_a_constant_one_zero() -> None:
     assert rho[0, 0, 2].item() == pytest.approx(-1, abs=1e-6)
 
 
-def test_dead_teacher_nodes_count_as_zero_and_are_counted() -> None:
+def test_dead_nodes_are_known_and_have_no_correlation() -> None:
     teacher, student = activations(2, 4, 100, seed=0), activations(2, 6, 100, seed=1)
     teacher[1, 2] = 0
     student[0, :3] = 1.5
     found = overlap(teacher, student).measure()
-    assert found.dead_teachers.tolist() == [0, 1]
+    assert found.live.tolist() == [[True] * 4, [True, True, False, True]]
     assert found.dead_students.tolist() == [3, 0]
     assert found.best[1, 2] == 0
+    assert over_live(found.best, found.live)[1].item() == pytest.approx(found.best[1, [0, 1, 3]].mean())
+    assert over_live(found.best, torch.zeros_like(found.live)).isnan().all()
 
 
 def test_best_and_second_equal_sorting() -> None:
@@ -79,4 +81,41 @@ def test_parts_of_any_size_give_what_the_whole_does() -> None:
         parts.add(teacher[..., start:end].float(), student[..., start:end].float())
     torch.testing.assert_close(parts.correlation(), correlation(teacher, student).float(), rtol=0, atol=2e-4)
     assert parts.correlation()[0, 1].tolist() == [0] * 4
-    assert parts.measure().dead_teachers.tolist() == [1, 0]
+    assert parts.measure().live.tolist() == [[True, False, True], [True] * 3]
+
+
+def test_halves_of_the_teacher_nodes_are_as_if_gathered_alone() -> None:
+    teacher, student = activations(2, 6, 90, seed=0), activations(2, 5, 90, seed=1)
+    for part, nodes in zip(overlap(teacher, student).split(), (teacher[:, :3], teacher[:, 3:]), strict=True):
+        torch.testing.assert_close(part.correlation(), correlation(nodes, student))
+        torch.testing.assert_close(part.substitution(), overlap(nodes, student).substitution())
+
+
+def test_floor_is_the_best_correlation_with_another_node() -> None:
+    teacher = activations(2, 4, 60, seed=0)
+    found = overlap(teacher, teacher).floor()
+    for seed in range(2):
+        rho = np.corrcoef(teacher[seed])
+        expected = [max(rho[j, k] for k in range(4) if k != j) for j in range(4)]
+        np.testing.assert_allclose(found[seed], expected, atol=1e-12)
+    assert overlap(teacher[:, :1], teacher[:, :1]).floor().isnan().all()
+
+
+def test_a_student_is_closest_to_a_live_teacher_node_if_it_lives_itself() -> None:
+    teacher = activations(1, 3, 80, seed=0)
+    student = torch.stack([teacher[0, 1] - 5 * teacher[0, 2], -teacher[0].sum(0), torch.ones(80, dtype=torch.float64)])
+    teacher[0, 0] = 2  # dead; its ρ of 0 is greater than the second student's with any other
+    rho = np.corrcoef(torch.cat([teacher[0, 1:], student[:2]]))[:2, 2:]
+    expected = [*(1 + rho.argmax(0)), -1]
+    assert overlap(teacher, student[None]).closest().tolist() == [expected]
+    assert (rho[:, 1] < 0).all()
+    assert overlap(teacher[:, :1], student[None]).closest().tolist() == [[-1, -1, -1]]
+
+
+def test_substitution_is_a_regression_on_the_closest_node() -> None:
+    teacher = activations(1, 2, 5000, seed=0)
+    student = torch.stack([0.7 * teacher[0, 1] + 3, 2 * teacher[0, 0] + 0.1 * teacher[0, 1], -teacher[0].sum(0)])[None]
+    found = overlap(teacher, student).substitution()[0]
+    slope = np.polyfit(teacher[0, 0], student[0, 1], 1)[0]
+    expected = [[0, 0.7], [slope, 0], [0, 0]]
+    np.testing.assert_allclose(found, expected, atol=1e-9)

@@ -21,7 +21,8 @@ ELSEWHERE = {
     "conda env create -f environment.yml": "needs conda; a test holds its list and the Makefile's together",
     "conda activate luckmatters": "needs conda",
     "make benchmark": "takes minutes; its numbers in the README came from it",
-    "make reference": "rewrites what the regression test reads; run when the numbers change on purpose",
+    "make reference": "keeps numbers; run when they change on purpose",
+    "luckmatters reference": "the same; a test keeps the ci scale's",
     "snakemake --cores 2 --config scale=paper device=cuda": "needs a graphics card; a test plans the paper scale",
 }
 HERE = [command for command in dict.fromkeys(COMMANDS) if not command.startswith(tuple(ELSEWHERE))]

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from luckmatters.science.data import Gaus
+from luckmatters.science.networks import initialize_students
 from luckmatters.science.random import generator
-from luckmatters.science.teachers import GRID, NORM_EPS, draw_teachers, separated_rows
+from luckmatters.science.teachers import GRID, NORM_EPS, draw_teachers, separated_rows, unrelated_teachers
 
 
 def test_separated_rows_lie_on_the_grid_and_all_differ() -> None:
@@ -48,6 +49,31 @@ def test_a_teacher_belongs_to_its_seed() -> None:
     many, one = (draw_teachers((6,), [5, 4], init="separated", seeds=seeds) for seeds in (range(5), [3]))
     assert all(torch.equal(a[3:4], b) for a, b in zip(many.weights, one.weights, strict=True))
     assert not torch.equal(many.weights[0][0], many.weights[0][1])
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+@pytest.mark.parametrize(("inputs", "kernel"), [((6,), None), ((1, 6, 6), 3)])
+def test_a_control_is_the_neighbour_or_a_new_teacher(count: int, inputs: tuple[int, ...], kernel: int | None) -> None:
+    teachers = draw_teachers(inputs, [5, 4], init="no_sep", seeds=range(count), kernel=kernel)
+    found = unrelated_teachers(teachers, range(count), inputs, kernel)
+    last = draw_teachers(inputs, [5, 4], init="separated", seeds=range(count), kernel=kernel, purpose="control-teacher")
+    for k, one in enumerate([1, 0, 3, 2][:count]):
+        expected = teachers.select([one]) if one < count else last.select([k])
+        assert all(torch.equal(a[k : k + 1], b) for a, b in zip(found.weights, expected.weights, strict=True))
+        assert all(torch.equal(a[k : k + 1], b) for a, b in zip(found.biases, expected.biases, strict=True))
+        alone = unrelated_teachers(teachers, [k], inputs, kernel)
+        assert torch.equal(alone.weights[0], found.weights[0][k : k + 1])
+    assert not torch.equal(
+        last.weights[0], draw_teachers(inputs, [5, 4], init="separated", seeds=range(count), kernel=kernel).weights[0]
+    )
+
+
+@pytest.mark.parametrize("place", ["after", "before"])
+def test_a_new_control_of_normed_teachers_is_not_changed_by_its_norm(place: str) -> None:
+    teachers = initialize_students((6,), [5, 4], seeds=[-1], batch_norm=True, place=place)
+    found, x = unrelated_teachers(teachers, [0], (6,)), torch.randn(1, 6, 20)
+    plain = draw_teachers((6,), [5, 4], init="separated", seeds=[0], purpose="control-teacher")
+    torch.testing.assert_close(found(x), plain(x), rtol=1e-3, atol=1e-4)
 
 
 def gaus(infinite: bool, samples: int = 1500) -> Gaus:

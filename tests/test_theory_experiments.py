@@ -44,13 +44,37 @@ def luck_states(seeds: list[int] = SEEDS, resume: Progress | None = None) -> lis
     return list(luck_speed.train(LUCK, TEACHERS, DATA, seeds, resume=resume))
 
 
-def test_moments_are_the_first_step_the_last_and_evenly_spaced_between() -> None:
+def test_moments_are_evenly_spaced_from_the_first_step_to_the_last_and_the_end_of_every_epoch() -> None:
     moments = luck_speed.steps(LUCK)
     assert (moments[0], moments[1], moments[-1]) == (0, 7, 160)
     assert moments == sorted(set(moments))
-    assert len(moments) == 1 + 9 == luck_speed.last(LUCK) + 1
-    ratios = np.diff(np.log(moments[1:]))
+    assert len(moments) == 1 + 9 + 1 == luck_speed.last(LUCK) + 1
+    ratios = np.diff(np.log([moment for moment in moments[1:] if moment != 80]))
     assert ratios.max() < 1.25 * ratios.min()
+    assert 80 in moments
+
+
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["no-bn", "bn"])
+def test_whole_epochs_are_those_of_student_training_exactly(batch_norm: bool) -> None:
+    changes = {"student": {"multiplier": 3, "batch_norm": batch_norm}}
+    luck = make_run("luck-speed", LuckSpeed.model_validate(WITHOUT_SNAPSHOTS | TIMES | changes))
+    training = make_run("student-training", StudentTraining.model_validate(SETTINGS | changes))
+    found, expected = (
+        kind.finish(run, SEEDS, list(kind.train(run, TEACHERS, DATA, SEEDS))[-1])
+        for kind, run in ((luck_speed, luck), (student_training, training))
+    )
+    keys = ["seed", "epoch", "layer", "quantity"]
+    curves = found.table[found.table["node"].isna()].drop(columns="node")
+    assert not curves.duplicated(keys).any()
+    own = {"passed", "standing", "found", "winners_share"}
+    whole = curves[(curves["epoch"] % 1 == 0) & ~curves["quantity"].isin(own)]
+    same = [frame.set_index(keys)["value"].sort_index() for frame in (whole, expected.table.astype({"epoch": float}))]
+    pd.testing.assert_series_equal(*same, check_exact=True)
+    between = curves[curves["epoch"] % 1 != 0]
+    assert set(between["quantity"]) == {"loss", "diverged", *own}
+    assert between.query("quantity == 'loss'")["epoch"].nunique() == len(luck_speed.steps(luck)) - 3
+    for name in ("winner/1", "winner_rank/0", "best/1"):
+        assert torch.equal(found.tensors[name], expected.tensors[name])
 
 
 def test_measuring_more_often_trains_the_same_students() -> None:
@@ -65,7 +89,7 @@ def test_resuming_within_an_epoch_gives_the_undisturbed_numbers(moment: int) -> 
     states = luck_states()
     *_, resumed = luck_states(resume=states[moment])
     for name, tensor in states[-1].tensors.items():
-        assert torch.equal(tensor, resumed.tensors[name]), name
+        torch.testing.assert_close(tensor, resumed.tensors[name], rtol=0, atol=0, equal_nan=True)
 
 
 def test_a_seed_alone_gives_the_same_table() -> None:
@@ -78,11 +102,12 @@ def test_a_seed_alone_gives_the_same_table() -> None:
 
 def test_a_seed_that_diverges_is_told_and_has_no_numbers() -> None:
     tensors = dict(luck_states()[-1].tensors)
-    tensors["history/finite"] = tensors["history/finite"].clone()
-    tensors["history/finite"][6:, 1] = False
+    for name, since in (("moment_finite", 6), ("finite", 1)):  # within the first epoch
+        tensors[f"history/{name}"] = tensors[f"history/{name}"].clone()
+        tensors[f"history/{name}"][since:, 1] = False
     table = luck_speed.finish(LUCK, SEEDS, Progress(luck_speed.last(LUCK), tensors)).table
     moments = np.array(luck_speed.steps(LUCK)) / luck_speed.steps_per_epoch(LUCK)
-    told = table[table["quantity"] == "diverged"].set_index(["seed", "epoch"])["value"]
+    told = table[table["quantity"] == "diverged"].set_index(["seed", "epoch"])["value"].sort_index()
     assert told.loc[2].tolist() == [float(moment >= moments[6]) for moment in moments]
     assert (told.loc[0] == 0).all()
     gone = table[(table["seed"] == 2) & (table["quantity"] != "diverged")]
@@ -114,15 +139,19 @@ def test_fates_equal_a_naive_loop() -> None:
     rho = torch.rand(6, 2, 3, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     rho[:, 0, :, 5] = 0  # a dead student
     epochs = torch.tensor([0.0, 0.5, 1, 2, 4, 8], dtype=torch.float64)
-    found = luck_speed.fates(rho, epochs, [0.9])
+    rho[:, 1, 1] = 0  # a dead teacher node
+    rho[-1, 1, :, 2] = torch.tensor([-0.3, 0, -0.2])
+    live = torch.tensor([[True] * 3, [True, False, True]])
+    found = luck_speed.fates(rho, live, epochs, [0.9])
     for seed in range(2):
         for node in range(8):
             path = rho[:, seed, :, node]
-            if path[-1].max() == 0:
+            if not path[-1].any():
                 assert all(value[seed, node].isnan() for value in found.values())
                 continue
-            teacher = int(path[-1].argmax())
-            start, others = float(path[0, teacher]), [float(path[0, k]) for k in range(3) if k != teacher]
+            nodes = [k for k in range(3) if live[seed, k]]
+            teacher = max(nodes, key=lambda k: path[-1, k].item())
+            start, others = float(path[0, teacher]), [float(path[0, k]) for k in nodes if k != teacher]
             assert found["margin"][seed, node] == pytest.approx(start - max(others))
             closer = sum(float(rho[0, seed, teacher, other]) > start for other in range(8)) / 8
             assert found["initial_rank"][seed, node] == pytest.approx(closer)
@@ -134,9 +163,12 @@ def test_fates_equal_a_naive_loop() -> None:
 def test_standing_counts_students_that_overlap_and_contribute() -> None:
     rho = torch.tensor([[0.95, 0.92, 0.2, 0.1], [0.0, 0.91, 0.93, 0.3], [0, 0, 0, 0]], dtype=torch.float64)[None, None]
     contribution = torch.tensor([1.0, 0.05, 0.5, 0.45], dtype=torch.float64)[None, None]
-    found = {name: value.item() for name, value in luck_speed.standing(rho, contribution, 0.9, 0.1).items()}
-    # the first teacher node has two above the level, one of which contributes; the second likewise; the third is dead
-    assert found == pytest.approx({"passed": 2, "standing": 1, "found": 2 / 3, "winners_share": 1.5 / 2})
+    rho = torch.cat([rho, torch.tensor([0.1, 0.2, 0.3, 0.8]).double().expand(1, 1, 1, 4)], 2)
+    live = torch.tensor([[True, True, False, True]])
+    found = {name: value.item() for name, value in luck_speed.standing(rho, contribution, live, 0.9, 0.1).items()}
+    # The first teacher node has two above the level, one of which contributes; the second likewise; the third is dead;
+    # the fourth has not been found, but has a best student.
+    assert found == pytest.approx({"passed": 2, "standing": 1, "found": 2 / 3, "winners_share": 1.95 / 2})
 
 
 def test_a_diverged_seed_is_nan_in_the_modulation_and_the_other_is_as_if_alone() -> None:

@@ -27,9 +27,16 @@ def draw(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def students(seeds: list[int], norm: str | None, dtype: torch.dtype = torch.float64, shape: dict = FULL) -> Networks:
+def students(
+    seeds: list[int],
+    norm: str | None,
+    dtype: torch.dtype = torch.float64,
+    shape: dict = FULL,
+    device: str = "cpu",
+) -> Networks:
     """norm: the place of BatchNorm, or None."""
-    return initialize_students(**shape, seeds=seeds, batch_norm=norm is not None, place=norm or "after", dtype=dtype)
+    options = {"batch_norm": norm is not None, "place": norm or "after", "device": device, "dtype": dtype}
+    return initialize_students(**shape, seeds=seeds, **options)
 
 
 def inputs(shape: dict) -> int:
@@ -98,6 +105,16 @@ def test_steps_on_labels_equal_autograd_in_float64(shape: dict) -> None:
         assert_same(trained, networks, seed, rtol=1e-10, atol=1e-12)
 
 
+# What a step in bfloat16 may be off by, as a share of its length: rounding by 2^-8 turns about that share of the gates
+# of either hidden layer, and a share p of turned gates changes a gradient by √p of its length.
+ROUNDING = (2 * 2**-8) ** 0.5
+
+
+def vanishes(name: str) -> bool:
+    """Whether this is a bias of CONV whose shifts BatchNorm takes away, so that hardly anything is left of its step."""
+    return name.endswith("bias") and name not in ("norm.1.bias", "norm-before.1.bias", "layer.2.bias")
+
+
 @pytest.mark.parametrize("channels_last", [False, True], ids=["channels-first", "channels-last"])
 @pytest.mark.parametrize("grouped", [False, True], ids=["in-turn", "groups"])
 @NORMS
@@ -117,12 +134,10 @@ def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(
         moved[precision] = {name: tensor - before[name] for name, tensor in networks.state().items()}
         assert {tensor.dtype for tensor in trainer.state().values()} == {torch.float32}  # the velocity's too
     for name, exact in moved[None].items():
-        if norm and name.endswith("bias") and name not in ("norm.1.bias", "norm-before.1.bias", "layer.2.bias"):
-            continue  # BatchNorm takes shifts below it away: hardly anything is left of these sums over all samples
+        if norm and vanishes(name):
+            continue
         error = (moved[torch.bfloat16][name] - exact).norm() / exact.norm()
-        # Rounding by 2^-8 turns about that share of the gates of either hidden layer, and a share p of turned gates
-        # changes a gradient by √p of its length. 0 would be float32 all the same.
-        assert 0 < error < (2 * 2**-8) ** 0.5, name
+        assert 0 < error < ROUNDING, name  # 0 would be float32 all the same
 
 
 def test_replayed_steps_are_those_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +216,49 @@ def test_initialization_is_torchs_default_and_belongs_to_the_seed() -> None:
     for together, alone in zip(many.weights + many.biases, one.weights + one.biases, strict=True):
         assert torch.equal(together[3:4], alone)
     assert not torch.equal(many.weights[0][0], many.weights[0][1])
+
+
+def test_scales_of_norms_are_uniform_and_leave_the_weights_as_they_were() -> None:
+    plain, drawn, alone = (
+        initialize_students((9,), [400, 300, 4], seeds=seeds, batch_norm=True, norm_scale=scale)
+        for seeds, scale in ((range(3), None), (range(3), "uniform"), ([2], "uniform"))
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.weights + plain.biases, drawn.weights + drawn.biases, strict=True)
+    )
+    for norm, before, its in zip(drawn.norms, plain.norms, alone.norms, strict=True):
+        assert torch.equal(norm.weight[2:], its.weight)
+        assert all(torch.equal(getattr(norm, name), getattr(before, name)) for name in ("bias", "running_mean"))
+        assert (before.weight == 1).all()
+        assert ((norm.weight >= 0) & (norm.weight < 1)).all()
+        # The mean of 900 and more uniform numbers: five standard errors of 0.29 / 30.
+        assert norm.weight.mean().item() == pytest.approx(0.5, abs=0.05)
+        assert norm.weight.std().item() == pytest.approx(12**-0.5, abs=0.03)
+    scales = drawn.norms[0].weight
+    assert not torch.equal(scales[0], scales[1])
+    assert not torch.equal(scales[0, :300], drawn.norms[1].weight[0])
+
+
+@SHAPES
+@pytest.mark.parametrize("on_labels", [False, True], ids=["outputs", "labels"])
+def test_mean_loss_is_that_of_every_sample_before_the_step_on_it(shape: dict, on_labels: bool) -> None:
+    networks = students([0, 1], "after", shape=shape)
+    x, y, sizes = draw((5, 2, inputs(shape), 16), 1), draw((5, 2, 4, 16), 2), [16, 16, 7, 16, 3]
+    if on_labels:
+        y = y.argmax(2)
+    own = torch.nn.functional.cross_entropy if on_labels else torch.nn.functional.mse_loss
+    trainer = Trainer(networks, cross_entropy) if on_labels else Trainer(networks)
+    assert trainer.mean_loss().isnan().all()
+    for steps in (range(3), range(3, 5)):
+        modules, sums = [Module(networks, seed).train() for seed in range(2)], [0.0, 0.0]
+        for step in steps:
+            for seed in range(2):
+                batch, target = x[step, seed, :, : sizes[step]], y[step, seed, ..., : sizes[step]]
+                sums[seed] += own(modules[seed](batch.T), target if on_labels else target.T).item() * sizes[step]
+                sgd(modules[seed], [(batch, target)], 0.1, own).train()
+            trainer.step(x[step, ..., : sizes[step]], y[step, ..., : sizes[step]], lr=0.1)
+        expected = [one / sum(sizes[step] for step in steps) for one in sums]
+        assert trainer.mean_loss().tolist() == pytest.approx(expected, rel=1e-9)
 
 
 @NORMS

@@ -67,14 +67,19 @@ def claims_files(figures: Path) -> dict[str, Path]:
     return {kind: figures / f"claims.{kind}" for kind in ("md", "csv", "json")}
 
 
+def reference_folder(scale: str) -> Path:
+    """What is kept of a scale's results, committed with the project."""
+    return Path("data") / "reference" / scale
+
+
 def reference_file(scale: str, experiment: str) -> Path:
-    """The committed summary that later ones are compared with."""
-    return Path("data") / "reference" / scale / f"{experiment}.csv"
+    """The committed summary that later ones are compared with; ``claims`` names the committed ledger."""
+    return reference_folder(scale) / f"{experiment}.csv"
 
 
 def teacher_reference_file(scale: str, teacher: str) -> Path:
     """The committed table of a teacher's own training; its networks and provenance lie beside it."""
-    return Path("data") / "reference" / scale / "teachers" / f"{teacher}.csv"
+    return reference_folder(scale) / "teachers" / f"{teacher}.csv"
 
 
 def seed_label(seeds: Sequence[int]) -> str:

@@ -49,8 +49,10 @@ def parser() -> argparse.ArgumentParser:
     verb("animation", "render an experiment's animation, where its layout has one", "experiment")
     verb("claims", "judge every claim; write the ledger and print it")
     verb("verify", "compare every result and figure with the checksum recorded when it was made")
-    sub = verb("reference", "write an experiment's summary table to data/reference, where regression tests read it")
-    sub.add_argument("experiment")
+    sub = verb("reference", "keep finished results in data/reference: these experiments' summary tables")
+    sub.add_argument("experiments", nargs="*", help="names of experiments (default: all of them, and the ledger)")
+    sub.add_argument("--seconds", type=float, help="how long the whole run took, in one piece, on this machine")
+    verb("findings", "write what README.md and docs/findings.md say of results, from what is kept of the scale")
     verb("reference-teacher", "write a trained teacher and the table of its training to data/reference", "teacher")
     return top
 
@@ -99,6 +101,12 @@ def dispatch(options: argparse.Namespace) -> None:
             print(reports.claims(project))
         elif options.verb == "reference-teacher":
             wrote(*reports.reference_teacher(project, options.teacher))
+        elif options.verb == "reference":
+            wrote(*reports.reference(project, options.experiments, options.seconds))
+        elif options.verb == "findings":
+            from luckmatters import findings
+
+            wrote(*findings.write(project))
         elif options.verb == "verify":
             print(f"{reports.verify(project)} files of scale {project.scale_name} are as they were made")
         else:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from luckmatters import __version__
+from luckmatters.errors import UserError
 
 ROOT = Path(__file__).parents[2]  # of an editable installation, which the Makefile and environment.yml make
 PARTS = ("Snakefile", "workflow", "config", "data", "src")  # what results depend on
@@ -28,15 +29,41 @@ def provenance() -> dict:
 
 def commit() -> str:
     """The checkout's commit, marked if files differ from it or are new; ``unknown`` outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
     try:
-        head = git("rev-parse", "--short=12", "HEAD")
-        return head + "-dirty" * bool(
-            git("status", "--porcelain", "--", *(part for part in PARTS if (ROOT / part).exists()))
-        )
+        return _git("rev-parse", "--short=12", "HEAD") + "-dirty" * bool(_changed_parts())
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def is_clean(code: str) -> bool:
+    """Whether a commit, as :func:`commit` writes it, says all of the code that it stands for."""
+    return code != "unknown" and not code.endswith("-dirty")
+
+
+def require_clean() -> None:
+    """Raises UserError unless the checkout is as committed, since the commit must say what made the kept numbers."""
+    try:
+        lines = _git("status", "--porcelain", "--untracked-files=no").splitlines() or _changed_parts()
+    except (OSError, subprocess.CalledProcessError):
+        raise UserError(f"{ROOT}: is no git checkout; numbers are kept only with the commit that made them") from None
+    if lines:
+        names = ", ".join(line.split()[-1] for line in lines[:3]) + (", …" if len(lines) > 3 else "")
+        raise UserError(f"{ROOT}: differs from its commit ({names}); commit before keeping numbers")
+
+
+def processor() -> str:
+    """The name of this machine's processor, as far as the system tells."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _changed_parts() -> list[str]:
+    """What git says of files that results depend on: changed ones, and new ones that it does not ignore."""
+    return _git("status", "--porcelain", "--", *(part for part in PARTS if (ROOT / part).exists())).splitlines()
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

@@ -3,21 +3,22 @@
 import importlib
 import io
 import json
+import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from luckmatters import artefacts
-from luckmatters.claims.published import KEYS, departures
+from luckmatters.claims.published import departures, keys
 from luckmatters.claims.statistics import LacksDataError
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.config.schema import LAYOUTS
 from luckmatters.errors import UserError
 from luckmatters.jobs import teacher_bundle, teacher_settings
-from luckmatters.provenance import provenance
+from luckmatters.provenance import is_clean, processor, provenance, require_clean
 from luckmatters.results import Results, is_complete, load, summarize
 
 FRAMES_A_SECOND = 4  # of an animation
@@ -30,7 +31,7 @@ def summary_csv(results: Results) -> bytes:
     if len(compared):
         columns = {"value": "published"}
         compared = compared.drop(columns=["mean", "seeds"]).rename(columns=columns)
-        table = table.merge(compared, how="left", on=KEYS)
+        table = table.merge(compared, how="left", on=keys(table))
     return _csv(table)
 
 
@@ -41,11 +42,58 @@ def summary(project: Project, experiment: str) -> list[Path]:
     return _save({path: summary_csv(results)}, path.with_suffix(".csv.json"), _origin(results))
 
 
-def reference(project: Project, experiment: str) -> list[Path]:
-    """Write an experiment's summary table, with its provenance, where regression tests compare new ones with it."""
-    results = load(project, experiment)
-    path = project.root / artefacts.reference_file(project.scale_name, experiment)
-    return _save({path: summary_csv(results)}, path.with_suffix(".json"), _origin(results))
+def reference(project: Project, experiments: Sequence[str] = (), seconds: float | None = None) -> list[Path]:
+    """Keep the summary tables of these experiments, with provenance, in data/reference; their paths.
+
+    Without a name: of every experiment, with the ledger, and (run.json) how many seconds the whole run took on this
+    machine. Raises UserError, before anything is written, unless the checkout is as committed, all of these experiments
+    are complete, and one commit made them and the teachers behind them.
+    """
+    from luckmatters.claims.ledger import judge_all, to_csv
+
+    require_clean()
+    names = experiments or list(project.experiments)
+    if missing := [name for name in names if not is_complete(project, name)]:
+        recipe = f"run snakemake --cores 2 --config scale={project.scale_name}"
+        raise UserError(f"not complete at scale {project.scale_name}: {', '.join(missing)}; {recipe}")
+    results = {name: load(project, name) for name in names}
+    code = _common_code(_commits(project, results))
+
+    def path(name: str) -> Path:
+        return project.root / artefacts.reference_file(project.scale_name, name)
+
+    # All contents first: the first file written makes the checkout differ from its commit.
+    kept = [
+        ({path(name): summary_csv(one)}, path(name).with_suffix(".json"), _origin(one)) for name, one in results.items()
+    ]
+    if not experiments:
+        judged = {name: results[name] for name in project.claimed_experiments}
+        ledger = to_csv(judge_all(project, judged))
+        kept.append(({path("claims"): ledger}, path("claims").with_suffix(".json"), _judged_from(project, judged)))
+        machine = {"cores": os.cpu_count(), "processor": processor()}
+        kept.append(({}, path("run").with_suffix(".json"), {"code": code, "seconds": seconds, **machine}))
+    return [path for files, sidecar, origin in kept for path in _save(files, sidecar, origin) or [sidecar]]
+
+
+def _commits(project: Project, results: Mapping[str, Results]) -> dict[str, set[str]]:
+    """The commits that made each experiment's results, and the teachers behind them."""
+    found = {name: {manifest["code"]["commit"] for _, manifest in one.manifests} for name, one in results.items()}
+    runs = [run for one in results.values() for run in one.runs.values() if run.teacher]
+    for name in sorted({run.trained.settings.teacher.name for run in runs}):
+        found[f"teachers/{name}"] = {teacher_bundle(project, name).manifest()["code"]["commit"]}
+    return found
+
+
+def _common_code(commits: Mapping[str, set[str]]) -> str:
+    """The commit that made everything. Raises UserError if there are several, or if it does not say all of the code."""
+    made: dict[str, list[str]] = {}
+    for name, its in commits.items():
+        for code in its:
+            made.setdefault(code, []).append(name)
+    if len(made) == 1 and is_clean(code := next(iter(made))):
+        return code
+    said = "; ".join(f"{code}: {', '.join(names)}" for code, names in sorted(made.items()))
+    raise UserError(f"numbers are kept only if one commit, without changes, made them all; these were made by {said}")
 
 
 def reference_teacher(project: Project, teacher: str) -> list[Path]:
@@ -132,14 +180,18 @@ def claims(project: Project) -> str:
     verdicts = judge_all(project, results)
     text = to_markdown(project, verdicts)
     files = artefacts.claims_files(project.figures)
-    origin = {
+    _save({files["md"]: text.encode(), files["csv"]: to_csv(verdicts)}, files["json"], _judged_from(project, results))
+    return text
+
+
+def _judged_from(project: Project, results: Mapping[str, Results]) -> dict:
+    """Provenance of a ledger."""
+    return {
         "scale": project.scale_name,
         "inputs": {path: checksum for one in results.values() for path, checksum in one.inputs.items()},
         "made_with": distinct(manifest for one in results.values() for _, manifest in one.manifests),
         "judged_with": provenance(),
     }
-    _save({files["md"]: text.encode(), files["csv"]: to_csv(verdicts)}, files["json"], origin)
-    return text
 
 
 def verify(project: Project) -> int:

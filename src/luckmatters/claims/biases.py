@@ -1,14 +1,14 @@
-"""Claims on BatchNorm biases and on joint firing (small overlap): results in, effects by check out."""
+"""Claims on BatchNorm biases and on joint firing (small overlap): a function a check, results in, effect out."""
+
+from functools import partial
 
 import pandas as pd
 
-from luckmatters.claims.overlap import Effects, at, at_end, curve
-from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect, worst_column
+from luckmatters.claims.curves import at_end, beside, change, curve
+from luckmatters.claims.statistics import Effect, LacksDataError, in_every_cell
 from luckmatters.config.schema import WEIGHTS_REMEDY
 from luckmatters.results import Results
 from luckmatters.science.biases import by_layer, compared, has_weights, share_bounds
-
-CHANCE = 0.25  # how often two independent nodes fire together of which each fires half the time
 
 
 def negative_share(results: Results, model: str) -> Effect:
@@ -26,12 +26,7 @@ def negative_share(results: Results, model: str) -> Effect:
     return Effect(share["likely"], share["low"], share["high"], int(layers["channels"].sum()))
 
 
-def most_negative(results: Results) -> Effects:
-    """The share of negative biases in VGG11 and VGG16."""
-    return {model: negative_share(results, model) for model in ("vgg11", "vgg16")}
-
-
-def as_published(results: Results) -> Effects:
+def as_published(results: Results) -> Effect:
     """How many of the published numbers the weights do not give, with its sign turned; of the networks that have them.
 
     Its note names the others. Raises LacksDataError where published numbers stand in for all weights.
@@ -44,46 +39,51 @@ def as_published(results: Results) -> Effects:
     note = note and f"{note}which are not compared; {WEIGHTS_REMEDY}"
     met = pd.concat(compared(layers) for layers in models.values() if has_weights(layers))["met"]
     missed = -float((~met).sum())
-    return {"as-published": Effect(missed, missed, missed, len(met), note)}
+    return Effect(missed, missed, missed, len(met), note)
 
 
-def own_biases(results: Results) -> Effects:
+def own_biases(results: Results) -> Effect:
     """The share of negative biases in our own Conv-BN-ReLU network after training, over all its layers."""
     negative, channels = (at_end(curve(results, name, network="conv-bn-relu")) for name in ("negative", "channels"))
-    return {"own-negative": mean_effect(negative.sum(axis=1) / channels.sum(axis=1))}
+    return in_every_cell(negative.sum(axis=1, skipna=False) / channels.sum(axis=1, skipna=False))
 
 
-def rarely(results: Results, *networks: str) -> list[Effect]:
-    """How far joint firing lies below chance and below independence, in the worst layer of the networks."""
-    below_chance, below_independence = [], []
+def rarely(results: Results, *networks: str) -> Effect:
+    """P(both fire), mean over pairs, over P(a node fires), mean over nodes, its sign turned; in every layer.
+
+    The ratio is how often another node of the layer fires where one does, 0.5 for independent nodes that fire half the
+    time. At the end of training.
+    """
+    cells = []
     for network in networks:
-        together, independent = (at_end(curve(results, name, network=network)) for name in ("together", "independent"))
-        below_chance.append(CHANCE - together)
-        below_independence.append(independent - together)
-    return [worst_column(pd.concat(tables, axis=1)) for tables in (below_chance, below_independence)]
+        ((together, fires),) = beside(results, "together", "fires", network=network)
+        cells.append(-at_end(together) / at_end(fires))
+    return in_every_cell(*cells)
 
 
-def own_network(results: Results) -> Effects:
-    """Joint firing in our own network, and how far training lowers it; in the worst layer."""
-    together = curve(results, "together", network="conv-bn-relu")
-    rare, below_independence = rarely(results, "conv-bn-relu")
-    falls = worst_column(at(together, 0) - at_end(together))
-    return {"own-falls": falls, "own-rare": rare, "own-below-independence": below_independence}
+def below_independence(results: Results) -> Effect:
+    """P(one) P(other) minus P(both fire), mean over pairs of our own network after training, in every layer."""
+    ((together, independent),) = beside(results, "together", "independent", network="conv-bn-relu")
+    return in_every_cell(at_end(independent) - at_end(together))
 
 
-def random_teachers(results: Results) -> Effects:
-    """Joint firing in random teachers; in the worst layer."""
-    effects = {}
-    for name, networks in {"fc": ["fc-small", "fc-large"], "conv": ["conv"]}.items():
-        effects[f"{name}-rare"], effects[f"{name}-below-independence"] = rarely(results, *networks)
-    return effects
+def falls(results: Results) -> Effect:
+    """How far training lowers P(both fire) in our own network, in every layer."""
+    return in_every_cell(-change(curve(results, "together", network="conv-bn-relu")))
 
 
-# Of each claim: its experiments, and the functions that give the effects found in each.
+# Of each claim: its experiments, and of each of these the checks with the function that gives their effect.
 CLAIMS = {
     "small-overlap": {
-        "bn-bias-vgg": [most_negative],
-        "bn-bias-all": [as_published],
-        "small-overlap": [own_biases, own_network, random_teachers],
+        "bn-bias-vgg": {model: partial(negative_share, model=model) for model in ("vgg11", "vgg16")},
+        "bn-bias-all": {"as-published": as_published},
+        "small-overlap": {
+            "own-negative": own_biases,
+            "own-rare": lambda results: rarely(results, "conv-bn-relu"),
+            "own-below-independence": below_independence,
+            "own-falls": falls,
+            "fc-rare": lambda results: rarely(results, "fc-small", "fc-large"),
+            "conv-rare": lambda results: rarely(results, "conv"),
+        },
     },
 }

@@ -1,18 +1,20 @@
 """Claims on fan-out norms under the matrix dynamics, and on how fast two nodes follow their teacher nodes."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from luckmatters.claims.statistics import Effect, LacksDataError, mean_effect
+from luckmatters.claims.published import agreement
+from luckmatters.claims.statistics import Effect, LacksDataError, difference, in_every_cell
 from luckmatters.results import Results
 
-Effects = dict[str, Effect]
+Measure = Callable[[Results], Effect]
 
 
-def moments(results: Results, quantity: str, start: str) -> list[pd.DataFrame]:
-    """A quantity of the last hidden layer, before and at the end: index seed, columns initial and final; one a variant.
+def moments(results: Results, quantity: str, start: str) -> dict[str, pd.DataFrame]:
+    """A quantity of the last hidden layer by seed, columns initial and final; by variant.
 
     Raises LacksDataError if the experiment has no such start.
     """
@@ -20,79 +22,98 @@ def moments(results: Results, quantity: str, start: str) -> list[pd.DataFrame]:
     rows = rows[(rows["start"] == start) & (rows["layer"] == rows["layer"].max())]
     if rows.empty:
         raise LacksDataError(f"{results.name} has no start {start}")
-    found = []
-    for _, part in rows.groupby("variant", sort=False):
+    found = {}
+    for variant, part in rows.groupby("variant", sort=False):
         values = part.pivot(index="seed", columns="epoch", values="value")
-        found.append(pd.DataFrame({"initial": values.iloc[:, 0], "final": values.iloc[:, -1]}))
+        found[variant] = pd.DataFrame({"initial": values.iloc[:, 0], "final": values.iloc[:, -1]})
     return found
 
 
-def smallest(columns: list[pd.Series]) -> Effect:
-    """The smallest over variants, which have their own seeds: of their means, lower and upper limits, and of seeds.
+def kept(results: Results, start: str) -> dict[str, pd.Series]:
+    """Final over initial fan-out norm of the matched nodes, by variant."""
+    found = moments(results, "matched_norm", start)
+    return {variant: norms["final"] / norms["initial"] for variant, norms in found.items()}
 
-    So a check holds if it does for every variant, and fails if it does for any.
+
+def lost(results: Results, start: str) -> dict[str, pd.Series]:
+    """The share of their fan-out norm that unmatched nodes lose, by variant."""
+    found = moments(results, "unmatched_norm", start)
+    return {variant: 1 - norms["final"] / norms["initial"] for variant, norms in found.items()}
+
+
+def keeps(results: Results, start: str) -> Effect:
+    """What the matched nodes keep, for every multiplier."""
+    return in_every_cell(*kept(results, start).values())
+
+
+def vanishes(results: Results, start: str) -> Effect:
+    """What the unmatched nodes lose, for every multiplier."""
+    return in_every_cell(*lost(results, start).values())
+
+
+def as_published(results: Results, start: str) -> Effect:
+    """What the unmatched nodes lose against the published levels, in standard errors.
+
+    The reading error of the share is that of its two levels. Raises LacksDataError if the last published epoch was not
+    run, or nothing was published.
     """
-    effects = [mean_effect(values) for values in columns]
-    limits = np.min([(effect.estimate, effect.low, effect.high) for effect in effects], axis=0)  # NaN where any is
-    return Effect(*limits, min(effect.seeds for effect in effects))
+    for variant, frame in results.published.items():
+        levels = frame[(frame["quantity"] == "unmatched_norm") & (frame["start"] == start)].sort_values("epoch")
+        first, last = levels.iloc[0], levels.iloc[-1]
+        if not (results.select("unmatched_norm", variant=variant)["epoch"] == last["epoch"]).any():
+            raise LacksDataError(f"{variant} did not run for {last['epoch']} epochs, the last published")
+        remains = last["value"] / first["value"]
+        reading = remains * np.hypot(last["uncertainty"] / last["value"], first["uncertainty"] / first["value"])
+        return agreement(lost(results, start)[variant], 1 - remains, last["seeds"], reading)
+    raise LacksDataError(f"there is no published level of start {start} at this scale")
 
 
-def kept(results: Results, start: str) -> list[pd.Series]:
-    """Final over initial fan-out norm of the matched nodes."""
-    return [its["final"] / its["initial"] for its in moments(results, "matched_norm", start)]
+def alignment_matters(results: Results) -> Effect:
+    """What the unmatched nodes lose from an aligned lowest layer more than without, for every multiplier."""
+    aligned, without = (lost(results, start) for start in ("1-1", "03-1"))
+    return in_every_cell(*(difference(aligned[variant], without[variant]) for variant in aligned))
 
 
-def lost(results: Results, start: str) -> list[pd.Series]:
-    """The share of their fan-out norm that unmatched nodes lose."""
-    return [1 - its["final"] / its["initial"] for its in moments(results, "unmatched_norm", start)]
+def winners_above(results: Results) -> Effect:
+    """log ratio of the final norms of winners and others, for every start and multiplier."""
+    cells = []
+    for start in results.table["start"].unique():
+        winners, others = (moments(results, f"{name}_norm", start) for name in ("winner", "other"))
+        cells += [np.log(winners[variant]["final"] / others[variant]["final"]) for variant in winners]
+    return in_every_cell(*cells)
 
 
-def one_layer(results: Results) -> Effects:
-    """What both groups keep from every start with an aligned lowest layer; without; and who the winners are."""
-    effects = {}
-    for start in ("1-0", "1-03", "1-1"):
-        effects |= {f"keeps-{start}": smallest(kept(results, start))}
-        effects |= {f"vanishes-{start}": smallest(lost(results, start))}
-    pairs = zip(lost(results, "1-1"), lost(results, "03-1"), strict=True)
-    above = [
-        np.log(winners["final"] / others["final"])
-        for start in results.table["start"].unique()
-        for winners, others in zip(
-            moments(results, "winner_norm", start), moments(results, "other_norm", start), strict=True
-        )
-    ]
-    return effects | {
-        "alignment-matters": smallest([aligned - without for aligned, without in pairs]),
-        "winners-above": smallest(above),
-    }
+def two_nodes(results: Results) -> Effect:
+    """0.1 minus how far times are from their prediction, by seed, over its pairs that get to the level.
 
-
-def two_layers(results: Results) -> Effects:
-    """The same of the second hidden layer, from the starts with both layers below its fan-out aligned."""
-    effects = {}
-    for start in ("1-1-0", "1-1-1"):
-        effects |= {f"three-keeps-{start}": smallest(kept(results, start))}
-        effects |= {f"three-vanishes-{start}": smallest(lost(results, start))}
-    return effects
-
-
-def two_nodes(results: Results) -> Effects:
-    """How far times are from their prediction, by seed, over its pairs that get to the level.
-
-    The smallest over gradients and levels.
+    For every gradient and level.
     """
     near = []
     for _, part in results.table.groupby("variant", sort=False):
         wide = part.pivot_table(index=["seed", "replica", "node"], columns="quantity", values="value")
         for level in (name.removeprefix("time_") for name in wide if name.startswith("time_")):
-            its = wide[wide["initial_cosine"] < float(level)].dropna(subset=f"time_{level}")
-            ratio = its[f"time_{level}"] / its[f"predicted_{level}"]
+            arrived = wide[wide["initial_cosine"] < float(level)].dropna(subset=f"time_{level}")
+            ratio = arrived[f"time_{level}"] / arrived[f"predicted_{level}"]
             near.append(0.1 - (ratio - 1).abs().groupby("seed").mean())
-    return {"two-nodes-predicted": smallest(near)}
+    return in_every_cell(*near)
 
 
-# Of each claim: its experiments, and the functions that give the effects found in each.
-CLAIMS: dict[str, dict[str, list[Callable[[Results], Effects]]]] = {
-    "fan-out-vanishes": {"fan-out-2": [one_layer], "fan-out-3": [two_layers]},
+# Of each claim: its experiments, and of each of these the checks with the function that gives their effect.
+CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
+    "fan-out-vanishes": {
+        "fan-out-2": {
+            **{f"keeps-{start}": partial(keeps, start=start) for start in ("1-0", "1-03", "1-1")},
+            "vanishes-1-0": partial(as_published, start="1-0"),
+            "vanishes-1-03": partial(as_published, start="1-03"),
+            "vanishes-1-1": partial(vanishes, start="1-1"),
+            "alignment-matters": alignment_matters,
+            "winners-above": winners_above,
+        },
+        "fan-out-3": {
+            f"three-{name}-{start}": partial(measure, start=start)
+            for start in ("1-1-0", "1-1-1")
+            for name, measure in {"keeps": keeps, "vanishes": vanishes}.items()
+        },
+    },
 }
-LUCK_SPEED: dict[str, list[Callable[[Results], Effects]]] = {"two-nodes": [two_nodes]}
+LUCK_SPEED: dict[str, dict[str, Measure]] = {"two-nodes": {"two-nodes-predicted": two_nodes}}

@@ -1,19 +1,32 @@
 """Claims on lottery tickets: a branch against another, paired by seed (same teacher, mask, samples and steps)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from luckmatters.claims.overlap import Effects, at_end, smallest
-from luckmatters.claims.statistics import CONFIDENCE, Effect, LacksDataError, mean_effect, sign_effect
+from luckmatters.claims.curves import at_end
+from luckmatters.claims.statistics import (
+    CONFIDENCE,
+    Effect,
+    LacksDataError,
+    difference,
+    in_every_cell,
+    mean_effect,
+    sign_effect,
+)
 from luckmatters.results import Results
 
 TEACHERS_SIZE, LARGER = "x1", ("x2", "x3")
 TENTH = "x0-2"  # on CIFAR-10 students have twice the teacher's nodes: a tenth of the dense width, as x1 is on GAUS
 HALF = "x1"  # half of it: of single weights, where a tenth leaves 1 % of the hidden ones, and nothing is learned
 CHANCE = 0.1  # of ten classes of as many test images
+# New initial weights, and the own ones of nodes that were chosen at random: one and the same draw, twice.
+CONTROLS = ("reinitialized", "random-nodes")
+
+Measure = Callable[[Results], Effect]
 
 
 def final(results: Results, quantity: str, branch: str, **labels: str) -> pd.Series:
@@ -26,8 +39,21 @@ def final(results: Results, quantity: str, branch: str, **labels: str) -> pd.Ser
 
 
 def gain(results: Results, over: str, branch: str = "rewound", **labels: str) -> pd.Series:
-    """log of the final loss of one branch (`over`) over another's, by seed: above 0 where the other's is lower."""
-    return np.log(final(results, "loss", over, **labels)) - np.log(final(results, "loss", branch, **labels))
+    """log of the final loss of one branch (`over`) over another's, by seed: above 0 where the other's is lower.
+
+    NaN where the other diverged, +inf where `over` alone did.
+    """
+    ours, theirs = (-np.log(final(results, "loss", one, **labels)) for one in (branch, over))
+    return difference(ours, theirs)
+
+
+def chosen(results: Results, **labels: str) -> pd.Series:
+    """The gain of kept nodes over the controls, averaged over those that there are; by seed."""
+    rows = results.select("loss", **labels)
+    there = [over for over in CONTROLS if (rows["branch"] == over).any()]
+    if not there:
+        raise LacksDataError(f"{results.name} has neither {' nor '.join(CONTROLS)} with {labels}")
+    return pd.concat([gain(results, over, **labels) for over in there], axis=1).mean(axis=1, skipna=False)
 
 
 def accuracy_gain(results: Results, over: str, branch: str = "rewound", **labels: str) -> pd.Series:
@@ -40,7 +66,7 @@ def accuracy_gain(results: Results, over: str, branch: str = "rewound", **labels
     if not better.mean() - 2 * better.sem() > CHANCE:
         size = " ".join(labels.values())
         raise LacksDataError(f"{size}: neither {branch} nor {over} is above chance, so that they cannot be compared")
-    return ours - theirs
+    return difference(ours, theirs)
 
 
 def ratio_effect(part: pd.Series, whole: pd.Series) -> Effect:
@@ -73,53 +99,53 @@ def luck(results: Results, **labels: str) -> pd.DataFrame:
     return wide[0] - wide[1]
 
 
-def tickets(curves: Results) -> Effects:
-    """The ticket against its re-initializations, random nodes and the dense network (`lottery-curves`)."""
-    once = gain(curves, "reinitialized", size=TEACHERS_SIZE)
-    chosen = gain(curves, "random-nodes", size=TEACHERS_SIZE)
-    dense = final(curves, "loss", "dense", size="dense")
-    return {
-        "beats-reinitialized": mean_effect(once),
-        "beats-reinitialized-sign": sign_effect(once),
-        "beats-reinitialized-larger": smallest([gain(curves, "reinitialized", size=size) for size in LARGER]),
-        "beats-own-scale": mean_effect(gain(curves, "own-scale", size=TEACHERS_SIZE)),
-        "beats-random-nodes": mean_effect(chosen),
-        "beats-random-nodes-sign": sign_effect(chosen),
-        "nothing-lost": mean_effect(np.log(dense) - np.log(final(curves, "loss", "rewound", size=TEACHERS_SIZE))),
-    }
+def ticket(curves: Results) -> Effect:
+    """The ticket against the controls, at the teacher's size."""
+    return in_every_cell(chosen(curves, size=TEACHERS_SIZE))
 
 
-def lucky(table: Results) -> Effects:
-    """Who survives, and whether luck alone is enough (`lottery-luck`)."""
-    survivors = {
-        by: luck(table, by=by, size=TEACHERS_SIZE).mean(axis=1, skipna=False) for by in ("magnitude", "spread")
-    }
-    return {
-        "survivors-lucky": mean_effect(survivors["magnitude"]),
-        "survivors-lucky-spread": mean_effect(survivors["spread"]),
-        "lucky-nodes-win": mean_effect(gain(table, "random-nodes", by="initial-overlap", size=TEACHERS_SIZE)),
-    }
+def ticket_sign(curves: Results) -> Effect:
+    """In which share of seeds it wins."""
+    return sign_effect(chosen(curves, size=TEACHERS_SIZE))
 
 
-def weights(sparsity: Results) -> Effects:
-    """The same for pruned weights (`lottery-sparsity`)."""
-    return {
-        f"weights-beat-{over}": mean_effect(gain(sparsity, over, by="weights", size=TEACHERS_SIZE))
-        for over in ("reinitialized", "own-scale", "random-nodes", "shuffled")
-    }
+def larger_tickets(curves: Results) -> Effect:
+    """The same at two and at three times that size."""
+    return in_every_cell(*(chosen(curves, size=size) for size in LARGER))
 
 
-def cifar_nodes(table: Results) -> Effects:
-    """Nodes on CIFAR-10 with labels, by test accuracy (`lottery-cifar`)."""
-    return {
-        "cifar-nodes": mean_effect(accuracy_gain(table, "reinitialized", by="nodes", size=TENTH)),
-        "cifar-nodes-own-scale": mean_effect(accuracy_gain(table, "own-scale", by="nodes", size=TENTH)),
-    }
+def own_scale(curves: Results) -> Effect:
+    """The ticket against new weights of the size that so narrow layers are usually given."""
+    return in_every_cell(gain(curves, "own-scale", size=TEACHERS_SIZE))
 
 
-def cifar_weights(table: Results) -> Effects:
-    """The same for single weights."""
-    return {"cifar-weights": mean_effect(accuracy_gain(table, "reinitialized", by="weights", size=HALF))}
+def nothing_lost(curves: Results) -> Effect:
+    """The ticket against the dense network."""
+    ours, dense = (
+        -np.log(final(curves, "loss", branch, size=size))
+        for branch, size in (("rewound", TEACHERS_SIZE), ("dense", "dense"))
+    )
+    return in_every_cell(difference(ours, dense))
+
+
+def survivors(table: Results, by: str) -> Effect:
+    """How much luckier than chance survivors were before training, averaged over layers."""
+    return in_every_cell(luck(table, by=by, size=TEACHERS_SIZE).mean(axis=1, skipna=False))
+
+
+def lucky_nodes_win(table: Results) -> Effect:
+    """Nodes chosen by initial overlap alone against the controls."""
+    return in_every_cell(chosen(table, by="initial-overlap", size=TEACHERS_SIZE))
+
+
+def weights(sparsity: Results, over: str) -> Effect:
+    """Rewound single weights against another branch."""
+    return in_every_cell(gain(sparsity, over, by="weights", size=TEACHERS_SIZE))
+
+
+def cifar(table: Results, over: str, by: str, size: str) -> Effect:
+    """Rewound against another branch on CIFAR-10 with labels, by test accuracy."""
+    return in_every_cell(accuracy_gain(table, over, by=by, size=size))
 
 
 def cases(results: Results, over: str, branch: str = "rewound") -> dict[str, Effect]:
@@ -133,11 +159,29 @@ def cases(results: Results, over: str, branch: str = "rewound") -> dict[str, Eff
     return found
 
 
-CLAIMS: dict[str, dict[str, list[Callable[[Results], Effects]]]] = {
+# Of each claim: its experiments, and of each of these the checks with the function that gives their effect.
+CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
     "lottery": {
-        "lottery-curves": [tickets],
-        "lottery-luck": [lucky],
-        "lottery-sparsity": [weights],
-        "lottery-cifar": [cifar_nodes, cifar_weights],
+        "lottery-curves": {
+            "beats-reinitialized": ticket,
+            "beats-reinitialized-sign": ticket_sign,
+            "beats-reinitialized-larger": larger_tickets,
+            "beats-own-scale": own_scale,
+            "nothing-lost": nothing_lost,
+        },
+        "lottery-luck": {
+            "survivors-lucky": partial(survivors, by="magnitude"),
+            "survivors-lucky-spread": partial(survivors, by="spread"),
+            "lucky-nodes-win": lucky_nodes_win,
+        },
+        "lottery-sparsity": {
+            f"weights-beat-{over}": partial(weights, over=over)
+            for over in ("reinitialized", "own-scale", "random-nodes", "shuffled")
+        },
+        "lottery-cifar": {
+            "cifar-nodes": partial(cifar, over="reinitialized", by="nodes", size=TENTH),
+            "cifar-nodes-own-scale": partial(cifar, over="own-scale", by="nodes", size=TENTH),
+            "cifar-weights": partial(cifar, over="reinitialized", by="weights", size=HALF),
+        },
     }
 }

@@ -4,33 +4,45 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from luckmatters.claims.statistics import CONFIDENCE
+from luckmatters.claims.statistics import CONFIDENCE, Effect
 from luckmatters.results import Results
 
-KEYS = ["variant", "start", "epoch", "layer", "quantity"]
+KEYS = ["variant", "start", "epoch", "layer", "quantity"]  # start: of fan-out norms alone
+
+
+def keys(table: pd.DataFrame) -> list[str]:
+    """The columns that name a level."""
+    return [key for key in KEYS if key in table]
 
 
 def departures(results: Results) -> pd.DataFrame:
     """Every published level that was measured, with ours and the difference in its standard errors.
 
-    Columns: variant, start, epoch, layer, quantity, value (published), uncertainty (of its reading), mean, seeds,
-    error, departure. The error is that of a difference of two means over seeds, ours and the published one, whose
-    seeds are taken to spread as ours do, and of the reading. Empty if nothing was published with its number of seeds.
+    Columns: variant, start (where there are any), epoch, layer, quantity, value (published), uncertainty (of its
+    reading), mean, seeds, error, departure. The error is that of a difference of two means over seeds, ours and the
+    published one, whose seeds are taken to spread as ours do, and of the reading. Empty if nothing was published with
+    its number of seeds.
     """
+    names = keys(results.table)
     levels = [
         frame.assign(variant=variant, published_seeds=frame["seeds"]).drop(columns="seeds")
         for variant, frame in results.published.items()
         if "seeds" in frame
     ]
     if not levels:
-        return pd.DataFrame(columns=[*KEYS, "value", "uncertainty", "mean", "seeds", "error", "departure"])
-    table = results.table.dropna(subset=["layer", "value"])
-    ours = table.astype({"layer": int}).groupby(KEYS)["value"].agg(["mean", "std", "count"]).reset_index()
-    found = pd.concat(levels).merge(ours.rename(columns={"count": "seeds"}), on=KEYS)
-    sampling = found["std"] ** 2 * (1 / found["seeds"] + 1 / found["published_seeds"])
-    error = np.sqrt(sampling + found["uncertainty"] ** 2)
+        return pd.DataFrame(columns=[*names, "value", "uncertainty", "mean", "seeds", "error", "departure"])
+    types = {"layer": int, "epoch": results.table["epoch"].dtype}
+    ours = results.table.dropna(subset=["layer", "value"]).astype(types)
+    ours = ours.groupby(names)["value"].agg(["mean", "std", "count"]).rename(columns={"count": "seeds"}).reset_index()
+    found = pd.concat(levels).dropna(subset=["layer", "value"]).astype(types).merge(ours, on=names)
+    error = standard_error(found["std"], found["seeds"], found["published_seeds"], found["uncertainty"])
     found = found.assign(error=error, departure=(found["mean"] - found["value"]) / error)
-    return found[[*KEYS, "value", "uncertainty", "mean", "seeds", "error", "departure"]]
+    return found[[*names, "value", "uncertainty", "mean", "seeds", "error", "departure"]]
+
+
+def standard_error(std, seeds, published_seeds, uncertainty):
+    """Of our mean minus a published one, whose seeds are taken to spread as ours do."""
+    return np.sqrt(std**2 * (1 / seeds + 1 / published_seeds) + uncertainty**2)
 
 
 def joint_tolerance(found: pd.DataFrame) -> float:
@@ -38,4 +50,27 @@ def joint_tolerance(found: pd.DataFrame) -> float:
 
     Departures of one run go together, which makes this too generous rather than too strict.
     """
-    return float(stdtrit(found["seeds"].min() - 1, 1 - (1 - CONFIDENCE) / 2 / len(found)))
+    return tolerance(found["seeds"].min(), len(found))
+
+
+def tolerance(seeds: int, levels: int = 1) -> float:
+    """How many standard errors the largest of so many departures may have by chance, in 95 % of cases."""
+    return float(stdtrit(seeds - 1, 1 - (1 - CONFIDENCE) / 2 / levels))
+
+
+def agreement(ours: pd.Series, published: float, published_seeds: int, uncertainty: float) -> Effect:
+    """How many standard errors our mean may still depart from a published one before that is more than chance.
+
+    Below 0 it is more than chance. The effect is a number without an interval: its error is that of the departure,
+    which is judged against Student's t. A diverged seed leaves no lower limit. With few seeds the error is wide, and
+    agreement says little: the note has it.
+    """
+    values = ours.dropna()
+    if len(values) < 2:
+        return Effect(np.nan, np.nan, np.nan, len(ours), diverged=len(ours) - len(values))
+    error = standard_error(values.std(), len(values), published_seeds, uncertainty)
+    departure = abs(values.mean() - published) / error
+    left = float(tolerance(len(values)) - departure)
+    diverged = len(ours) - len(values)
+    note = f"{values.mean():.3f} against the published {published:.3f}, standard error of the difference {error:.3f}"
+    return Effect(left, -np.inf if diverged else left, left, len(ours), note, diverged)

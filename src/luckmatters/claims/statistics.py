@@ -1,4 +1,4 @@
-"""Effects with 95 % intervals over seeds."""
+"""Effects with 95 % intervals over seeds, and the rule by which a check on many cells and diverged seeds are judged."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class LacksDataError(Exception):
 class Effect:
     """An estimate with its 95 % interval, and the number of seeds behind it (NaN limits: too few seeds).
 
-    note: what a reader of the ledger must know of it.
+    note: what a reader of the ledger must know of it; diverged: how many of the seeds have no number but count.
     """
 
     estimate: float
@@ -25,11 +25,13 @@ class Effect:
     high: float
     seeds: int
     note: str = ""
+    diverged: int = 0
 
 
 def mean_effect(per_seed: pd.Series, *, confidence: float = CONFIDENCE) -> Effect:
-    """Mean over seeds with Student's t interval; NaN (diverged) seeds are left out."""
-    values = per_seed.dropna().to_numpy(float)
+    """Mean over seeds with Student's t interval; seeds without a finite value are left out (figures show these)."""
+    values = per_seed.to_numpy(float)
+    values = values[np.isfinite(values)]
     if len(values) == 0:
         return Effect(np.nan, np.nan, np.nan, 0)
     mean = values.mean()
@@ -39,9 +41,63 @@ def mean_effect(per_seed: pd.Series, *, confidence: float = CONFIDENCE) -> Effec
     return Effect(mean, mean - half, mean + half, len(values))
 
 
+def difference(ours: pd.DataFrame | pd.Series, theirs: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
+    """Ours minus theirs over the seeds (the index) that both have.
+
+    NaN where ours diverged, +inf where theirs alone did. Raises LacksDataError if there is no such seed.
+    """
+    ours, theirs = ours.align(theirs, join="inner", axis=0)
+    if len(ours) == 0:
+        raise LacksDataError("what is compared has no seed in common")
+    return (ours - theirs).mask(ours.notna() & theirs.isna(), np.inf)
+
+
+def with_diverged(values: pd.Series, confidence: float) -> Effect:
+    """Mean over seeds with Student's t interval, in which a diverged seed is the worst outcome that there is.
+
+    values: NaN where the student diverged that the claim speaks for, +inf where only the one did that it is compared
+    with. A mean with an infinite value has no limit on that side: with a NaN the effect has no lower limit (the check
+    cannot support the claim), with a +inf no upper one (it cannot contradict). The other limit is that of the other
+    seeds, which would only lie further off if the diverged ones had a number. Where all diverged, both are infinite.
+    """
+    values = values.fillna(-np.inf)
+    lost, won = (values == -np.inf).any(), (values == np.inf).any()
+    found = mean_effect(values, confidence=confidence)
+    if found.seeds == 0 and lost != won:
+        estimate = low = high = -np.inf if lost else np.inf
+    else:
+        estimate, low, high = found.estimate, -np.inf if lost else found.low, np.inf if won else found.high
+    return Effect(estimate, low, high, len(values), diverged=len(values) - found.seeds)
+
+
+def in_every_cell(*tables: pd.DataFrame | pd.Series, note: str = "") -> Effect:
+    """The effect of a check that must hold in every cell (layer, variant, start, epoch); all claims on means use it.
+
+    tables: index seed, a column a cell; cells may have different seeds, and values of diverged seeds are as in
+    ``with_diverged``. The estimate is the smallest of the cells' means.
+    The lower limit is the smallest of the cells' 95 % lower limits: the check holds if each cell does in a test of its
+    own, which needs no correction (an intersection-union test), since a single bad cell must pass its own test to be
+    missed. The upper limit is the smallest of the upper limits at 1 − 0.05 / cells (Bonferroni): the check fails if any
+    cell does, and of many cells one may seem to by chance. `seeds` are the fewest, `diverged` the most of a cell.
+    To average each seed's own smallest value instead would take noise for an effect.
+    """
+    cells = [column for table in tables for _, column in pd.DataFrame(table).items()]
+    if not cells:
+        raise LacksDataError("there is nothing to compare")
+    plain = [with_diverged(cell, CONFIDENCE) for cell in cells]
+    joint = [with_diverged(cell, 1 - (1 - CONFIDENCE) / len(cells)) for cell in cells]
+    low = np.min([[one.estimate, one.low] for one in plain], axis=0)  # NaN where any is
+    high = np.min([one.high for one in joint])
+    seeds, diverged = min(one.seeds for one in plain), max(one.diverged for one in plain)
+    return Effect(*map(float, low), float(high), seeds, note, diverged)
+
+
 def sign_effect(per_seed: pd.Series) -> Effect:
-    """The share of seeds above zero with the exact binomial interval (the sign test's); zeros and NaN are left out."""
-    values = per_seed.dropna().to_numpy(float)
+    """The share of seeds above zero with the exact binomial interval (the sign test's); zeros are left out.
+
+    A diverged seed counts against the side that diverged: NaN as below zero, +inf as above.
+    """
+    values = per_seed.fillna(-np.inf).to_numpy(float)
     values = values[values != 0]
     if len(values) == 0:
         return Effect(np.nan, np.nan, np.nan, 0)
@@ -49,36 +105,32 @@ def sign_effect(per_seed: pd.Series) -> Effect:
 
     test = stats.binomtest(int((values > 0).sum()), len(values))
     interval = test.proportion_ci(CONFIDENCE, method="exact")
-    return Effect(test.statistic, interval.low, interval.high, len(values))
+    diverged = int(np.isinf(values).sum())
+    return Effect(test.statistic, interval.low, interval.high, len(values), diverged=diverged)
 
 
 def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
-    """log of the ratio of two standard deviations over the same seeds, with the interval for paired samples.
+    """log of the ratio of the standard deviations of two independent samples of seeds, by the jackknife.
 
-    The seeds' values may be correlated (same teacher, same evaluation set); Morgan's and Pitman's test of equal
-    variances, solved for the ratio, allows for it.
+    The F test's interval holds for normal values only, and ρ̄ close to 1 is skewed; that of the jackknife (Miller 1968)
+    takes the spread of log s from the samples themselves. A diverged seed of the narrow sample leaves no lower limit,
+    one of the wide sample (whose students the claim calls unstable) no upper one. NaN limits: fewer than three values.
     """
-    pairs = pd.concat([wide, narrow], axis=1).dropna().to_numpy(float)
-    seeds = len(pairs)
-    if seeds < 3:
-        return Effect(np.nan, np.nan, np.nan, seeds)
-    estimate = np.log(pairs[:, 0].std(ddof=1) / pairs[:, 1].std(ddof=1))
-    correlation = np.corrcoef(pairs.T)[0, 1]
-    quantile = stdtrit(seeds - 2, 0.5 + CONFIDENCE / 2)
-    k = 1 + 2 * (1 - correlation**2) * quantile**2 / (seeds - 2)
-    half = 0.5 * np.log(k + np.sqrt(k**2 - 1))
-    return Effect(estimate, estimate - half, estimate + half, seeds)
+    samples = [one[np.isfinite(one)].to_numpy(float) for one in (wide, narrow)]
+    gone = [len(one) - len(values) for one, values in zip((wide, narrow), samples, strict=True)]
+    seeds = min(len(wide), len(narrow))
+    if min(map(len, samples)) < 3 or min(np.ptp(values) for values in samples) == 0:
+        return Effect(np.nan, np.nan, np.nan, seeds, diverged=sum(gone))
+    first, second = (pseudo_values(values) for values in samples)
+    errors = [values.var(ddof=1) / len(values) for values in (first, second)]
+    degrees = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (first, second), strict=True))
+    estimate, half = first.mean() - second.mean(), stdtrit(degrees, 0.5 + CONFIDENCE / 2) * np.sqrt(sum(errors))
+    low, high = -np.inf if gone[1] else estimate - half, np.inf if gone[0] else estimate + half
+    return Effect(estimate, low, high, seeds, diverged=sum(gone))
 
 
-def worst_column(table: pd.DataFrame) -> Effect:
-    """The smallest of the columns' means over seeds, with an interval for the smallest true mean of a column (a layer).
-
-    table: index seed. Each column has Student's t interval at 1 − 0.05 / columns (Bonferroni), so that all hold jointly
-    and the one that happens to be smallest is not taken for bad by chance; the limits are the least lower and the least
-    upper one. To average each seed's smallest value instead would take noise for an effect: of columns that are zero
-    but for noise its mean is below zero, the surer the more seeds there are. NaN (diverged) seeds are left out of their
-    column, and `seeds` is the fewest of a column. A column without any value decides nothing and is the result.
-    """
-    effects = [mean_effect(column, confidence=1 - (1 - CONFIDENCE) / table.shape[1]) for _, column in table.items()]
-    estimate, low, high, seeds = np.min([(one.estimate, one.low, one.high, one.seeds) for one in effects], axis=0)
-    return Effect(estimate, low, high, int(seeds))
+def pseudo_values(values: np.ndarray) -> np.ndarray:
+    """The jackknife's values of log s, (n,): n log s minus n − 1 times log s without each value in turn."""
+    n = len(values)
+    without = np.array([np.delete(values, i).std(ddof=1) for i in range(n)])
+    return n * np.log(values.std(ddof=1)) - (n - 1) * np.log(without)

@@ -6,14 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from luckmatters.claims.overlap import Effects, at, at_end, curve
-from luckmatters.claims.statistics import LacksDataError, worst_column
+from luckmatters.claims.curves import at_end, beside, change, curve
+from luckmatters.claims.statistics import Effect, LacksDataError, in_every_cell
 from luckmatters.results import Results
 
-
-def change(table: pd.DataFrame) -> pd.DataFrame:
-    """Last minus first moment, by seed."""
-    return at_end(table) - at(table, 0)
+Measure = Callable[[Results], Effect]
 
 
 def at_any_time(table: pd.DataFrame) -> pd.DataFrame:
@@ -21,30 +18,56 @@ def at_any_time(table: pd.DataFrame) -> pd.DataFrame:
     return table.unstack("epoch")
 
 
-def gradient_rule(results: Results) -> Effects:
-    """Digits to which the rule holds, and the cosines of both matrix forms."""
+def identity(results: Results) -> Effect:
+    """Digits to which the gradient rule holds, in every layer at every saved epoch."""
     residual = curve(results, "residual")
-    return {
-        "identity": worst_column(at_any_time(-np.log10(residual.clip(lower=np.finfo(float).tiny)))),
-        "direction": worst_column(at_any_time(curve(results, "matrix_form_cosine"))),
-        "direction-recursive": worst_column(at_any_time(curve(results, "recursive_matrix_form_cosine"))),
-    }
+    return in_every_cell(at_any_time(-np.log10(residual.clip(lower=np.finfo(float).tiny))))
 
 
-def top_down(results: Results) -> Effects:
-    """How much more diagonal β* and H* become."""
-    beta, h = (np.log(curve(results, f"{name}_dominance")) for name in ("beta_star", "h_star"))
-    return {
-        "beta-grows": worst_column(change(beta)),
-        "h-grows": worst_column(change(h)),
-        "h-above-beta": worst_column(change(h - beta)),
-        "match-leads": worst_column(at_end(curve(results, "h_star_lead"))),
-    }
+def direction(results: Results, form: str) -> Effect:
+    """Cosine of a matrix form with the averaged gradient, in every layer at every saved epoch."""
+    return in_every_cell(at_any_time(curve(results, f"{form}_cosine")))
 
 
-def top_down_cifar(results: Results) -> Effects:
-    """The same on CIFAR-10."""
-    return {f"cifar-{name}": effect for name, effect in top_down(results).items()}
+def dominances(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Logarithms of how much diagonals stand out of β* and of H*."""
+    return tuple(np.log(curve(results, f"{name}_dominance")) for name in ("beta_star", "h_star"))
+
+
+def beta_grows(results: Results) -> Effect:
+    """How much more diagonal β* becomes, in every layer."""
+    return in_every_cell(change(dominances(results)[0]))
+
+
+def h_grows(results: Results) -> Effect:
+    """How much more diagonal H* becomes, in every layer."""
+    return in_every_cell(change(dominances(results)[1]))
+
+
+def h_above_beta(results: Results) -> Effect:
+    """How much more diagonal H* is than β* after training, in every layer."""
+    beta, h = dominances(results)
+    return in_every_cell(at_end(h) - at_end(beta))
+
+
+def h_gains_more(results: Results) -> Effect:
+    """How much more diagonal H* becomes than β* does, in every layer."""
+    beta, h = dominances(results)
+    return in_every_cell(change(h - beta))
+
+
+def match_leads(results: Results) -> Effect:
+    """Share of teacher nodes whose match has the greatest |H*|, in every layer."""
+    return in_every_cell(at_end(curve(results, "h_star_lead")))
+
+
+TOP_DOWN: dict[str, Measure] = {
+    "beta-grows": beta_grows,
+    "h-grows": h_grows,
+    "h-above-beta": h_above_beta,
+    "h-gains-more": h_gains_more,
+    "match-leads": match_leads,
+}
 
 
 def nodes(results: Results) -> pd.DataFrame:
@@ -56,6 +79,18 @@ def nodes(results: Results) -> pd.DataFrame:
     return wide.dropna(subset="final_overlap")
 
 
+def of_nodes(results: Results, measure: Callable[[pd.DataFrame], float]) -> Effect:
+    """A measure of the nodes of a layer, by seed, in every layer; NaN for a seed that diverged (it has no nodes)."""
+    found = nodes(results).groupby(["seed", "layer"]).apply(measure).unstack("layer")
+    return in_every_cell(found.reindex(results.table["seed"].unique()))
+
+
+def passing(results: Results) -> str:
+    """The quantity that is the time at which ρ passes the first level."""
+    (run,) = results.runs.values()
+    return f"time_{run.settings.levels[0]:g}"
+
+
 def rank_correlation(layer: pd.DataFrame, time: str) -> float:
     """Spearman's, of the nodes' initial overlap with the time; never is the latest. 0 where all nodes have one time."""
     times = layer[time].fillna(np.inf)
@@ -64,43 +99,70 @@ def rank_correlation(layer: pd.DataFrame, time: str) -> float:
     return stats.spearmanr(layer["initial_overlap"], times).statistic
 
 
-def luck_speed(results: Results) -> Effects:
-    """Rank correlations of initial overlap with the times, and the share that passes by quartile."""
-    (run,) = results.runs.values()
-    passing = f"time_{run.settings.levels[0]:g}"
+def passes_sooner(results: Results) -> Effect:
+    """Rank correlation of initial overlap with the time at which ρ passes the first level, sign turned."""
+    return of_nodes(results, lambda layer: -rank_correlation(layer, passing(results)))
 
-    def sooner(layer: pd.DataFrame, time: str) -> float:
-        return -rank_correlation(layer, time)
+
+def half_way_sooner(results: Results) -> Effect:
+    """The same with the time at which ρ has come half its way to 1."""
+    return of_nodes(results, lambda layer: -rank_correlation(layer, "time_half_way"))
+
+
+def lucky_pass(results: Results) -> Effect:
+    """Share of nodes that pass the first level, uppermost minus lowest quartile of initial overlap."""
+    time = passing(results)
 
     def lucky(layer: pd.DataFrame) -> float:
         quartile = pd.qcut(layer["initial_overlap"].rank(method="first"), 4, labels=False)
-        passed = layer[passing].notna().groupby(quartile).mean()
+        passed = layer[time].notna().groupby(quartile).mean()
         return passed[3] - passed[0]
 
-    layers = nodes(results).groupby(["seed", "layer"])
-    effects = {
-        "passes-sooner": layers.apply(sooner, time=passing),
-        "half-way-sooner": layers.apply(sooner, time="time_half_way"),
-        "lucky-pass": layers.apply(lucky),
-    }
-    return {name: worst_column(values.unstack("layer")) for name, values in effects.items()}
+    return of_nodes(results, lucky)
 
 
-def winner_takes_all(results: Results) -> Effects:
-    """How many teacher nodes are stood for, by how few students, and what the winners carry."""
-    carried = curve(results, "winners_share")
-    return {
-        "found": worst_column(at_end(curve(results, "found"))),
-        "few": worst_column(-at_end(curve(results, "standing"))),
-        "winners-carry": worst_column(at_end(carried)),
-        "concentrates": worst_column(change(carried)),
-    }
+def found(results: Results) -> Effect:
+    """Share of live teacher nodes that a student stands for at the end, in every layer."""
+    return in_every_cell(at_end(curve(results, "found")))
 
 
-# Of each claim: its experiments, and the functions that give the effects found in each.
-CLAIMS: dict[str, dict[str, list[Callable[[Results], Effects]]]] = {
-    "gradient-rule": {"gradient-rule": [gradient_rule]},
-    "top-down": {"modulation": [top_down], "modulation-cifar": [top_down_cifar]},
-    "luck-speed": {"luck-speed": [luck_speed]},
-    "winner-takes-all": {"luck-speed": [winner_takes_all]},
+def few(results: Results) -> Effect:
+    """Students that stand for a teacher node of those that any is close to, sign turned, in every layer.
+
+    A seed none of whose teacher nodes in a layer any student is close to has nothing to count and is left out there.
+    """
+    ((standing, share),) = beside(results, "standing", "found")
+    counts, known = -at_end(standing), at_end(share).notna()
+    return in_every_cell(*(counts[layer][counts[layer].notna() | ~known[layer]] for layer in counts))
+
+
+def winners_carry(results: Results) -> Effect:
+    """Share of a layer's contribution that is the winners' at the end, in every layer."""
+    return in_every_cell(at_end(curve(results, "winners_share")))
+
+
+def concentrates(results: Results) -> Effect:
+    """How much the winners' share grows in training, in every layer."""
+    return in_every_cell(change(curve(results, "winners_share")))
+
+
+# Of each claim: its experiments, and of each of these the checks with the function that gives their effect.
+CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
+    "gradient-rule": {
+        "gradient-rule": {
+            "identity": identity,
+            "direction": lambda results: direction(results, "matrix_form"),
+            "direction-recursive": lambda results: direction(results, "recursive_matrix_form"),
+        },
+    },
+    "top-down": {
+        "modulation": TOP_DOWN,
+        "modulation-cifar": {f"cifar-{name}": measure for name, measure in TOP_DOWN.items()},
+    },
+    "luck-speed": {
+        "luck-speed": {"passes-sooner": passes_sooner, "half-way-sooner": half_way_sooner, "lucky-pass": lucky_pass},
+    },
+    "winner-takes-all": {
+        "luck-speed": {"found": found, "few": few, "winners-carry": winners_carry, "concentrates": concentrates},
+    },
 }

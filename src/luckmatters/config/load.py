@@ -31,7 +31,7 @@ from luckmatters.config.schema import (
 from luckmatters.errors import UserError
 
 OVERRIDES = ("scale", "device", "results", "figures", "weights")  # keys that a command line may give
-RESERVED = ("claims", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
+RESERVED = ("claims", "run", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
 COLUMNS = (*SUMMARY_KEYS, "seed", "node", "module", "value")
 
 

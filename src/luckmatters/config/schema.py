@@ -30,7 +30,8 @@ Pretrained = Literal[
 ]  # fmt: skip
 # Columns of the tables that tell values apart besides seeds and nodes, over which summaries average.
 SUMMARY_KEYS = ("variant", "branch", "start", "epoch", "layer", "rank", "quantity")
-Verdict = Literal["supported", "partly", "not supported", "not judged at this scale", "not run"]
+Verdict = Literal["supported", "mixed", "contradicted", "undecided", "not judged at this scale", "not run"]
+Role = Literal["core", "refinement", "control", "exploratory"]
 
 
 class Model(BaseModel):
@@ -225,10 +226,20 @@ class TeacherChoice(Model):
 
 
 class Student(Model):
-    """The teacher's shape with ``multiplier`` times the nodes in each hidden layer."""
+    """The teacher's shape with ``multiplier`` times the nodes in each hidden layer.
+
+    norm_scale: BatchNorm's scales start uniform in [0, 1), as torch had them before version 1.2, or, without, at 1.
+    """
 
     multiplier: Positive
     batch_norm: bool
+    norm_scale: Literal["uniform"] | None = None
+
+    @model_validator(mode="after")
+    def _scales_of_norms(self) -> "Student":
+        if self.norm_scale and not self.batch_norm:
+            raise ValueError(f"norm_scale {self.norm_scale} is of BatchNorm, which needs batch_norm: true")
+        return self
 
 
 def _seeds(value: object) -> object:
@@ -283,8 +294,8 @@ class LuckSpeed(StudentTraining):
     """Settings of the kind ``luck-speed``: student training that follows every student node.
 
     measurements: how many moments after the first are measured, evenly in the logarithm of the step, from first_step to
-    the end; levels: of ρ, whose passing is timed; negligible: below this share of its layer's greatest, a student's
-    contribution does not count.
+    the end, besides those at whole epochs; levels: of ρ, whose passing is timed; negligible: below this share of its
+    layer's greatest, a student's contribution does not count.
     """
 
     measurements: Annotated[int, Field(ge=2)]
@@ -541,7 +552,7 @@ class Layout:
 
 LAYOUTS = {
     "overlap-curves": Layout("student-training"),
-    "overlap-grid": Layout("student-training", options=("rows", "columns")),
+    "overlap-grid": Layout("student-training", options=("columns",)),
     "rank-profile": Layout("rank-profile"),
     "luck-speed": Layout("luck-speed", single=True),
     "modulation": Layout("modulation", single=True, tensors=True),
@@ -617,12 +628,27 @@ class Scale(Model):
     checkpoint_seconds: Annotated[float, Field(ge=0)]
 
 
+class Amendment(Model):
+    """A change of a check after results were seen; stricter: whether it is harder to support since (None: neither)."""
+
+    what: str
+    why: str
+    stricter: bool | None
+
+
 class Check(Model):
-    """One threshold of a claim: it holds if the whole interval of the effect lies above it."""
+    """One threshold of a claim: it supports the paper if the whole interval of the effect lies above it.
+
+    role: core if the claim's sentence stands or falls with it; the others are no part of the verdict; published: what
+    the paper's own curves say of it, where that is not what the check asks.
+    """
 
     statement: str
+    role: Role
     threshold: float
     reason: str
+    amended: list[Amendment] = []
+    published: str | None = None
 
 
 class Claim(Model):
@@ -632,9 +658,20 @@ class Claim(Model):
     source: str
     experiments: Annotated[list[Name], Field(min_length=1)]
     statistic: str
-    checks: Annotated[dict[Name, Check], Field(min_length=1)]
+    checks: dict[Name, Check]
     min_seeds: Annotated[int, Field(ge=2)]
     scales: Annotated[list[Name], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _has_a_core(self) -> "Claim":
+        if not self.core:
+            raise ValueError("checks: none has the role core, by which the verdict goes; give it to one")
+        return self
+
+    @property
+    def core(self) -> list[str]:
+        """The checks that the verdict goes by."""
+        return [name for name, check in self.checks.items() if check.role == "core"]
 
 
 class Run(Model):

@@ -15,9 +15,10 @@ from luckmatters.experiments.student_training import Data, select_teachers
 from luckmatters.experiments.tables import joined, rows
 from luckmatters.experiments.teacher_training import untrained
 from luckmatters.science.biases import signs
-from luckmatters.science.coactivation import Coactivation, with_statistics_of
+from luckmatters.science.coactivation import Coactivation
 from luckmatters.science.data import Gaus
 from luckmatters.science.images import Cifar10
+from luckmatters.science.moments import with_statistics_of
 from luckmatters.science.networks import Networks
 
 PART = 500  # samples at a time

@@ -22,8 +22,7 @@ class Progress:
     """All that a run has produced up to an epoch: enough to go on from, as named tensors.
 
     Keys: ``network/*`` (the current state of what is trained), ``snapshot/<epoch>/*``, ``fixed/*`` (whatever else is to
-    stay), and ``history/*``, what was measured, with a leading axis of the epochs since measuring began (mostly 0) …
-    epoch.
+    stay), and ``history/*``, what was measured, with a leading axis of the epochs at which it was (mostly 0 … epoch).
     """
 
     epoch: int
@@ -45,7 +44,7 @@ class Progress:
     def record(self, networks: Stateful, measured: dict[str, Tensor], *, snapshot: bool = False) -> "Progress":
         """The state one epoch later; the tensors of earlier epochs are shared, not copied."""
         epoch, past = self.epoch + 1, self.history()
-        tensors = {key: value for key, value in self.tensors.items() if key.startswith(("snapshot/", "fixed/"))}
+        tensors = {key: value for key, value in self.tensors.items() if not key.startswith("network/")}
         for name, value in measured.items():
             value = value.cpu()[None]
             tensors[f"history/{name}"] = torch.cat([past[name], value]) if name in past else value
@@ -70,8 +69,14 @@ def diverged_by(history: dict[str, Tensor]) -> Tensor:
 
 
 def tidy(seeds: Sequence[int], layer: int | None, quantity: str, value: Tensor, diverged: Tensor) -> pd.DataFrame:
-    """Rows of a quantity (T + 1, S), NaN where the seed has diverged."""
-    return rows(quantity, value.double().masked_fill(diverged, torch.nan), layer, epoch=range(len(value)), seed=seeds)
+    """Rows of a quantity (T + 1, S), or of the first epochs alone, NaN where the seed has diverged."""
+    return rows(
+        quantity,
+        value.double().masked_fill(diverged[: len(value)], torch.nan),
+        layer,
+        epoch=range(len(value)),
+        seed=seeds,
+    )
 
 
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -16,16 +16,23 @@ from torch import Tensor
 from luckmatters.config.schema import Run
 from luckmatters.experiments import student_training
 from luckmatters.experiments.history import Progress, Result, diverged_by, tidy, under
-from luckmatters.experiments.student_training import Data, evaluate, select_teachers, snapshot, train_epoch
+from luckmatters.experiments.student_training import (
+    Data,
+    overlaps,
+    select_teachers,
+    snapshot,
+    train_epoch,
+    whole_network,
+)
 from luckmatters.science import criteria
 from luckmatters.science.networks import Networks
+from luckmatters.science.overlap import over_live
 from luckmatters.science.pruning import Mask, in_place, keep_by_layer, keep_overall
 from luckmatters.science.shapes import scaled, weight_shapes
 from luckmatters.science.tickets import BRANCHES, Start, Trunk
 from luckmatters.science.training import Trainer
 
 SCORING_SAMPLES = 1024  # training samples that the criteria look at; evaluation samples stay unseen
-QUANTITIES = ("loss", "accuracy", "teacher_accuracy", "diverged", "correlation", "dead_teachers")
 SCORING_EPOCH = -1  # their stream: no epoch has this number
 
 
@@ -99,7 +106,11 @@ class Job:
         return Trainer(networks, student_training.loss(self.run.source.settings), mask)
 
     def evaluate(self, networks: Networks) -> dict[str, Tensor]:
-        """See :func:`luckmatters.experiments.student_training.evaluate`; a whole number of networks a seed."""
+        """What :func:`luckmatters.experiments.student_training.overlaps` finds of a whole number of networks a seed.
+
+        Also finite, (S · B,), and for each layer l best/l, the best ρ, and live/l, the teacher nodes that are not dead,
+        both (S · B, n°).
+        """
         settings, copies = self.run.source.settings, networks.seeds // len(self.seeds)
         x, labels = self.data.evaluation_set(self.seeds, settings.data.evaluation_samples)
         teachers = self.teachers
@@ -107,7 +118,11 @@ class Job:
             x = x.repeat_interleave(copies, 0)
         if teachers.seeds > 1:
             teachers = teachers.select([seed for seed in range(teachers.seeds) for _ in range(copies)])
-        return evaluate(teachers, networks, x, labels, on_labels=settings.on_labels)
+        gathered, found = overlaps(teachers, networks, x, labels, on_labels=settings.on_labels)
+        found["finite"] = networks.finite()
+        for layer, overlap in enumerate(gathered):
+            found |= {f"best/{layer}": overlap.best()[0], f"live/{layer}": overlap.live()}
+        return found
 
     def luck(self, mask: Mask) -> dict[str, Tensor]:
         """Of each layer, which share of the kept nodes overlap at initialization would have kept, and would by chance.
@@ -200,7 +215,8 @@ def prepare(
     """Read the finished run's snapshots, and draw the samples that the criteria look at."""
     epochs = 0, run.settings.early_epoch, run.source.settings.training.epochs
     networks = [None if epoch is None else snapshot(tensors, epoch, device=device) for epoch in epochs]
-    trunk = Trunk(*networks, seeds, run.teacher.shape, run.teacher.kernel)
+    scale = run.source.settings.student.norm_scale
+    trunk = Trunk(*networks, seeds, run.teacher.shape, run.teacher.kernel, scale)
     enough = -(-SCORING_SAMPLES // data.batch)  # a block is a batch at least
     x = torch.cat(list(islice(data.blocks(seeds, SCORING_EPOCH), enough)), 2)[..., :SCORING_SAMPLES]
     return Job(run, select_teachers(run.source, teachers, seeds), data, seeds, trunk, x)
@@ -209,11 +225,12 @@ def prepare(
 def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     """The table of a finished run, and the mask.
 
-    table: a column branch, and of what :func:`luckmatters.experiments.student_training.finish` gives the QUANTITIES;
-    epochs count from the beginning of the last round, and the branch untrained has epoch 0 alone. A best ρ below 0
-    counts as 0, which is what nodes have that stand in for those of wider seeds (see the science module pruning,
-    ``narrow``). In networks pruned by nodes also, at epoch 0 of each branch and layer, lucky and lucky_chance (see
-    :meth:`Job.luck`).
+    table: columns branch, seed, epoch, layer (<NA> for the whole network), quantity, value; epochs count from the
+    beginning of the last round, and the branch untrained has epoch 0 alone. Of the whole network: loss, diverged (0/1),
+    where samples have labels accuracy and teacher_accuracy; of a layer: correlation (ρ̄, the mean best ρ of teacher
+    nodes that are not dead) and dead_teachers. A best ρ below 0 counts as 0, which is what nodes have that stand in for
+    those of wider seeds (see the science module pruning, ``narrow``). In networks pruned by nodes also, at epoch 0 of
+    each branch and layer, lucky and lucky_chance (see :meth:`Job.luck`).
     A seed whose dense network, or ticket of an earlier round, diverged is diverged in every branch from epoch 0 on.
     tensors: mask/<layer>, of such a seed all 0.
     """
@@ -226,15 +243,16 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
         history["untrained"] = {key: value[None] for key, value in left.items()}
     frames = []
     for name in run.settings.branches:
-        tensors = {
-            f"history/{key}": value.clamp(min=0) if key.startswith("best/") else value
-            for key, value in history[name].items()
-        }
-        rows = student_training.finish(run, seeds, Progress(state.epoch, tensors)).table
-        frames.append(rows[rows["quantity"].isin(QUANTITIES)].assign(branch=name))
+        its = history[name]
+        diverged = diverged_by(its)
+        rows = whole_network(seeds, its, diverged)
+        for layer in range(sum(key.startswith("best/") for key in its)):
+            best, live = its[f"best/{layer}"].clamp(min=0), its[f"live/{layer}"]
+            rows.append(tidy(seeds, layer, "correlation", over_live(best, live), diverged))
+            rows.append(tidy(seeds, layer, "dead_teachers", (~live).sum(2), diverged))
+        frames += [one.assign(branch=name) for one in rows]
         for quantity, value in under(state.tensors, f"fixed/luck/{name}").items():
-            lost = diverged_by(history[name])[:1]
-            by_layer = [tidy(seeds, layer, quantity, its[None], lost) for layer, its in enumerate(value)]
+            by_layer = [tidy(seeds, layer, quantity, one[None], diverged[:1]) for layer, one in enumerate(value)]
             frames += [one.assign(branch=name) for one in by_layer]
     table, sound = pd.concat(frames, ignore_index=True), state.tensors["fixed/sound"]
     return Result(

@@ -8,21 +8,23 @@ import torch
 from torch import Tensor
 
 from luckmatters.config.schema import Run
+from luckmatters.experiments import student_training
 from luckmatters.experiments.history import Progress, Result, diverged_by
-from luckmatters.experiments.student_training import Data, initial_students, overlaps, select_teachers
+from luckmatters.experiments.student_training import Data, Evaluation, initial_students, measured, rate
 from luckmatters.experiments.tables import joined, rows
 from luckmatters.science.networks import Networks
-from luckmatters.science.training import Trainer, learning_rate
+from luckmatters.science.overlap import over_live
+from luckmatters.science.training import Trainer
 
 HALF_WAY = "half_way"
 
 
 def steps(run: Run) -> list[int]:
-    """The steps after which students are measured, 0 first, then evenly in their logarithm."""
-    settings = run.settings
-    total = settings.training.epochs * steps_per_epoch(run)
+    """The steps after which students are measured: 0, evenly in their logarithm, and at the end of every epoch."""
+    settings, each = run.settings, steps_per_epoch(run)
+    total = settings.training.epochs * each
     spaced = np.geomspace(min(settings.first_step, total), total, settings.measurements)
-    return [0, *np.unique(spaced.round().astype(int)).tolist()]
+    return np.unique([*range(0, total + 1, each), *spaced.round().astype(int)]).tolist()
 
 
 def steps_per_epoch(run: Run) -> int:
@@ -44,23 +46,24 @@ def train(
     device: str = "cpu",
     resume: Progress | None = None,
 ) -> Iterator[Progress]:
-    """Yield the state of training at every measurement (``Progress.epoch`` counts them); else as student training."""
-    teachers = select_teachers(run, teachers, seeds)
-    x, _ = data.evaluation_set(seeds, run.settings.data.evaluation_samples)
+    """Yield the state of training at every measurement (``Progress.epoch`` counts them); else as student training.
+
+    See :func:`record` for what is recorded.
+    """
+    evaluation, each, moments = Evaluation.of(run, teachers, data, seeds), steps_per_epoch(run), steps(run)
     if resume is None:
-        students = initial_students(run, seeds, device)
-        state = Progress.none().record(students, evaluate(teachers, students, x))
+        trainer = Trainer(initial_students(run, seeds, device))
+        state = record(Progress.none(), evaluation, trainer, whole=True)
         yield state
     else:
-        state, students = resume, Networks.from_state(resume.network(), device=device)
-    trainer, schedule = Trainer(students), [(step.epoch, step.rate) for step in run.settings.training.learning_rate]
-    moments = steps(run)
-    for step, (epoch, batch) in enumerate(
-        batches(run, data, seeds, moments[state.epoch]), start=moments[state.epoch] + 1
-    ):
-        trainer.step(batch, teachers(batch), learning_rate(schedule, epoch))
+        state, trainer = resume, Trainer.from_state(resume.network(), device=device)
+        trainer.loss_sum.copy_(state.tensors["fixed/loss_sum"])
+        trainer.samples = int(state.tensors["fixed/samples"])
+    done = moments[state.epoch]
+    for step, (epoch, batch) in enumerate(batches(run, data, seeds, done), start=done + 1):
+        trainer.step(batch, evaluation.teachers(batch), rate(run.settings, epoch))
         if step == moments[state.epoch + 1]:
-            state = state.record(students, evaluate(teachers, students, x))
+            state = record(state, evaluation, trainer, whole=step % each == 0)
             yield state
 
 
@@ -75,51 +78,74 @@ def batches(run: Run, data: Data, seeds: Sequence[int], done: int) -> Iterator[t
             skip = max(0, skip - len(parts))
 
 
-def evaluate(teachers: Networks, students: Networks, x: Tensor) -> dict[str, Tensor]:
-    """loss and finite, (S,), and for each layer rho (S, n°, n) and contribution, fan-out norm times spread, (S, n)."""
-    gathered, found = overlaps(teachers, students, x)
-    found["finite"] = students.finite()
-    for layer, (overlap, norm) in enumerate(zip(gathered, students.fan_out_norms(), strict=True)):
-        found |= {f"rho/{layer}": overlap.correlation(), f"contribution/{layer}": norm * overlap.student_spread()}
-    return found
+def record(past: Progress, evaluation: Evaluation, trainer: Trainer, *, whole: bool) -> Progress:
+    """The state one moment later; whole: at the end of an epoch, or before the first.
+
+    Recorded at every moment are moment_loss and moment_finite, (S,), and for each layer rho (S, n°, n) and
+    contribution, fan-out norm times spread, (S, n); then also what student training records.
+    """
+    students, first = trainer.networks, past.epoch < 0
+    gathered, found = evaluation.gather(students, first=first, control=whole)
+    own = [overlap.split()[0] if whole else overlap for overlap in gathered]
+    now = {"moment_loss": found["loss"], "moment_finite": students.finite()}
+    for layer, (overlap, norm) in enumerate(zip(own, students.fan_out_norms(), strict=True)):
+        now |= {f"rho/{layer}": overlap.correlation(), f"contribution/{layer}": norm * overlap.student_spread()}
+    if whole:
+        now |= measured(evaluation, trainer, gathered, found, first=first)
+    state = past.record(trainer, now)
+    # The mean of the training loss goes on, should the run be resumed here.
+    state.tensors |= {"fixed/loss_sum": trainer.loss_sum.to("cpu", copy=True)}
+    state.tensors |= {"fixed/samples": torch.tensor(trainer.samples)}
+    return state
 
 
 def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     """What became of every student node, and how many stand for each teacher node, as one table.
 
-    Table: columns seed, epoch, layer, node, quantity, value. With a node (of the student; epoch 0; NaN if it is dead at
-    the end): initial_overlap and final_overlap with the teacher node that it has the greatest ρ with at the end,
-    initial_rank (share of the layer's students that start closer to it), margin (initial overlap minus the greatest
-    with another teacher node), time_<level> and time_half_way (epochs until ρ passes the level, or has come half its
-    way from its start to 1; NaN: never). Without: loss, diverged, and by layer passed (students with ρ above the first
-    level per teacher node that has any), standing (those of them with a contribution as well), found (share of teacher
-    nodes with a standing student), winners_share (of the layer's contribution, by the best student of each teacher
-    node). Tensors: ``teacher/<layer>``, the node that each student ends on, (S, n).
+    Table: columns seed, epoch, layer, node, quantity, value. At whole epochs it has all that student training has (see
+    :func:`luckmatters.experiments.student_training.finish`), at every other moment loss and diverged. With a node (of
+    the student; epoch 0; NaN if it is dead at the end): initial_overlap and final_overlap with the teacher node that it
+    has the greatest ρ with at the end, initial_rank (share of the layer's students that start closer to it), margin
+    (initial overlap minus the greatest with another teacher node), time_<level> and time_half_way (epochs until ρ
+    passes the level, or has come half its way from its start to 1; NaN: never). Without, by layer: passed (students
+    with ρ above the first level per teacher node that has any), standing (those of them with a contribution as well),
+    found (share of teacher nodes with a standing student), winners_share (of the layer's contribution, by the best
+    student of each teacher node). Dead teacher nodes are nobody's and do not count. Tensors: those of student training,
+    and ``teacher/<layer>``, the node that each student ends on, (S, n).
     """
     history, settings = state.history(), run.settings
     epochs = np.array(steps(run)[: state.epoch + 1]) / steps_per_epoch(run)
-    diverged = diverged_by(history)
+    diverged = diverged_by({"loss": history["moment_loss"], "finite": history["moment_finite"]})
+    within = epochs % 1 != 0
 
-    def curve(quantity: str, value: Tensor, layer: int | None = None) -> pd.DataFrame:
+    def curve(quantity: str, value: Tensor, layer: int) -> pd.DataFrame:
         return rows(quantity, value.double().masked_fill(diverged, torch.nan), layer, epoch=epochs, seed=seeds)
 
     def per_node(quantity: str, value: Tensor, layer: int) -> pd.DataFrame:
         value = value.masked_fill(diverged[-1][:, None], torch.nan)
         return rows(quantity, value, layer, epoch=[0.0], seed=seeds, node=range(value.shape[1]))
 
-    tensors, frames = {}, [curve("loss", history["loss"]), rows("diverged", diverged, epoch=epochs, seed=seeds)]
+    by_epoch = student_training.finish(run, seeds, state)
+    tensors, frames = by_epoch.tensors, [by_epoch.table]
+    loss = history["moment_loss"].masked_fill(diverged, torch.nan)
+    for quantity, value in (("loss", loss), ("diverged", diverged)):
+        frames.append(rows(quantity, value[within], epoch=epochs[within], seed=seeds))
     for layer in range(sum(name.startswith("rho/") for name in history)):
         rho, contribution = history[f"rho/{layer}"].double(), history[f"contribution/{layer}"].double()
-        for quantity, value in standing(rho, contribution, settings.levels[0], settings.negligible).items():
+        live = history[f"live/{layer}"][0]
+        for quantity, value in standing(rho, contribution, live, settings.levels[0], settings.negligible).items():
             frames.append(curve(quantity, value, layer))
-        for name, value in fates(rho, torch.from_numpy(epochs), settings.levels).items():
+        for name, value in fates(rho, live, torch.from_numpy(epochs), settings.levels).items():
             frames.append(per_node(name, value, layer))
-        tensors[f"teacher/{layer}"] = rho[-1].argmax(1)
+        tensors[f"teacher/{layer}"] = rho[-1].masked_fill(~live[..., None], -torch.inf).argmax(1)
     return Result(joined(frames), tensors)
 
 
-def standing(rho: Tensor, contribution: Tensor, level: float, negligible: float) -> dict[str, Tensor]:
-    """passed, standing, found, winners_share, each (T, S), from ρ (T, S, n°, n) and contributions (T, S, n)."""
+def standing(rho: Tensor, contribution: Tensor, live: Tensor, level: float, negligible: float) -> dict[str, Tensor]:
+    """passed, standing, found, winners_share, each (T, S).
+
+    rho: (T, S, n°, n); contribution: of each student, (T, S, n); live: the teacher nodes that are not dead, (S, n°).
+    """
     above = rho > level
     contributes = contribution >= negligible * contribution.amax(2, keepdim=True)
     stands = above & contributes[:, :, None]
@@ -127,15 +153,19 @@ def standing(rho: Tensor, contribution: Tensor, level: float, negligible: float)
     reached = counts["passed"] > 0
     found = {name: count.where(reached, torch.nan).double().nanmean(2) for name, count in counts.items()}
     best = torch.nn.functional.one_hot(rho.argmax(3), rho.shape[3]).bool()
-    winners = (best & (rho != 0)).any(2)  # a dead teacher node has no winner
+    winners = (best & live[..., None]).any(2)
     share = (contribution * winners).sum(2) / contribution.sum(2)
-    return {**found, "found": (counts["standing"] > 0).double().mean(2), "winners_share": share}
+    return {**found, "found": over_live(counts["standing"] > 0, live), "winners_share": share}
 
 
-def fates(rho: Tensor, epochs: Tensor, levels: Sequence[float]) -> dict[str, Tensor]:
-    """What became of each student, by quantity, each (S, n), from ρ (T, S, n°, n) at those epochs (T,)."""
-    final = rho[-1].amax(1)
-    teacher = rho[-1].argmax(1)  # (S, n)
+def fates(rho: Tensor, live: Tensor, epochs: Tensor, levels: Sequence[float]) -> dict[str, Tensor]:
+    """What became of each student, by quantity, each (S, n), from ρ (T, S, n°, n) at those epochs (T,).
+
+    live: the teacher nodes that are not dead, (S, n°).
+    """
+    alive = (rho[-1] != 0).any(1)
+    rho = rho.masked_fill(~live[..., None], -torch.inf)
+    final, teacher = rho[-1].max(1)  # (S, n)
     path = rho.gather(2, teacher.expand(len(rho), -1, -1)[:, :, None])[:, :, 0]  # (T, S, n): ρ with that teacher node
     start = path[0]
     others = rho[0].scatter(1, teacher[:, None], -torch.inf).amax(1)
@@ -143,14 +173,13 @@ def fates(rho: Tensor, epochs: Tensor, levels: Sequence[float]) -> dict[str, Ten
         "initial_overlap": start,
         "final_overlap": final,
         "initial_rank": initial_rank(rho[0], teacher),
-        "margin": start - others,
+        "margin": (start - others).where(others.isfinite(), torch.nan),
     }
     goals = {f"{level:g}": torch.full_like(start, level) for level in levels} | {HALF_WAY: (1 + start) / 2}
     for name, goal in goals.items():
         passed = path > goal
         first = passed.int().argmax(0)  # the first moment of those that there are
         found[f"time_{name}"] = epochs[first].where(passed.any(0), torch.nan)
-    alive = (rho[-1] != 0).any(1)
     return {name: value.where(alive, torch.nan) for name, value in found.items()}
 
 

@@ -36,7 +36,7 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
     frames, kept = [], {}
     for epoch, networks in students.items():
         for layer, means in enumerate(averages(networks, teachers, x, own=False)):
-            used = (rho[layer] != 0).any(2)
+            used = gathered[layer].live()
             for name in MATRICES:
                 matrix = getattr(means, name)[:, :-1, :-1]  # without the constant nodes
                 for quantity, value in numbers(matrix, matched[layer], used).items():

@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -95,14 +96,23 @@ def network_curve(axes: Axes, rows: pd.DataFrame, *, band: str, line: object = "
     axes.set(xlabel="", ylabel="")
 
 
-def layer_legend(figure: Figure, layers: list[int], *, published: bool, compared: Sequence[str] = ()) -> None:
+def layer_legend(
+    figure: Figure,
+    layers: list[int],
+    *,
+    published: bool,
+    compared: Sequence[str] = (),
+    others: Sequence[Artist] = (),
+) -> None:
     """One legend for the whole figure, above the panels; compared: names of what line styles tell apart."""
     handles = [plt.Line2D([], [], color=LAYER_COLORS[layer], lw=2, label=layer_name(layer)) for layer in layers]
     if published:
         handles.append(plt.Line2D([], [], color="0.3", lw=0.9, ls=(0, (4, 2)), label="published (digitized)"))
     for name, line in zip(compared, LINES, strict=False):
         handles.append(plt.Line2D([], [], color="0.3", lw=1.5, ls=line, label=name))
-    figure.legend(handles=handles, loc="outside upper center", ncols=4 if compared else len(handles), fontsize=8)
+    handles += others
+    columns = 4 if compared or len(handles) > figure.get_figwidth() / 1.3 else len(handles)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, fontsize=8)
 
 
 def footer(figure: Figure, results: Results, *sentences: str) -> None:
@@ -160,4 +170,4 @@ def incidents(results: Results) -> list[str]:
         key = f"of {run.teacher.widths[row.layer]} in {run.trained.settings.teacher.name} layer {row.layer}"
         counts.setdefault(key, {})[row.seed] = row.value
     dead = [f"{sum(n.values()) / len(n):.2g} {where}" for where, n in counts.items() if any(n.values())]
-    return found + ([f"Dead teacher nodes (ρ = 0; mean over seeds): {', '.join(dead)}."] if dead else [])
+    return found + ([f"Dead teacher nodes (not in ρ̄; mean over seeds): {', '.join(dead)}."] if dead else [])

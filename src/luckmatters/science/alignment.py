@@ -51,3 +51,24 @@ def leads(matrix: Tensor, matched: Tensor) -> Tensor:
     """Whether no student has a greater absolute value with a teacher node than its match; (S, n, n°) -> (S, n°)."""
     size = matrix.abs()
     return size.gather(1, matched[:, None])[:, 0] >= size.amax(1)
+
+
+def fan_in_cosine(
+    theirs: Tensor, ours: Tensor, winner: Tensor, below: Tensor | None = None, live: Tensor | None = None
+) -> Tensor:
+    """The cosine between each teacher node's fan-in weights and those of its best student, without biases, (S, n°).
+
+    theirs: (S or 1, n°, n°_below, …), ours: (S, n, n_below, …), with the kernel's axes in convolutions; winner: the
+    best students, (S, n°). below: what students of the layer below say of its teacher nodes (see
+    :meth:`luckmatters.science.overlap.Overlap.substitution`), (S, n_below, n°_below), by which a student's weights
+    become weights on teacher nodes; live: which of these count, (S, n°_below). Without, layers read the same inputs.
+    0 where a student has no such weights, NaN where the teacher node has none.
+    """
+    theirs, ours = (weight.reshape(*weight.shape[:3], -1) for weight in (theirs, ours))  # (S, n, n_below, k · k)
+    chosen = ours.take_along_dim(winner.long()[..., None, None], 1)
+    if below is not None:
+        chosen = torch.einsum("sjik,sig->sjgk", chosen, below)
+        theirs = theirs * live[:, None, :, None]
+    product = (chosen * theirs).sum((2, 3))
+    sizes = chosen.norm(dim=(2, 3)), theirs.norm(dim=(2, 3)).expand_as(product)
+    return (product / (sizes[0] * sizes[1])).masked_fill((sizes[0] == 0) & (sizes[1] > 0), 0)

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from luckmatters.science.layers import forward, values
-from luckmatters.science.networks import BatchNorm, Networks
-
 
 class Coactivation:
     """Counts of single and joint firing of a layer's nodes, gathered from activations that come a part at a time."""
@@ -55,22 +52,3 @@ def pairs(square: Tensor) -> Tensor:
     """The entries (S, n, n) above the diagonal, one for each pair of different nodes, (S, n · (n − 1) / 2)."""
     row, column = torch.triu_indices(*square.shape[1:], offset=1, device=square.device)
     return square[:, row, column]
-
-
-def with_statistics_of(networks: Networks, x: Tensor) -> Networks:
-    """The same networks with running statistics of BatchNorm that are those of samples (S or 1, n_in, N).
-
-    Before training the running statistics are not a network's own: they start at mean 0 and variance 1.
-    """
-    norms = []
-    x = x.expand(networks.seeds, -1, -1)
-    for index, norm in enumerate(networks.norms):
-        z = forward(networks.weights[index], networks.biases[index], x)
-        if networks.place == "after":
-            z.relu_()
-        variance, mean = torch.var_mean(values(z, networks.seeds), dim=2, correction=0)  # (S, n, P) -> (S, n)
-        norms.append(BatchNorm(norm.weight, norm.bias, mean, variance))
-        x = norms[-1].evaluate(z)
-        if networks.place == "before":
-            x.relu_()
-    return Networks(networks.weights, networks.biases, norms, networks.place)

@@ -222,15 +222,17 @@ def initialize_students(
     purpose: str = "student-init",
     kernel: int | None = None,
     batch_norm: bool = False,
+    norm_scale: Literal["uniform"] | None = None,
     place: Place = "after",
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Networks:
     """Students with torch's default initialization, uniform in ±1/sqrt(fan_in) (paper, Section 5).
 
-    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`; purpose: of the generators; place: see
-    :class:`Networks`. Each seed draws from its own generator, so that a student is the same in any batch of seeds and
-    on any device.
+    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`; purpose: of the generators;
+    norm_scale: BatchNorm's scales are drawn uniformly from [0, 1), from generators of their own, or else are 1; place:
+    see :class:`Networks`. Each seed draws from its own generator, so that a student is the same in any batch of seeds
+    and on any device.
     """
     generators = [generator(purpose, seed) for seed in seeds]
 
@@ -243,4 +245,9 @@ def initialize_students(
         weights.append(uniform(*shape, bound=fan_in(shape) ** -0.5))
         biases.append(uniform(shape[0], 1, bound=fan_in(shape) ** -0.5))
     norms = [BatchNorm.identity(len(seeds), width, device, dtype) for width in widths[:-1]] if batch_norm else []
+    if norm_scale:
+        streams = [generator(f"{purpose}-norm-scale", seed) for seed in seeds]
+        for norm in norms:
+            draws = [torch.from_numpy(one.random(norm.weight.shape[1], dtype=np.float32)) for one in streams]
+            norm.weight.copy_(torch.stack(draws))
     return Networks(weights, biases, norms, place)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.networks import BatchNorm, Networks, initialize_students
 from luckmatters.science.random import generator
 from luckmatters.science.shapes import fan_in, weight_shapes
 
@@ -35,19 +35,25 @@ def normalize_rows(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw_teachers(
-    inputs: Sequence[int], widths: Sequence[int], *, init: str, seeds: Sequence[int], kernel: int | None = None
+    inputs: Sequence[int],
+    widths: Sequence[int],
+    *,
+    init: str,
+    seeds: Sequence[int],
+    kernel: int | None = None,
+    purpose: str = "teacher",
 ) -> Networks:
     """One random teacher a seed, every node's weights normalized.
 
     init: ``separated`` (grid weights, biases uniform in ±0.5) or ``no_sep`` (torch's default initialization, the
-    control). inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`. Raises ValueError for
-    another init.
+    control). inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`. purpose: of the generators
+    of separated ones. Raises ValueError for another init.
     """
     if init == "no_sep":
         # The students' own initialization from a stream of its own: seeds below zero are never students.
         teachers = initialize_students(inputs, widths, seeds=[-1 - seed for seed in seeds], kernel=kernel)
     elif init == "separated":
-        generators = [generator("teacher", seed) for seed in seeds]
+        generators = [generator(purpose, seed) for seed in seeds]
         weights, biases = [], []
         for shape in weight_shapes(inputs, widths, kernel):
             rows = [separated_rows(shape[0], fan_in(shape), generator=g) for g in generators]
@@ -60,3 +66,27 @@ def draw_teachers(
         raise ValueError(f"unknown teacher init {init!r}")
     pairs = [normalize_rows(*pair) for pair in zip(teachers.weights, teachers.biases, strict=True)]
     return Networks([w for w, _ in pairs], [b for _, b in pairs], [])
+
+
+def unrelated_teachers(
+    teachers: Networks, chosen: Sequence[int], inputs: Sequence[int], kernel: int | None = None
+) -> Networks:
+    """For each chosen teacher, by its number, another of the same shape that its students never see.
+
+    That is the neighbour, number k XOR 1, where there is one; else a separated random teacher from a stream of its own,
+    with a BatchNorm that changes nothing where teachers have any. inputs, kernel: as above.
+    """
+    missing = [k for k in chosen if k ^ 1 >= teachers.seeds]
+    spare: dict[str, Tensor] = {}
+    if missing:
+        shape = {"inputs": inputs, "widths": teachers.widths, "kernel": kernel}
+        drawn = draw_teachers(**shape, init="separated", seeds=missing, purpose="control-teacher")
+        hidden = teachers.widths[: len(teachers.norms)]
+        norms = [BatchNorm.identity(len(missing), width, "cpu", torch.float32) for width in hidden]
+        spare = dict(Networks(drawn.weights, drawn.biases, norms, teachers.place).named_tensors())
+    device = teachers.weights[0].device
+    found = {
+        name: torch.stack([spare[name][missing.index(k)].to(device) if k in missing else tensor[k ^ 1] for k in chosen])
+        for name, tensor in teachers.named_tensors()
+    }
+    return Networks.from_state(found, device=str(device))

@@ -8,6 +8,7 @@ scale alone.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +21,8 @@ from luckmatters.science.pruning import Mask, apply, on_random_nodes, shuffled
 class Trunk:
     """A finished training run: its students at initialization, at an early epoch (if wanted) and at the end; S seeds.
 
-    inputs, kernel: see :func:`luckmatters.science.shapes.weight_shapes`.
+    inputs, kernel: see :func:`luckmatters.science.shapes.weight_shapes`; norm_scale: see
+    :func:`luckmatters.science.networks.initialize_students`.
     """
 
     initial: Networks
@@ -29,13 +31,15 @@ class Trunk:
     seeds: Sequence[int]
     inputs: Sequence[int]
     kernel: int | None
+    norm_scale: Literal["uniform"] | None = None
 
     def drawn(self, widths: Sequence[int], purpose: str) -> Networks:
         """Networks with torch's default initialization, from other streams than the students'."""
         first = self.initial.weights[0]
         return initialize_students(
             self.inputs, widths, seeds=self.seeds, purpose=purpose, kernel=self.kernel,
-            batch_norm=bool(self.initial.norms), place=self.initial.place, device=str(first.device), dtype=first.dtype,
+            batch_norm=bool(self.initial.norms), norm_scale=self.norm_scale, place=self.initial.place,
+            device=str(first.device), dtype=first.dtype,
         )  # fmt: skip
 
     @property

@@ -16,21 +16,25 @@ from luckmatters.science.layers import backward, by_channel, forward
 from luckmatters.science.networks import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, BatchNorm, Networks
 from luckmatters.science.pruning import Mask
 
-Loss = Callable[[Tensor, Tensor, Tensor], float]
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], float]
 VELOCITY = "velocity/"  # before the names of its tensors in a trainer's state
 
 
-def squared_error(output: Tensor, target: Tensor, gradient: Tensor) -> float:
+def squared_error(output: Tensor, target: Tensor, gradient: Tensor, total: Tensor) -> float:
     """The mean over batch and outputs of (output − target)², all (S, n_out, B) (paper, Section 5).
 
-    Writes the gradient by the outputs, up to a constant factor, which it returns: it goes into the step length.
+    Writes the gradient by the outputs, up to a constant factor, which it returns: it goes into the step length. Adds
+    the sum of the samples' losses to the total, (S,).
     """
     torch.sub(output, target, out=gradient)
+    norm = torch.linalg.vector_norm(gradient, dim=(1, 2))  # the fastest of several ways
+    total.addcmul_(norm, norm, value=1 / output.shape[1])
     return 2 / (output.shape[1] * output.shape[2])
 
 
-def cross_entropy(output: Tensor, target: Tensor, gradient: Tensor) -> float:
+def cross_entropy(output: Tensor, target: Tensor, gradient: Tensor, total: Tensor) -> float:
     """The mean over the batch of −log softmax(output)[label]; output (S, n_out, B), labels (S, B); as above."""
+    total.add_(torch.nn.functional.cross_entropy(output, target, reduction="none").sum(1))
     torch.softmax(output, 1, out=gradient)
     gradient.scatter_add_(1, target[:, None], torch.full_like(output[:, :1], -1))
     return 1 / output.shape[2]
@@ -45,7 +49,7 @@ class Trainer:
     both there is no v. precision: of what convolutions and the BatchNorm behind them read and give, and so of a
     convolution's gradients; parameters and velocity keep their own. A seed whose parameters become infinite or NaN
     never reaches the others: no operation mixes the seed axis. On a graphics card steps are recorded and replayed:
-    the loss runs as Python only when recording, and parameters may change in place but not be replaced.
+    the loss runs as Python only when recording, and parameters (and loss_sum) may change in place but not be replaced.
     """
 
     def __init__(
@@ -79,9 +83,15 @@ class Trainer:
             Trainer(one, loss, its, momentum=momentum, weight_decay=weight_decay, velocity=v, precision=precision)
             for one, its, v in zip(*each, strict=True)
         ]
+        # Since mean_loss was last asked for: the sum over samples of each network's loss, (S,), and their number.
+        self.loss_sum, self.samples = lowest.new_zeros(networks.seeds), 0
+        for seed, trainer in enumerate(self._in_turn):
+            trainer.loss_sum = self.loss_sum[seed : seed + 1]
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor], loss: Loss, *, device: str, **options: object) -> "Trainer":
+    def from_state(
+        cls, state: dict[str, Tensor], loss: Loss = squared_error, *, device: str, **options: object
+    ) -> "Trainer":
         """The inverse of :meth:`state`, with the options that the trainer had."""
         velocity = {name.removeprefix(VELOCITY): v for name, v in state.items() if name.startswith(VELOCITY)}
         return cls(
@@ -101,6 +111,7 @@ class Trainer:
 
         There may be fewer sets of samples than networks: set k then serves S / S' networks in a row.
         """
+        self.samples += x.shape[2]
         copies = self.networks.seeds // len(x)
         if copies > 1:
             target = target.repeat_interleave(copies, 0)
@@ -110,6 +121,13 @@ class Trainer:
             trainer.step(x[seed : seed + 1], target[seed : seed + 1], lr)
         if not self._in_turn:
             (self._replay if x.is_cuda else self._step)(x, target, lr)
+
+    def mean_loss(self) -> Tensor:
+        """The mean loss on samples since the last call, each before the step on it, (S,), float64; NaN without any."""
+        mean = self.loss_sum.double() / self.samples
+        self.loss_sum.zero_()
+        self.samples = 0
+        return mean
 
     def _replay(self, x: Tensor, target: Tensor, lr: float) -> None:
         """The same as a recording, on a graphics card, where launching short operations takes longer than they do.
@@ -166,7 +184,7 @@ class Trainer:
                 inputs.append(z)
 
         g = torch.empty_like(z)
-        rate = self.loss(z, target, g) * (1 if self.velocity else -lr)
+        rate = self.loss(z, target, g, self.loss_sum) * (1 if self.velocity else -lr)
         to = self.velocity or net
         if self.velocity:
             for i in range(last + 1):

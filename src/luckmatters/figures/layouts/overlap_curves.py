@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from luckmatters.figures import overlap
 from luckmatters.figures.style import (
     BANDS,
     LINES,
     NETWORK_QUANTITIES,
     QUANTITIES,
-    curves,
     footer,
     label_name,
     layer_legend,
@@ -27,7 +27,7 @@ from luckmatters.results import Results
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     """Rows: variants in the order of the grid; columns: ρ̄ and r̄ by layer, and what the whole network is worth."""
     options = results.experiment.figure
-    rows, band = list(grouped(results).values()), options.band
+    rows = list(grouped(results).values())
     labelled = not results.select("accuracy").empty
     quantities = QUANTITIES | (NETWORK_QUANTITIES if labelled else {})
     figure, grid = plt.subplots(
@@ -37,22 +37,34 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     compared = list(dict.fromkeys(its[options.compare] for its in results.labels.values())) if options.compare else []
     for panels, variants in zip(grid, rows, strict=True):
         panels[0].set_title(title(results, variants[0], without=options.compare), fontsize=8.5, loc="left")
+        lines = {
+            variant: LINES[compared.index(results.labels[variant][options.compare])] if compared else LINES[0]
+            for variant in variants
+        }
         for axes, (quantity, label) in zip(panels, quantities.items(), strict=True):
-            for variant in variants:
-                line = LINES[compared.index(results.labels[variant][options.compare])] if compared else LINES[0]
-                panel(axes, results, variant, quantity, line, published.get(variant))
+            if quantity in QUANTITIES:
+                overlap.panel(axes, results, lines, quantity, published)
+            else:
+                network(axes, results, lines, quantity)
             limits(axes, quantity)
             axes.set_ylabel(label, fontsize=8)
-            if quantity == "accuracy":
-                its = results.select("teacher_accuracy")
-                level_line(axes, its[its["variant"].isin(variants)]["value"].mean(), "teacher", above=True)
-            if quantity == "mean_rank":
-                level_line(axes, 0.5, "chance", above=False)
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     layers = sorted(int(layer) for layer in results.select("correlation")["layer"].unique())
-    layer_legend(figure, layers, published=bool(published), compared=[label_name(results, one) for one in compared])
-    footer(figure, results, f"Mean over seeds; {BANDS[band][1]}.", *(accuracies(results) if labelled else []))
+    layer_legend(
+        figure,
+        layers,
+        published=bool(published),
+        compared=[label_name(results, label) for label in compared],
+        others=overlap.legend_entries(),
+    )
+    footer(
+        figure,
+        results,
+        f"Mean over seeds; {BANDS[options.band][1]}.",
+        *overlap.sentences(results, rows, QUANTITIES, published),
+        *(accuracies(results) if labelled else []),
+    )
     return figure
 
 
@@ -80,17 +92,14 @@ def grouped(results: Results) -> dict[tuple[str, ...], list[str]]:
     return rows
 
 
-def panel(
-    axes: Axes, results: Results, variant: str, quantity: str, line: object, published: pd.DataFrame | None
-) -> None:
-    """One variant's curves of one quantity."""
-    rows, band = results.select(quantity), results.experiment.figure.band
-    rows = rows[rows["variant"] == variant]
-    if quantity in QUANTITIES:
-        reference = None if published is None else published[published["quantity"] == quantity]
-        curves(axes, rows, band=band, published=reference, line=line)
-    else:
-        network_curve(axes, rows, band=band, line=line)
+def network(axes: Axes, results: Results, lines: dict[str, object], quantity: str) -> None:
+    """Curves of a quantity of the whole network; with students' accuracies the level of their teachers'."""
+    for variant, line in lines.items():
+        rows = results.select(quantity)
+        network_curve(axes, rows[rows["variant"] == variant], band=results.experiment.figure.band, line=line)
+    if quantity == "accuracy":
+        teachers = results.select("teacher_accuracy")
+        overlap.level(axes, [teachers[teachers["variant"].isin(lines)]["value"].mean()], "teacher", above=True)
 
 
 def limits(axes: Axes, quantity: str) -> None:
@@ -101,12 +110,3 @@ def limits(axes: Axes, quantity: str) -> None:
         axes.set_ylim(-0.01, 0.52)
     else:
         axes.set_ylim(0, 1.05 * axes.dataLim.y1)
-
-
-def level_line(axes: Axes, level: float, name: str, *, above: bool) -> None:
-    """A dotted line at a level, with its name above or below, on the side where the curves are not."""
-    axes.axhline(level, color="0.4", lw=0.8, ls=":")
-    axes.annotate(
-        name, (0.985, level), xycoords=axes.get_yaxis_transform(), xytext=(0, 2 if above else -2),
-        textcoords="offset points", ha="right", va="bottom" if above else "top", fontsize=7,
-    )  # fmt: skip

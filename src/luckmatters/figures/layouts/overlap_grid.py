@@ -1,46 +1,51 @@
-"""Layout ``overlap-grid``: ρ̄ over epochs, a panel for every pair of labels of two axes (over-parameterization)."""
+"""Layout ``overlap-grid``: ρ̄ over epochs, a panel for every label of an axis or pair of labels of two."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from luckmatters.figures.style import BANDS, QUANTITIES, curves, footer, label_name, layer_legend
+from luckmatters.config.schema import Figure as FigureOptions
+from luckmatters.figures import overlap
+from luckmatters.figures.style import BANDS, LINES, QUANTITIES, footer, label_name, layer_legend
 from luckmatters.results import Results
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Rows and columns: the labels of the axes named in ``figure.rows`` and ``figure.columns``; a line a layer."""
+    """Columns and rows: the labels of the axis ``figure.columns`` and, if it is given, of ``figure.rows``."""
     options = results.experiment.figure
-    rows, columns = (
-        list(dict.fromkeys(labels[axis] for labels in results.labels.values()))
-        for axis in (options.rows, options.columns)
-    )
+    places = {place(options, labels): variant for variant, labels in results.labels.items()}
+    rows, columns = (list(dict.fromkeys(labels)) for labels in zip(*places, strict=True))
     figure, grid = plt.subplots(
-        len(rows), len(columns), figsize=(1.2 + 1.55 * len(columns), 1.1 + 2.1 * len(rows)),
+        len(rows), len(columns), figsize=(max(7.2, 1.2 + 1.55 * len(columns)), 1.1 + 2.1 * len(rows)),
         squeeze=False, sharex=True, sharey=True, layout="constrained",
     )  # fmt: skip
-    names = {(labels[options.rows], labels[options.columns]): name for name, labels in results.labels.items()}
-    correlation = results.select("correlation")
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            axes, variant = grid[i, j], names.get((row, column))
-            axes.set_title(f"{label_name(results, column)}\n{label_name(results, row)}", fontsize=8.5)
+    for panels, row in zip(grid, rows, strict=True):
+        for axes, column in zip(panels, columns, strict=True):
+            variant = places.get((row, column))
+            names = [label_name(results, label) for label in (column, row) if label]
             if variant is None:
                 axes.text(
                     0.5, 0.5, "not run at\nthis scale", transform=axes.transAxes, ha="center", va="center", color="0.4"
                 )
-                continue
-            curves(
-                axes,
-                correlation[correlation["variant"] == variant],
-                band=options.band,
-                published=published.get(variant),
-            )
+            else:
+                overlap.panel(axes, results, {variant: LINES[0]}, "correlation", published)
+            axes.set_title("\n".join(names), fontsize=8.5)
     grid[0, 0].set_ylim(0, 1.02)
     for axes in grid[:, 0]:
         axes.set_ylabel(QUANTITIES["correlation"])
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
-    layer_legend(figure, sorted(int(layer) for layer in correlation["layer"].unique()), published=bool(published))
-    footer(figure, results, f"Mean over seeds; {BANDS[options.band][1]}.")
+    layers = sorted(int(layer) for layer in results.select("correlation")["layer"].unique())
+    layer_legend(figure, layers, published=bool(published), others=overlap.legend_entries())
+    footer(
+        figure,
+        results,
+        f"Mean over seeds; {BANDS[options.band][1]}.",
+        *overlap.sentences(results, [[variant] for variant in results.runs], ["correlation"], published),
+    )
     return figure
+
+
+def place(options: FigureOptions, labels: dict[str, str]) -> tuple[str | None, str]:
+    """The labels of a variant's row and column; without an axis of rows there is one row."""
+    return labels[options.rows] if options.rows else None, labels[options.columns]

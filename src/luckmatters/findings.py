@@ -1,0 +1,178 @@
+"""What README.md and docs/findings.md say of results: written from kept tables (data/reference), never by hand."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from luckmatters import artefacts
+from luckmatters.claims.ledger import Judgement, evidence, from_csv, head
+from luckmatters.config import Project
+from luckmatters.config.schema import SUMMARY_KEYS
+from luckmatters.errors import UserError
+
+START = "<!-- results: from here on written by `luckmatters findings` -->"
+END = "<!-- results: to here -->"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a scale's results.
+
+    ledger: the judged claims; run: seconds, cores and processor of the whole run; summaries: the tables of experiments
+    that have published curves.
+    """
+
+    project: Project
+    ledger: list[Judgement]
+    run: dict
+    summaries: dict[str, pd.DataFrame]
+
+
+def read(project: Project) -> Kept:
+    """What is kept of the project's scale. Raises UserError if something is missing or altered."""
+    ledger = from_csv(project, bundle(project, "claims").read("claims.csv"))
+    compared = [name for name, experiment in project.experiments.items() if experiment.figure.published]
+    tables = {name: pd.read_csv(io.BytesIO(bundle(project, name).read(f"{name}.csv"))) for name in compared}
+    return Kept(project, ledger, bundle(project, "run").manifest(), tables)
+
+
+def bundle(project: Project, name: str) -> artefacts.Bundle:
+    """The kept table of an experiment (or ``claims``, or ``run``) at the project's scale."""
+    scale = project.scale_name
+    recipe = f"after a whole run of committed code, make reference SCALE={scale}"
+    return artefacts.Bundle(project.root / artefacts.reference_folder(scale), f"{name}.json", recipe)
+
+
+def write(project: Project) -> list[Path]:
+    """Bring README.md and docs/findings.md up to what is kept of the project's scale; their paths."""
+    texts = {project.root / name: text for name, text in documents(read(project)).items()}
+    for path, text in texts.items():
+        artefacts.write(path, text.encode())
+    return list(texts)
+
+
+def documents(kept: Kept) -> dict[str, str]:
+    """The whole text of README.md and of docs/findings.md, by name. Raises UserError if README.md has no marks."""
+    path = kept.project.root / "README.md"
+    before, start, rest = path.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise UserError(f"{path}: has no place for results any more; put back the two lines {START} and {END}")
+    return {"README.md": before + START + "\n" + block(kept) + END + after, "docs/findings.md": page(kept)}
+
+
+def block(kept: Kept) -> str:
+    """README's part: the balance, the time of the whole run, and a table of claims with their core checks."""
+    *_, balance = head(kept.project, kept.ledger)
+    rows = [
+        [f"`{one.name}`", one.claim.statement, f"**{one.verdict}**", "<br>".join(_core(one)) or "not judged"]
+        for one in kept.ledger
+    ]
+    table = _table(["claim", "in short", "verdict", "core checks: estimate (95 % interval), threshold, seeds"], rows)
+    return f"\n{balance}\n\n{_time(kept.run)}\n\n{table}\n\n"
+
+
+def page(kept: Kept) -> str:
+    """docs/findings.md: every check of every claim, our curves beside the published ones, trained teachers."""
+    lines = [
+        f"# Results at the scale `{kept.project.scale_name}`",
+        "",
+        "Written by `luckmatters findings` from the tables in data/reference; not to be edited.",
+        "",
+        *head(kept.project, kept.ledger),
+        "",
+        _time(kept.run),
+    ]
+    for judgement in kept.ledger:
+        lines += evidence(judgement)
+    return "\n".join([*lines, "", *_published(kept), "", *_teachers(kept.project)]) + "\n"
+
+
+def beside_published(kept: Kept) -> pd.DataFrame:
+    """Kept means less published levels, of every variant that has a published curve.
+
+    Columns: experiment, variant, quantity, start (mean difference over layers before training), epochs (the last that
+    both have), later (root of the mean squared difference after training began), errors (the same in standard errors of
+    the difference; NaN where the number of published seeds is not known).
+    """
+    rows = []
+    for name, ours in kept.summaries.items():
+        for variant, file in kept.project.experiment(name).figure.published.items():
+            levels = pd.read_csv(kept.project.root / "data" / "published" / file).dropna(subset="value")
+            keys = [key for key in SUMMARY_KEYS if key in ours and key in levels]
+            both = ours[ours["variant"] == variant].merge(levels[[*keys, "value"]], on=keys)
+            both["difference"] = both["mean"] - both["value"]
+            for quantity, found in both.groupby("quantity"):
+                later, errors = found[found["epoch"] > 0], found.get("departure", pd.Series(dtype=float))
+                rows.append({
+                    "experiment": name, "variant": variant, "quantity": quantity,
+                    "start": found.loc[found["epoch"] == 0, "difference"].mean(), "epochs": found["epoch"].max(),
+                    "later": _root_mean_square(later["difference"]),
+                    "errors": _root_mean_square(errors[later.index] if len(errors) else errors),
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _published(kept: Kept) -> list[str]:
+    """The section on published curves."""
+    table = beside_published(kept)
+    rows = [[f"`{row[0]}`", *row[1:3], *map(_number, row[3:])] for row in table.itertuples(index=False)]
+    columns = ["experiment", "variant", "quantity", "before training", "last epoch", "after", "in standard errors"]
+    notes = {name: kept.project.experiment(name).figure.published_note for name in kept.summaries}
+    return [
+        "## Beside the published curves",
+        "",
+        "Ours less the published level, at the epochs that both have. Before training: mean over layers. After: root "
+        "mean square over layers and epochs; in standard errors where the number of published seeds is known.",
+        "",
+        _table(columns, rows),
+        "",
+        *(f"- `{name}`: {note}" for name, note in notes.items()),
+    ]
+
+
+def _teachers(project: Project) -> list[str]:
+    """The section on trained teachers that are kept, of any scale."""
+    rows = []
+    for path in sorted((project.root / "data" / "reference").glob("*/teachers/*.json")):
+        origin = json.loads(path.read_text(encoding="utf-8"))
+        accuracies = sum(origin["test_accuracy"]) / len(origin["test_accuracy"]), origin["published_accuracy"]
+        rows.append([f"`{path.stem}`", path.parts[-3], *(f"{one:.2%}" for one in accuracies), origin["data"]])
+    table = _table(["teacher", "scale", "test accuracy", "published", "images"], rows)
+    return ["## Teachers trained on labels", "", table]
+
+
+def _time(run: dict) -> str:
+    """How long the whole run took, and on what."""
+    if not run["seconds"]:
+        return "The whole run was not timed."
+    where = f"{run['cores']} cores ({run['processor']})"
+    return f"The whole run, in one piece, took {run['seconds'] / 60:.0f} minutes on {where}."
+
+
+def _core(judgement: Judgement) -> list[str]:
+    """The core checks of a claim that were judged, each in a few words."""
+    said = []
+    for key in judgement.claim.core:
+        if key in judgement.effects:
+            effect, outcome = judgement.effects[key]
+            interval = f"{_number(effect.estimate)} ({_number(effect.low)} to {_number(effect.high)})"
+            threshold = _number(judgement.claim.checks[key].threshold)
+            said.append(f"`{key}` {outcome}: {interval}; above {threshold}, {effect.seeds} seeds")
+    return said
+
+
+def _number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.4g}".replace("-", "−")
+
+
+def _root_mean_square(values: pd.Series) -> float:
+    return float((values**2).mean() ** 0.5)
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,76 @@
+"""Means and variances of activations that come a part at a time, in memory that does not grow with their number.
+
+Parts are joined by the pairwise rule for means and sums of squared deviations (Chan, Golub, LeVeque), so that no
+precision is lost to large means.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from luckmatters.science.networks import BatchNorm, Networks
+
+# Centering a constant node in float32 leaves rounding of about 1e-7 of its size; a node whose spread is below ten
+# times that is constant as far as this precision can tell.
+CONSTANT = 1e-6
+# Activations of a layer that are held at once: on a CPU what stays in cache, on a graphics card 1 GiB.
+ROOM = {"cpu": 2**21, "cuda": 2**28}
+
+
+@dataclass
+class Moments:
+    """Of some nodes' activations: how many values, their mean and sum of squared deviations, (S, n), float64."""
+
+    count: int
+    mean: Tensor
+    square: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> tuple["Moments", Tensor]:
+        """Those of activations (S, n, P), and the activations without their means (torch.var_mean takes far longer)."""
+        mean = x.mean(2, keepdim=True)
+        centered = x - mean
+        square = torch.linalg.vector_norm(centered, dim=2).double().square()
+        return cls(x.shape[2], mean[..., 0].double(), square), centered
+
+    def joined(self, other: "Moments") -> "Moments":
+        """Those of both."""
+        shift, count = other.mean - self.mean, self.count + other.count
+        square = self.square + other.square + self.count * other.count / count * shift.square()
+        return Moments(count, self.mean + shift * other.count / count, square)
+
+    def constant(self) -> Tensor:
+        """Which nodes have zero variance, (S, n), bool."""
+        return self.square <= CONSTANT**2 * (self.square + self.count * self.mean.square())
+
+    def spread(self) -> Tensor:
+        """The standard deviation of every node, (S, n)."""
+        return (self.square / self.count).sqrt()
+
+
+def in_parts(x: Tensor, networks: Networks) -> Iterator[Tensor]:
+    """Samples (S or 1, n_in, N) a part at a time, so many that the networks' widest layer has room for all seeds."""
+    lowest = networks.weights[0]
+    positions = x.shape[1] // lowest.shape[2] if lowest.dim() > 3 else 1
+    values = max(networks.seeds, len(x)) * positions * max(networks.widths)
+    yield from x.split(max(1, ROOM[x.device.type] // values), dim=2)
+
+
+def with_statistics_of(networks: Networks, x: Tensor) -> Networks:
+    """The same networks with running statistics of BatchNorm that are those of samples (S or 1, n_in, N).
+
+    Before training the running statistics are not a network's own: they start at mean 0 and variance 1.
+    """
+    norms: list[BatchNorm] = []
+    for index, norm in enumerate(networks.norms):
+        below = Networks(networks.weights[: index + 1], networks.biases[: index + 1], norms, networks.place)
+        found: Moments | None = None
+        for part in in_parts(x.expand(networks.seeds, -1, -1), networks):
+            z = below.activations(part)[-1]  # what the ReLU reads
+            new, _ = Moments.of(z.relu() if networks.place == "after" else z)
+            found = found.joined(new) if found else new
+        statistics = (found.mean, found.square / found.count)
+        norms.append(BatchNorm(norm.weight, norm.bias, *(one.to(norm.weight.dtype) for one in statistics)))
+    return Networks(networks.weights, networks.biases, norms, networks.place)

@@ -1,0 +1,137 @@
+"""What documents say of results, from constructed tables with every outcome."""
+
+from itertools import count, cycle
+from typing import get_args
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, Judgement, from_csv, to_csv
+from luckmatters.claims.statistics import Effect
+from luckmatters.config import Project
+from luckmatters.config.schema import Verdict
+from luckmatters.errors import UserError
+from luckmatters.findings import END, START, Kept, beside_published, block, documents, page
+
+PROJECT = Project(ROOT, scale="laptop")
+# A claim for each verdict, with the outcomes of its core checks in turn; other checks contradict the paper.
+VERDICTS = {
+    "supported": [SUPPORTS],
+    "mixed": [SUPPORTS, CONTRADICTS],
+    "contradicted": [CONTRADICTS],
+    "undecided": [UNDECIDED],
+    "not judged at this scale": [UNDECIDED],
+    "not run": [],
+}
+CLAIMS = dict(zip(PROJECT.claims, VERDICTS, strict=False))
+RUN = {"seconds": 1930.0, "cores": 2, "processor": "a processor"}
+
+
+def ledger() -> list[Judgement]:
+    """Estimates count up from 0.5 in steps of 1, with limits 0.25 away."""
+    numbers, found = count(), []
+    for name, verdict in CLAIMS.items():
+        claim, effects = PROJECT.claims[name], {}
+        outcomes = cycle(VERDICTS[verdict])
+        for key in [*claim.core, *(key for key in claim.checks if key not in claim.core)] if VERDICTS[verdict] else []:
+            middle = next(numbers) + 0.5
+            effect = Effect(middle, middle - 0.25, middle + 0.25, 8)
+            effects[key] = effect, next(outcomes) if key in claim.core else CONTRADICTS
+        found.append(Judgement(name, claim, verdict, effects, "a note" * (verdict == "not run")))
+    return found
+
+
+def kept(**changed) -> Kept:
+    return Kept(**{"project": PROJECT, "ledger": ledger(), "run": RUN, "summaries": {}} | changed)
+
+
+def line(text: str, start: str) -> str:
+    (found,) = [line for line in text.splitlines() if line.startswith(start)]
+    return found
+
+
+def test_every_verdict_is_constructed() -> None:
+    assert {one.verdict for one in ledger()} == {*get_args(Verdict)}
+
+
+def test_readme_shows_verdicts_and_core_checks_only() -> None:
+    text, judged = block(kept()), ledger()
+    for one in judged:
+        said = "<br>".join(
+            f"`{key}` {result}: {effect.estimate:g} ({effect.low:g} to {effect.high:g}); "
+            + f"above {one.claim.checks[key].threshold:.4g}, 8 seeds".replace("-", "−")
+            for key, (effect, result) in one.effects.items()
+            if one.claim.checks[key].role == "core"
+        )
+        assert line(text, f"| `{one.name}` ").endswith(f"| **{one.verdict}** | {said or 'not judged'} |")
+    core = [result for one in judged for result in one.core]
+    counts = f"{core.count(SUPPORTS)} support the paper, {core.count(CONTRADICTS)} contradict it"
+    assert f"Core checks: {len(core)}, of which {counts}, {core.count(UNDECIDED)} are undecided." in text
+    assert "took 32 minutes on 2 cores (a processor)" in text
+
+
+def test_the_page_shows_every_check_with_its_reason() -> None:
+    text = page(kept())
+    for one in ledger():
+        assert f"## {one.name}: {one.verdict}" in text
+        for key, (effect, _) in one.effects.items():
+            found = line(text, f"| {key}: {one.claim.checks[key].statement.replace('|', chr(92) + '|')}")
+            assert f"| {one.claim.checks[key].role} | {effect.estimate:.4g} |" in found
+            assert one.claim.checks[key].reason in found
+    assert "Note: a note." in text
+
+
+def test_a_ledger_is_read_as_it_was_written() -> None:
+    assert from_csv(PROJECT, to_csv(ledger()))[: len(VERDICTS)] == ledger()
+    assert [one.verdict for one in from_csv(PROJECT, to_csv(ledger()))[len(VERDICTS) :]] == ["not run"] * (
+        len(PROJECT.claims) - len(VERDICTS)
+    )
+
+
+def test_a_ledger_of_other_checks_is_refused() -> None:
+    content = to_csv(ledger())
+    check = PROJECT.claims[ledger()[0].name].core[0]
+    with pytest.raises(UserError, match="has no renamed, which the ledger judges"):
+        from_csv(PROJECT, content.replace(f",{check},".encode(), b",renamed,"))
+
+
+def test_the_page_shows_the_kept_teachers() -> None:
+    assert "| `cifar-conv` | paper | 83.68% | 86.40% | CIFAR-10, 50,000 + 10,000 images" in page(kept())
+
+
+def test_a_run_that_was_not_timed_says_so() -> None:
+    assert "The whole run was not timed." in block(kept(run=RUN | {"seconds": None}))
+
+
+def test_nothing_but_the_marked_part_of_the_readme_changes() -> None:
+    old, new = (ROOT / "README.md").read_text(encoding="utf-8"), documents(kept())["README.md"]
+    assert old.split(START)[0] == new.split(START)[0]
+    assert old.split(END)[1] == new.split(END)[1]
+    assert new.split(START)[1].split(END)[0] == "\n" + block(kept())
+
+
+def test_a_readme_without_marks_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "README.md").write_text(f"{END} {START}")
+    monkeypatch.setattr(PROJECT, "root", tmp_path)
+    with pytest.raises(UserError, match="has no place for results"):
+        documents(kept())
+
+
+def test_our_curves_beside_the_published_ones() -> None:
+    """0.02 too high before training; afterwards 0.01 too high in half of the places, 0.03 too low in the others."""
+    name, variant = "gaus-fc", "bn"
+    file = PROJECT.experiment(name).figure.published[variant]
+    levels = pd.read_csv(ROOT / "data" / "published" / file).dropna(subset="value")
+    levels = levels.groupby(["quantity", "epoch"]).filter(lambda rows: len(rows) % 2 == 0)  # layers
+    sign = levels.groupby(["quantity", "epoch"]).cumcount() % 2
+    moved = sign.map({0: 0.01, 1: -0.03}).where(levels["epoch"] > 0, 0.02)
+    ours = levels.assign(variant=variant, mean=levels["value"] + moved, departure=moved / 0.01)
+    found = beside_published(
+        kept(summaries={name: ours[["variant", "quantity", "layer", "epoch", "mean", "departure"]]})
+    )
+    found = found[found["variant"] == variant]
+    assert found["start"].tolist() == pytest.approx([0.02] * len(found))
+    assert found["later"].tolist() == pytest.approx([0.0005**0.5] * len(found))
+    assert found["errors"].tolist() == pytest.approx([5**0.5] * len(found))
+    assert set(found["epochs"]) == {levels["epoch"].max()}
