@@ -48,13 +48,13 @@ from luckmatters.science.images import Cifar10, crops, normalize
 from luckmatters.science.modulation import layers
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.pruning import Mask, keep_by_layer, keep_overall, on_random_nodes, shuffled
-from luckmatters.science.teachers import draw_teachers
+from luckmatters.science.teachers import draw_teachers, unrelated_teachers
 from luckmatters.science.tickets import BRANCHES, Trunk
 from luckmatters.science.training import Trainer
 
 SEEDS, EPOCHS = [0, 2], 3
 SCHEDULE = [{"epoch": 0, "rate": 0.05}, {"epoch": 1, "rate": 0.02}, {"epoch": 2, "rate": 0.01}]
-TEACHERS = draw_teachers((5,), [4, 3, 7], init="separated", seeds=range(4))
+TEACHERS = draw_teachers((5,), [4, 3, 7], init="separated", seeds=range(5))
 DATA = Gaus(dimension=5, std=10.0, samples=64, infinite=True, batch=32)
 SETTINGS = {
     "teacher": {"name": "toy", "seed": "own"},
@@ -86,7 +86,7 @@ SIMULATING = pytest.mark.parametrize("kind", SIMULATED, ids=lambda kind: kind.__
 
 
 def make_run(kind: str, settings: object, source: Run | None = None) -> Run:
-    teacher = Teacher.model_validate({"inputs": 5, "widths": [4, 3], "outputs": 7, "init": "separated", "count": 4})
+    teacher = Teacher.model_validate({"inputs": 5, "widths": [4, 3], "outputs": 7, "init": "separated", "count": 5})
     return Run(
         experiment="toy", variant="base", scale="ci", kind=kind, labels={}, settings=settings, teacher=teacher,
         seeds=SEEDS, source=source,
@@ -130,6 +130,7 @@ def trunk(seed: int) -> tuple[Trunk, Mask]:
 
 
 TRUNKS = {seed: trunk(seed) for seed in range(3)}
+LAST = {seed: TEACHERS.select(range(2 * seed + 1)) for seed in TRUNKS}  # files whose last teacher has no neighbour
 GAUS = Gaus(dimension=3, std=3.0, samples=40, infinite=True, batch=8)
 FINITE = Gaus(dimension=3, std=3.0, samples=40, infinite=False, batch=8)
 AUGMENTED = Cifar10(*(getattr(pictures(), name) for name in ("train_images", "train_labels", "test_images",
@@ -142,6 +143,7 @@ DRAWS: dict[str, Callable[[int, int], object]] = {
     "students": lambda seed, epoch: initialize_students((3,), [4, 2], seeds=[seed]),
     "separated teachers": lambda seed, epoch: draw_teachers((3,), [4, 2], init="separated", seeds=[seed]),
     "other teachers": lambda seed, epoch: draw_teachers((3,), [4, 2], init="no_sep", seeds=[seed]),
+    "unrelated teachers": lambda seed, epoch: unrelated_teachers(LAST[seed], [2 * seed], (5,)),
     "new weights": lambda seed, epoch: BRANCHES["reinitialized"](*TRUNKS[seed]),
     "scratch": lambda seed, epoch: BRANCHES["scratch"](*TRUNKS[seed]),
     "shuffled": lambda seed, epoch: shuffled(TRUNKS[seed][1], seeds=[seed]),
@@ -164,6 +166,13 @@ def test_draws_for_different_ends_share_no_stream() -> None:
     for draw in DRAWS:
         for name in names(draw):
             assert owner.setdefault(name, draw) == draw, name
+
+
+def test_scales_of_batch_norm_are_drawn_apart_and_for_each_seed() -> None:
+    weights = streams(lambda: initialize_students((3,), [4, 2], seeds=range(3), batch_norm=True))
+    both = streams(lambda: initialize_students((3,), [4, 2], seeds=range(3), batch_norm=True, norm_scale="uniform"))
+    assert weights < both
+    assert len(both - weights) == 3
 
 
 @pytest.mark.parametrize("draw", DRAWS)
@@ -443,7 +452,10 @@ def snapshots() -> dict[str, Tensor]:
 
 CRITERIA = {
     ("nodes", "magnitude"): lambda initial, final, x: criteria.node_magnitude(final),
-    ("nodes", "spread"): lambda initial, final, x: criteria.fan_out_spread(final, x),
+    ("nodes", "spread"): lambda initial, final, x: [
+        above.norm(dim=1) * f.std(2, correction=0)
+        for above, f in zip(final.weights[1:], final.activations(x), strict=False)
+    ],
     ("nodes", "overlap"): lambda initial, final, x: criteria.node_overlap(TEACHERS.select(SEEDS), final, x),
     ("nodes", "initial-overlap"): lambda initial, final, x: criteria.node_overlap(TEACHERS.select(SEEDS), initial, x),
     ("nodes", "magnitude-overall"): lambda initial, final, x: criteria.node_magnitude(final),
@@ -581,20 +593,21 @@ def test_modulation_is_of_each_epochs_students_by_their_matches_at_the_end() -> 
 def test_profiles_are_of_the_first_and_the_last_epoch() -> None:
     tensors, run = snapshots(), measuring("rank-profile", RankProfile, students=5)
     table = rank_profile.measure(run, TEACHERS, DATA, tensors, SEEDS).table
-    values = table.set_index(["epoch", "layer", "seed", "node"])["value"].sort_index()
+    values = table.set_index(["epoch", "layer", "seed", "node", "rank"])["value"].sort_index()
     x, teachers = DATA.evaluation_set(SEEDS, 128)[0], TEACHERS.select(SEEDS)
     for epoch in (0, EPOCHS):
         students = student_training.snapshot(tensors, epoch)
         for layer in (0, 1):
             rho = correlation(teachers.activations(x)[layer], students.activations(x)[layer])
             for place, seed in enumerate(SEEDS):
-                expected = rho[place, 2].sort(descending=True).values[:5].tolist()
-                assert values[epoch, layer, seed, 2].tolist() == pytest.approx(expected, abs=1e-6)
+                for node in rho[place].any(1).nonzero().flatten().tolist():
+                    expected = rho[place, node].sort(descending=True).values[:5].tolist()
+                    assert values[epoch, layer, seed, node].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_each_number_of_the_table_is_what_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
     Rates(monkeypatch)
-    teachers = TEACHERS.select(range(4))
+    teachers = TEACHERS.select(range(5))
     teachers.biases[0][0, 3] = -1e6  # a dead teacher node of the first seed, and two dead students of the second
     first = next(student_training.train(TRAINING, teachers, DATA, SEEDS))
     first.tensors["network/layer.0.bias"][1, :2] = -1e6
@@ -605,10 +618,11 @@ def test_each_number_of_the_table_is_what_its_name_says(monkeypatch: pytest.Monk
     assert [values["dead_students", EPOCHS, 0, seed] for seed in SEEDS] == [0, 2]
     x, students = DATA.evaluation_set(SEEDS, 128)[0], Networks.from_state(state.network())
     rho = correlation(teachers.select(SEEDS).activations(x)[1], students.activations(x)[1])
-    best = rho.sort(dim=2, descending=True).values.mean(1)
     for place, seed in enumerate(SEEDS):
-        assert values["correlation", EPOCHS, 1, seed] == pytest.approx(best[place, 0].item(), abs=1e-6)
-        assert values["second_correlation", EPOCHS, 1, seed] == pytest.approx(best[place, 1].item(), abs=1e-6)
+        live = rho[place].any(1)
+        first, second = rho[place, live].sort(dim=1, descending=True).values.mean(0)[:2].tolist()
+        assert values["correlation", EPOCHS, 1, seed] == pytest.approx(first, abs=1e-6)
+        assert values["second_correlation", EPOCHS, 1, seed] == pytest.approx(second, abs=1e-6)
 
 
 def test_students_that_stand_are_told_by_the_first_level_and_by_the_contribution_at_that_moment() -> None:
@@ -626,9 +640,20 @@ def test_students_that_stand_are_told_by_the_first_level_and_by_the_contribution
             above = rho[place] > 0.6
             stands = above & (contribution[place] >= 0.5 * contribution[place].max())
             reached = above.any(1)
-            assert values["found", EPOCHS, layer, seed].item() == pytest.approx(stands.any(1).double().mean().item())
+            found = stands.any(1)[rho[place].any(1)].double().mean().item()  # of teacher nodes that are not dead
+            assert values["found", EPOCHS, layer, seed].item() == pytest.approx(found)
             for name, which in {"passed": above, "standing": stands}.items():
                 expected = which.sum(1)[reached].double().mean().item()
                 assert values[name, EPOCHS, layer, seed].item() == pytest.approx(expected, nan_ok=True)
             best = result.tensors[f"teacher/{layer}"][place]
-            assert torch.equal(best, rho[place].argmax(0))
+            live = rho[place].any(1)
+            assert torch.equal(best, rho[place].masked_fill(~live[:, None], -torch.inf).argmax(0))
+
+
+def test_decision_lines_of_teachers_are_those_of_separated_teachers() -> None:
+    run = simulated(decision_lines)
+    *_, state = decision_lines.simulate(run, SEEDS)
+    tensors = decision_lines.finish(run, SEEDS, state).tensors
+    teachers = draw_teachers((2,), [2, 3], init="separated", seeds=SEEDS)
+    assert torch.equal(tensors["teacher_lines"], torch.cat([teachers.weights[0], teachers.biases[0]], 2))
+    torch.testing.assert_close(tensors["teacher_fan_out"], teachers.weights[1].norm(dim=1))
