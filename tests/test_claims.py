@@ -23,7 +23,7 @@ from luckmatters.claims.ledger import (
     verdict,
 )
 from luckmatters.claims.overlap import same_rate
-from luckmatters.claims.statistics import Effect
+from luckmatters.claims.statistics import Effect, in_every_cell, independent_difference
 from luckmatters.config import Project
 from luckmatters.config.schema import Check
 from luckmatters.errors import UserError
@@ -637,3 +637,25 @@ def test_checks_that_no_function_gives_are_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(CLAIMS, "low-first", {"teacher-size": {"lowest-best": lambda results: None}})
     with pytest.raises(UserError, match=r"low-first.checks: has lowest-best, .*; must be lowest-best$"):
         judge_all(PROJECT, {})
+
+
+def test_independent_seeds_have_welchs_interval() -> None:
+    ours, theirs = pd.Series([1.0, 2.0, 4.0, 3.5, 0.5]), pd.Series([0.1, 0.2, 0.15], index=[7, 8, 9])
+    found = independent_difference(ours, theirs)
+    expected = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert (found.estimate, found.seeds) == (pytest.approx(2.2 - 0.15), 3)
+    lost = independent_difference(ours.replace(2.0, np.nan), theirs)
+    assert (lost.low, lost.diverged) == (-np.inf, 1)
+    assert independent_difference(ours, theirs.replace(0.2, np.nan)).high == np.inf
+
+
+def test_divergence_never_supports_and_hides_no_other_cell() -> None:
+    """Of the students that the claim speaks for; with fewer than two left they have lost."""
+    check = next(iter(PROJECT.claims["pandoras-box"].checks.values()))
+    values = pd.Series([1.0, 1.1, 0.9, 1.2, 1.05, 0.95])
+    cells = [values.mask(values.index < lost) for lost in range(7)]
+    found = [outcome(in_every_cell(cell), check, 3) for cell in cells]
+    assert found == [SUPPORTS, UNDECIDED, UNDECIDED, UNDECIDED, UNDECIDED, CONTRADICTS, CONTRADICTS]
+    beside = [outcome(in_every_cell(cell, pd.Series([-1, -1.1, -0.9])), check, 3) for cell in cells]
+    assert set(beside) == {CONTRADICTS}

@@ -366,7 +366,7 @@ def test_captions_tell_what_published_curves_do_beyond_the_last_epoch(move: floa
     frame = pd.DataFrame(rows, columns=["quantity", "layer", "epoch", "value"])
     text = caption(draw(replace(results, published={"bn": frame})))
     said = "$\\bar\\rho$ (with BatchNorm) by up to 0.02 after epoch 3 (layer 2)"
-    assert ("Out of reach" in text) == (said in text) == told
+    assert ("Out of reach of these runs" in text) == (said in text) == told
 
 
 def test_chance_differs_between_narrow_layers() -> None:

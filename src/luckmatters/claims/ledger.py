@@ -145,6 +145,12 @@ def from_csv(project: Project, content: bytes) -> list[Judgement]:
         for row in judged.itertuples():
             if row.check not in claim.checks:
                 raise UserError(f"config/claims.yaml: {name}.checks: has no {row.check}, which the ledger judges")
+            check = claim.checks[row.check]
+            if (row.role, f"{row.threshold:.6g}") != (check.role, f"{check.threshold:.6g}"):
+                raise UserError(
+                    f"config/claims.yaml: {name}.checks.{row.check}: was judged as {row.role} above {row.threshold:g}; "
+                    "judge again"
+                )
             effect = Effect(row.estimate, row.low, row.high, int(row.seeds), diverged=int(row.diverged))
             effects[row.check] = (effect, row.outcome)
         verdict, note = rows[["verdict", "note"]].iloc[0] if len(rows) else ("not run", "")
@@ -177,7 +183,7 @@ def head(project: Project, judgements: list[Judgement]) -> list[str]:
         "diverged seed counts as the worst outcome for the side that diverged.",
         "",
         f"Core checks: {len(core)}, of which {counts}. If every effect were exactly its threshold, about "
-        f"{BY_CHANCE * len(core):.1f} of them ({100 * BY_CHANCE:g} % each) would support the paper by chance.",
+        f"{BY_CHANCE * len(core):.1f} of them ({100 * BY_CHANCE:g} % each) would support the paper by chance, at most.",
     ]
 
 

@@ -66,6 +66,8 @@ def agreement(ours: pd.Series, published: float, published_seeds: int, uncertain
     agreement says little: the note has it.
     """
     values = ours.dropna()
+    if len(values) < 2 and len(ours) > 1:
+        return Effect(-np.inf, -np.inf, -np.inf, len(ours), diverged=len(ours) - len(values))
     if len(values) < 2:
         return Effect(np.nan, np.nan, np.nan, len(ours), diverged=len(ours) - len(values))
     error = standard_error(values.std(), len(values), published_seeds, uncertainty)

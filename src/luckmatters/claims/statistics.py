@@ -58,16 +58,40 @@ def with_diverged(values: pd.Series, confidence: float) -> Effect:
     values: NaN where the student diverged that the claim speaks for, +inf where only the one did that it is compared
     with. A mean with an infinite value has no limit on that side: with a NaN the effect has no lower limit (the check
     cannot support the claim), with a +inf no upper one (it cannot contradict). The other limit is that of the other
-    seeds, which would only lie further off if the diverged ones had a number. Where all diverged, both are infinite.
+    seeds. Where fewer than two are left and the others diverged on one side, that side has lost: both limits are
+    infinite.
     """
     values = values.fillna(-np.inf)
     lost, won = (values == -np.inf).any(), (values == np.inf).any()
     found = mean_effect(values, confidence=confidence)
-    if found.seeds == 0 and lost != won:
+    if found.seeds < 2 and lost != won:
         estimate = low = high = -np.inf if lost else np.inf
     else:
         estimate, low, high = found.estimate, -np.inf if lost else found.low, np.inf if won else found.high
     return Effect(estimate, low, high, len(values), diverged=len(values) - found.seeds)
+
+
+def independent_difference(ours: pd.Series, theirs: pd.Series) -> Effect:
+    """Mean of ours minus mean of theirs for seeds that have nothing in common, with Welch's interval.
+
+    A diverged seed of ours leaves no lower limit, of theirs no upper one. `seeds`: the fewer of the two.
+    """
+    samples = [one[np.isfinite(one)].to_numpy(float) for one in (ours, theirs)]
+    gone = [len(one) - len(values) for one, values in zip((ours, theirs), samples, strict=True)]
+    seeds = min(len(ours), len(theirs))
+    if min(map(len, samples)) < 2:
+        return Effect(np.nan, np.nan, np.nan, seeds, diverged=sum(gone))
+    low, high = welch(*samples)
+    estimate = samples[0].mean() - samples[1].mean()
+    return Effect(estimate, -np.inf if gone[0] else low, np.inf if gone[1] else high, seeds, diverged=sum(gone))
+
+
+def welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """The 95 % limits of the difference of two means, (n,) and (m,) values of unequal variance."""
+    errors = [values.var(ddof=1) / len(values) for values in (first, second)]
+    degrees = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (first, second), strict=True))
+    middle, half = first.mean() - second.mean(), stdtrit(degrees, 0.5 + CONFIDENCE / 2) * np.sqrt(sum(errors))
+    return middle - half, middle + half
 
 
 def in_every_cell(*tables: pd.DataFrame | pd.Series, note: str = "") -> Effect:
@@ -87,7 +111,7 @@ def in_every_cell(*tables: pd.DataFrame | pd.Series, note: str = "") -> Effect:
     plain = [with_diverged(cell, CONFIDENCE) for cell in cells]
     joint = [with_diverged(cell, 1 - (1 - CONFIDENCE) / len(cells)) for cell in cells]
     low = np.min([[one.estimate, one.low] for one in plain], axis=0)  # NaN where any is
-    high = np.min([one.high for one in joint])
+    high = np.fmin.reduce([one.high for one in joint])  # a cell without a limit hides no other's; NaN where all are
     seeds, diverged = min(one.seeds for one in plain), max(one.diverged for one in plain)
     return Effect(*map(float, low), float(high), seeds, note, diverged)
 
@@ -122,11 +146,9 @@ def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
     if min(map(len, samples)) < 3 or min(np.ptp(values) for values in samples) == 0:
         return Effect(np.nan, np.nan, np.nan, seeds, diverged=sum(gone))
     first, second = (pseudo_values(values) for values in samples)
-    errors = [values.var(ddof=1) / len(values) for values in (first, second)]
-    degrees = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (first, second), strict=True))
-    estimate, half = first.mean() - second.mean(), stdtrit(degrees, 0.5 + CONFIDENCE / 2) * np.sqrt(sum(errors))
-    low, high = -np.inf if gone[1] else estimate - half, np.inf if gone[0] else estimate + half
-    return Effect(estimate, low, high, seeds, diverged=sum(gone))
+    low, high = welch(first, second)
+    low, high = -np.inf if gone[1] else low, np.inf if gone[0] else high
+    return Effect(first.mean() - second.mean(), low, high, seeds, diverged=sum(gone))
 
 
 def pseudo_values(values: np.ndarray) -> np.ndarray:

@@ -110,8 +110,8 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     passes the level, or has come half its way from its start to 1; NaN: never). Without, by layer: passed (students
     with ρ above the first level per teacher node that has any), standing (those of them with a contribution as well),
     found (share of teacher nodes with a standing student), winners_share (of the layer's contribution, by the best
-    student of each teacher node). Dead teacher nodes are nobody's and do not count. Tensors: those of student training,
-    and ``teacher/<layer>``, the node that each student ends on, (S, n).
+    student of each teacher node). Dead teacher nodes are nobody's and do not count. Tensors: those of student training
+    but for snapshots, and ``teacher/<layer>``, the node that each student ends on, (S, n).
     """
     history, settings = state.history(), run.settings
     epochs = np.array(steps(run)[: state.epoch + 1]) / steps_per_epoch(run)
@@ -125,7 +125,7 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
         value = value.masked_fill(diverged[-1][:, None], torch.nan)
         return rows(quantity, value, layer, epoch=[0.0], seed=seeds, node=range(value.shape[1]))
 
-    by_epoch = student_training.finish(run, seeds, state)
+    by_epoch = student_training.finish(run, seeds, state, diverged=diverged[~torch.from_numpy(within)])
     tensors, frames = by_epoch.tensors, [by_epoch.table]
     loss = history["moment_loss"].masked_fill(diverged, torch.nan)
     for quantity, value in (("loss", loss), ("diverged", diverged)):

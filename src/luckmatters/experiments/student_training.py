@@ -286,11 +286,12 @@ def floors(evaluation: Evaluation) -> dict[str, Tensor]:
     return found
 
 
-def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
+def finish(run: Run, seeds: Sequence[int], state: Progress, *, diverged: Tensor | None = None) -> Result:
     """The table and tensors of a finished run (or of one that was cut short, as if it had ended there).
 
     table: columns seed, epoch, layer (<NA> for the whole network), quantity, value; a diverged seed's values are NaN
-    from then on. Of the whole network: loss (on the evaluation set), training_loss (the mean over the epoch's samples
+    from then on (diverged: which had by each epoch, (T + 1, S), if that is known better than by what was recorded). Of
+    the whole network: loss (on the evaluation set), training_loss (the mean over the epoch's samples
     before the step on each; NaN at epoch 0), diverged (0/1), where samples have labels accuracy and teacher_accuracy.
     Of a layer, means over teacher nodes that are not dead:
 
@@ -309,7 +310,7 @@ def finish(run: Run, seeds: Sequence[int], state: Progress) -> Result:
     (T + 1, S, n°), and the best ρ by epoch (T + 1, S, n°).
     """
     history = state.history()
-    diverged = diverged_by(history)
+    diverged = diverged_by(history) if diverged is None else diverged
     frames = whole_network(seeds, history, diverged)
     tensors = {name: value for name, value in state.tensors.items() if name.startswith("snapshot/")}
     for layer in range(sum(name.startswith("best/") for name in history)):

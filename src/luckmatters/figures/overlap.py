@@ -15,8 +15,9 @@ SYMBOLS = {"correlation": "$\\bar\\rho$", "mean_rank": "$\\bar r$"}
 LEAST_MOVE = 0.02  # of a published curve beyond our last epoch, to be told: less can hardly be seen in a panel
 SAME_CHANCE = 0.005  # chance levels that are closer to one another than a line is wide are drawn as one
 EXPLAINED = (
-    "Grey: the same students' ρ̄ with an unrelated teacher, mean over seeds, the lowest layer darkest. Floor: a teacher "
-    "node's best ρ with another node of its layer, mean over nodes and seeds."
+    "Grey: the same students' ρ̄ with an unrelated teacher (of trained teachers: an untrained random one), mean over "
+    "seeds, the lowest layer darkest. Floor: a teacher node's best ρ with another node of its layer, mean over nodes "
+    "and seeds."
 )
 FEW = "192 samples"
 MEASURED = (
@@ -125,7 +126,7 @@ def out_of_reach(
                     f"{SYMBOLS[quantity]} ({title(results, variant)}) by up to {moves[layer]:.2f} after epoch {last:g} "
                     f"(layer {layer})"
                 )
-    return f"Out of reach at this scale is what published curves do later: {'; '.join(told)}." if told else ""
+    return f"Out of reach of these runs is what published curves do later: {'; '.join(told)}." if told else ""
 
 
 def moved(curve: pd.DataFrame, last: float) -> dict[int, float]:

@@ -170,4 +170,6 @@ def incidents(results: Results) -> list[str]:
         key = f"of {run.teacher.widths[row.layer]} in {run.trained.settings.teacher.name} layer {row.layer}"
         counts.setdefault(key, {})[row.seed] = row.value
     dead = [f"{sum(n.values()) / len(n):.2g} {where}" for where, n in counts.items() if any(n.values())]
-    return found + ([f"Dead teacher nodes (not in ρ̄; mean over seeds): {', '.join(dead)}."] if dead else [])
+    return found + (
+        [f"Dead teacher nodes (in ρ̄ on 192 samples alone; mean over seeds): {', '.join(dead)}."] if dead else []
+    )

@@ -14,7 +14,11 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     """Columns and rows: the labels of the axis ``figure.columns`` and, if it is given, of ``figure.rows``."""
     options = results.experiment.figure
     places = {place(options, labels): variant for variant, labels in results.labels.items()}
-    rows, columns = (list(dict.fromkeys(labels)) for labels in zip(*places, strict=True))
+    named = list(options.labels)  # the order in which the file names labels, where it does
+    rows, columns = (
+        sorted(dict.fromkeys(labels), key=lambda one: named.index(one) if one in named else len(named))
+        for labels in zip(*places, strict=True)
+    )
     figure, grid = plt.subplots(
         len(rows), len(columns), figsize=(max(7.2, 1.2 + 1.55 * len(columns)), 1.1 + 2.1 * len(rows)),
         squeeze=False, sharex=True, sharey=True, layout="constrained",
