@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 from luckmatters.artefacts import reference_file
-from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, Judgement, from_csv, to_csv
+from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, Judgement, from_csv, judge_all, to_csv
 from luckmatters.claims.statistics import Effect
 from luckmatters.config import Project
 from luckmatters.config.schema import Verdict
@@ -113,6 +113,13 @@ def test_the_page_shows_the_kept_teachers() -> None:
 
 def test_a_run_that_was_not_timed_says_so() -> None:
     assert "The whole run was not timed." in block(kept(run=RUN | {"seconds": None}))
+
+
+def test_where_nothing_is_kept_every_claim_is_not_run_and_the_reader_is_told() -> None:
+    text = block(kept(ledger=judge_all(PROJECT, {}), run={}))
+    assert "No whole run of this scale is kept yet" in text
+    assert text.count("**not run**") == len(PROJECT.claims)
+    assert "Core checks" not in text
 
 
 def test_nothing_but_the_marked_part_of_the_readme_changes() -> None:
