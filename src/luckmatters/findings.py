@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from luckmatters import artefacts
-from luckmatters.claims.ledger import Judgement, evidence, from_csv, head
+from luckmatters.claims.ledger import Judgement, evidence, from_csv, head, judge_all
 from luckmatters.config import Project
 from luckmatters.config.schema import SUMMARY_KEYS
 from luckmatters.errors import UserError
@@ -21,8 +21,8 @@ END = "<!-- results: to here -->"
 class Kept:
     """What is kept of a scale's results.
 
-    ledger: the judged claims; run: seconds, cores and processor of the whole run; summaries: the tables of experiments
-    that have published curves.
+    ledger: the judged claims; run: seconds, cores and processor of the whole run, empty where nothing is kept;
+    summaries: the tables of experiments that have published curves.
     """
 
     project: Project
@@ -32,7 +32,12 @@ class Kept:
 
 
 def read(project: Project) -> Kept:
-    """What is kept of the project's scale. Raises UserError if something is missing or altered."""
+    """What is kept of the project's scale; where nothing is, all claims are not run.
+
+    Raises UserError if something is missing or altered.
+    """
+    if not (project.root / artefacts.reference_folder(project.scale_name)).exists():
+        return Kept(project, judge_all(project, {}), {}, {})
     ledger = from_csv(project, bundle(project, "claims").read("claims.csv"))
     compared = [name for name, experiment in project.experiments.items() if experiment.figure.published]
     tables = {name: pd.read_csv(io.BytesIO(bundle(project, name).read(f"{name}.csv"))) for name in compared}
@@ -66,13 +71,13 @@ def documents(kept: Kept) -> dict[str, str]:
 
 def block(kept: Kept) -> str:
     """README's part: the balance, the time of the whole run, and a table of claims with their core checks."""
-    *_, balance = head(kept.project, kept.ledger)
+    balance = head(kept.project, kept.ledger)[-1] if kept.run else ""
     rows = [
         [f"`{one.name}`", one.claim.statement, f"**{one.verdict}**", "<br>".join(_core(one)) or "not judged"]
         for one in kept.ledger
     ]
     table = _table(["claim", "in short", "verdict", "core checks: estimate (95 % interval), threshold, seeds"], rows)
-    return f"\n{balance}\n\n{_time(kept.run)}\n\n{table}\n\n"
+    return "\n\n".join(["", *filter(None, [balance]), _time(kept.run), table, ""])
 
 
 def page(kept: Kept) -> str:
@@ -185,7 +190,9 @@ def _rates(project: Project) -> list[str]:
 
 
 def _time(run: dict) -> str:
-    """How long the whole run took, and on what."""
+    """How long the whole run took, and on what; or that there is none."""
+    if not run:
+        return "No whole run of this scale is kept yet: `make figures` writes the ledger to `figures/laptop/claims.md`."
     if not run["seconds"]:
         return "The whole run was not timed."
     where = f"{run['cores']} cores ({run['processor']})"
