@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from luckmatters.artefacts import reference_file
 from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, Judgement, from_csv, judge_all, to_csv
 from luckmatters.claims.statistics import Effect
 from luckmatters.config import Project
@@ -21,6 +20,7 @@ from luckmatters.findings import (
     block,
     documents,
     inferred_rate,
+    kept_rates,
     page,
     rate_departures,
 )
@@ -155,34 +155,30 @@ def test_our_curves_beside_the_published_ones() -> None:
     assert set(found["epochs"]) == {levels["epoch"].max()}
 
 
-def departing(rate: str, multiplier: int, *departures: float) -> list[dict]:
-    keys = {"variant": f"lr-{rate}-m{multiplier}", "quantity": "correlation_192", "seeds": 32}
+def departing(rate: float, multiplier: int, *departures: float) -> list[dict]:
+    keys = {"rate": rate, "multiplier": multiplier, "quantity": "correlation_192", "seeds": 32}
     return [{**keys, "epoch": i // 2 + 1, "layer": i % 2, "departure": one} for i, one in enumerate(departures)]
 
 
 def test_the_inferred_rate_has_the_smallest_sum_over_both_multipliers() -> None:
-    rows = (
-        departing("005", 1, 1, 2, 3, 4)
-        + departing("005", 10, 0, 0)
-        + departing("01", 1, -3, 0)
-        + departing("01", 10, 1)
-    )
-    early = [{**one, "epoch": 0} for one in departing("01", 1, 99)] + [
-        {**one, "epoch": 21} for one in departing("01", 1, 99)
+    rows = departing(0.05, 1, 1, 2, 3, 4) + departing(0.05, 10, 0, 0) + departing(0.1, 1, -3, 0) + departing(0.1, 10, 1)
+    early = [{**one, "epoch": 0} for one in departing(0.1, 1, 99)] + [
+        {**one, "epoch": 21} for one in departing(0.1, 1, 99)
     ]
-    other = [{**one, "quantity": "correlation"} for one in departing("01", 10, 99)]
+    other = [{**one, "quantity": "correlation"} for one in departing(0.1, 10, 99)]
     table = pd.DataFrame(rows + early + other)
     found = rate_departures(table)
     assert found["sum"].to_dict() == {(1, 0.05): 30, (1, 0.1): 9, (10, 0.05): 0, (10, 0.1): 1}
     assert found.loc[(1, 0.05), 0] == pytest.approx(5**0.5)
     assert inferred_rate(table) == 0.1
-    assert inferred_rate(table[~table["variant"].str.endswith("m1")]) == 0.05
+    assert inferred_rate(table[table["multiplier"] == 10]) == 0.05
 
 
 def test_experiments_have_the_rate_that_the_kept_table_infers() -> None:
     """Departures anew, from the kept means and the published curves."""
-    table = pd.read_csv(ROOT / reference_file("paper", "learning-rate"))
     project = Project(ROOT, scale="paper")
+    table = kept_rates(project)
+    assert {(0.05, 1), (0.1, 10)} < {*zip(table["rate"], table["multiplier"], strict=True)}
     for name in ("over-param", "luck-speed"):
         for run in project.own_runs(name).values():
             assert [step.rate for step in run.settings.training.learning_rate] == [inferred_rate(table)]

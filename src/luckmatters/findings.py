@@ -150,31 +150,37 @@ def _teachers(project: Project) -> list[str]:
     return ["## Teachers trained on labels", "", table]
 
 
+def kept_rates(project: Project) -> pd.DataFrame:
+    """The kept summary of `learning-rate` at the paper scale, with the settings `rate` and `multiplier` of each row."""
+    path = project.root / artefacts.reference_file("paper", "learning-rate")
+    table, origin = pd.read_csv(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    settings = {variant: one["settings"] for variant, one in origin["variants"].items()}
+    rates = {variant: one["training"]["learning_rate"][0]["rate"] for variant, one in settings.items()}
+    multipliers = {variant: one["student"]["multiplier"] for variant, one in settings.items()}
+    return table.assign(rate=table["variant"].map(rates), multiplier=table["variant"].map(multipliers))
+
+
 def rate_departures(table: pd.DataFrame) -> pd.DataFrame:
     """How far each learning rate is from the published over-parameterization curves: the rule of `learning-rate`.
 
-    table: the summary of that experiment at the paper scale. A row a rate and multiplier; columns: the root mean square
-    of the departures over epochs 1 to 20 by layer, in standard errors, and `sum`, of their squares over all layers.
+    table: as ``kept_rates`` gives it. A row a multiplier and rate; columns: the root mean square of the departures over
+    epochs 1 to 20 by layer, in standard errors, `sum`, of their squares over all layers, and `seeds`.
     """
     later = table.query("quantity == 'correlation_192' and 1 <= epoch <= 20").dropna(subset="departure")
-    names = later["variant"].str.extract(r"lr-0(?P<rate>\d+)-m(?P<multiplier>\d+)")
-    later = later.assign(
-        rate=("0." + names["rate"]).astype(float), multiplier=names["multiplier"].astype(int),
-        square=later["departure"] ** 2,
-    )  # fmt: skip
+    later = later.assign(square=later["departure"] ** 2)
     keys = ["multiplier", "rate"]
     layers = later.pivot_table(index=keys, columns="layer", values="square", aggfunc="mean") ** 0.5
     return layers.assign(sum=later.groupby(keys)["square"].sum(), seeds=later.groupby(keys)["seeds"].min())
 
 
 def inferred_rate(table: pd.DataFrame) -> float:
-    """The learning rate with the smallest sum of squared departures over both multipliers."""
+    """The learning rate with the smallest sum of squared departures over both multipliers; table: ``kept_rates``."""
     return float(rate_departures(table)["sum"].groupby("rate").sum().idxmin())
 
 
 def _rates(project: Project) -> list[str]:
     """The section on the learning rate that was inferred."""
-    table = pd.read_csv(project.root / artefacts.reference_file("paper", "learning-rate"))
+    table = kept_rates(project)
     found = rate_departures(table)
     rows = [[str(m), f"{rate:g}", *map(_number, row)] for (m, rate), row in found.iterrows()]
     return [

@@ -66,13 +66,11 @@ def agreement(ours: pd.Series, published: float, published_seeds: int, uncertain
     agreement says little: the note has it.
     """
     values = ours.dropna()
-    if len(values) < 2 and len(ours) > 1:
-        return Effect(-np.inf, -np.inf, -np.inf, len(ours), diverged=len(ours) - len(values))
+    seeds, diverged = len(ours), len(ours) - len(values)
     if len(values) < 2:
-        return Effect(np.nan, np.nan, np.nan, len(ours), diverged=len(ours) - len(values))
+        left = np.nan if seeds < 2 else -np.inf
+        return Effect(left, left, left, seeds, diverged=diverged)
     error = standard_error(values.std(), len(values), published_seeds, uncertainty)
-    departure = abs(values.mean() - published) / error
-    left = float(tolerance(len(values)) - departure)
-    diverged = len(ours) - len(values)
+    left = float(tolerance(len(values)) - abs(values.mean() - published) / error)
     note = f"{values.mean():.3f} against the published {published:.3f}, standard error of the difference {error:.3f}"
-    return Effect(left, -np.inf if diverged else left, left, len(ours), note, diverged)
+    return Effect(left, -np.inf if diverged else left, left, seeds, note, diverged)

@@ -74,16 +74,26 @@ def with_diverged(values: pd.Series, confidence: float) -> Effect:
 def independent_difference(ours: pd.Series, theirs: pd.Series) -> Effect:
     """Mean of ours minus mean of theirs for seeds that have nothing in common, with Welch's interval.
 
-    A diverged seed of ours leaves no lower limit, of theirs no upper one. `seeds`: the fewer of the two.
+    A diverged seed of ours leaves no lower limit, of theirs no upper one. `seeds`: the fewer of the two. NaN limits:
+    fewer than two values.
     """
-    samples = [one[np.isfinite(one)].to_numpy(float) for one in (ours, theirs)]
-    gone = [len(one) - len(values) for one, values in zip((ours, theirs), samples, strict=True)]
-    seeds = min(len(ours), len(theirs))
-    if min(map(len, samples)) < 2:
-        return Effect(np.nan, np.nan, np.nan, seeds, diverged=sum(gone))
-    low, high = welch(*samples)
-    estimate = samples[0].mean() - samples[1].mean()
-    return Effect(estimate, -np.inf if gone[0] else low, np.inf if gone[1] else high, seeds, diverged=sum(gone))
+    (first, lost), (second, won) = without_diverged(ours), without_diverged(theirs)
+    seeds, diverged = min(len(ours), len(theirs)), lost + won
+    if min(len(first), len(second)) < 2:
+        return Effect(np.nan, np.nan, np.nan, seeds, diverged=diverged)
+    return Effect(*open_ended(first, second, lost, won), seeds, diverged=diverged)
+
+
+def without_diverged(sample: pd.Series) -> tuple[np.ndarray, int]:
+    """The finite values of a sample, (n,), and how many others there are."""
+    values = sample[np.isfinite(sample)].to_numpy(float)
+    return values, len(sample) - len(values)
+
+
+def open_ended(first: np.ndarray, second: np.ndarray, lost: int, won: int) -> tuple[float, float, float]:
+    """The difference of two means, and Welch's limits: no lower one if any seed is lost, no upper one if any is won."""
+    low, high = welch(first, second)
+    return first.mean() - second.mean(), -np.inf if lost else low, np.inf if won else high
 
 
 def welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
@@ -140,15 +150,11 @@ def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
     takes the spread of log s from the samples themselves. A diverged seed of the narrow sample leaves no lower limit,
     one of the wide sample (whose students the claim calls unstable) no upper one. NaN limits: fewer than three values.
     """
-    samples = [one[np.isfinite(one)].to_numpy(float) for one in (wide, narrow)]
-    gone = [len(one) - len(values) for one, values in zip((wide, narrow), samples, strict=True)]
-    seeds = min(len(wide), len(narrow))
-    if min(map(len, samples)) < 3 or min(np.ptp(values) for values in samples) == 0:
-        return Effect(np.nan, np.nan, np.nan, seeds, diverged=sum(gone))
-    first, second = (pseudo_values(values) for values in samples)
-    low, high = welch(first, second)
-    low, high = -np.inf if gone[1] else low, np.inf if gone[0] else high
-    return Effect(first.mean() - second.mean(), low, high, seeds, diverged=sum(gone))
+    (first, won), (second, lost) = without_diverged(wide), without_diverged(narrow)
+    seeds, diverged = min(len(wide), len(narrow)), lost + won
+    if min(len(first), len(second)) < 3 or min(np.ptp(first), np.ptp(second)) == 0:
+        return Effect(np.nan, np.nan, np.nan, seeds, diverged=diverged)
+    return Effect(*open_ended(pseudo_values(first), pseudo_values(second), lost, won), seeds, diverged=diverged)
 
 
 def pseudo_values(values: np.ndarray) -> np.ndarray:
