@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.plan import Plan
-from luckmatters.sources import closure
+from luckmatters.dependencies import closure
 
 # Defaults stand in config/config.yaml; `config` holds what the command line overrides.
 try:

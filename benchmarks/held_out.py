@@ -13,13 +13,13 @@ import torch
 from _common import images, parser
 
 from luckmatters.config import Project
-from luckmatters.config.schema import Teacher
-from luckmatters.experiments.teacher_training import evaluate, rate, train
-from luckmatters.jobs import keep_freed_memory
+from luckmatters.jobs.device import keep_freed_memory
+from luckmatters.learning.teachers import evaluate, rate, train
 from luckmatters.science.images import Cifar10, normalize
 from luckmatters.science.networks import Networks
 from luckmatters.science.random import generator
 from luckmatters.science.training import networks_of
+from luckmatters.settings.teachers import Teacher
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 350  # as many as the recipe has

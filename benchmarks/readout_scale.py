@@ -14,12 +14,12 @@ from _common import images, parser
 from torch import Tensor
 
 from luckmatters.config import Project
-from luckmatters.config.schema import Teacher
-from luckmatters.experiments.teacher_training import streams, untrained
-from luckmatters.jobs import keep_freed_memory
+from luckmatters.jobs.device import keep_freed_memory
+from luckmatters.learning.teachers import streams, untrained
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import Networks
 from luckmatters.science.training import Trainer, cosine, cross_entropy
+from luckmatters.settings.teachers import Teacher
 
 ROOT = Path(__file__).parents[1]
 # First scale, first rate: torch's scale at two rates, and smaller ones at the rates that they might allow.

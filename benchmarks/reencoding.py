@@ -19,10 +19,10 @@ from _common import images, parser
 from PIL import Image
 
 from luckmatters.config import Project
-from luckmatters.config.schema import Teacher
-from luckmatters.experiments.teacher_training import train
-from luckmatters.jobs import keep_freed_memory
+from luckmatters.jobs.device import keep_freed_memory
+from luckmatters.learning.teachers import train
 from luckmatters.science.images import Cifar10
+from luckmatters.settings.teachers import Teacher
 
 ROOT = Path(__file__).parents[1]
 QUALITY, FRAME = 75, 48  # pixels to a side, three of the blocks that share their color

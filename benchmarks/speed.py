@@ -27,7 +27,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 
-from luckmatters.experiments.student_training import Evaluation, evaluate, train_epoch
+from luckmatters.learning.evaluation import Evaluation, evaluate
+from luckmatters.learning.students import train_epoch
 from luckmatters.science.data import Gaus
 from luckmatters.science.networks import initialize_students
 from luckmatters.science.shapes import training_operations

@@ -12,7 +12,7 @@ import torch
 from _common import parser
 
 from luckmatters.config import Project
-from luckmatters.experiments.teacher_training import untrained
+from luckmatters.learning.teachers import untrained
 from luckmatters.science.shapes import training_operations
 from luckmatters.science.training import Trainer, cross_entropy
 

@@ -25,7 +25,7 @@ from speed import median
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from luckmatters.experiments.student_training import train_epoch
+from luckmatters.learning.students import train_epoch
 from luckmatters.science.data import Gaus
 from luckmatters.science.images import MEAN, PADDING, STD, Cifar10
 from luckmatters.science.networks import initialize_students

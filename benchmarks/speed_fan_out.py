@@ -24,7 +24,7 @@ from speed import median
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from luckmatters.experiments.fan_out import samples
+from luckmatters.kinds.fan_out.run import samples
 from luckmatters.science.dynamics import Dynamics, draw_students, draw_teacher, with_constant
 from luckmatters.science.random import generator
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from luckmatters import jobs
+from luckmatters.jobs import device
 
 SCRIPTS = sorted((ROOT / "benchmarks").glob("[!_]*.py"))
 
@@ -17,7 +17,7 @@ SCRIPTS = sorted((ROOT / "benchmarks").glob("[!_]*.py"))
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a script would change in this process."""
     threads = torch.get_num_threads()
-    monkeypatch.setattr(jobs, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: None)
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     yield
     torch.set_num_threads(threads)

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from luckmatters.claims.biases import as_published
-from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, judge, outcome
-from luckmatters.claims.statistics import LacksDataError
 from luckmatters.config import Project
-from luckmatters.experiments.bn_bias import tabulate
-from luckmatters.results import Results
+from luckmatters.judging.statistics import LacksDataError
+from luckmatters.kinds.bn_bias.claims import as_published
+from luckmatters.kinds.bn_bias.run import tabulate
+from luckmatters.ledger import CONTRADICTS, SUPPORTS, judge, outcome
 from luckmatters.science.biases import MOMENTS, by_layer, share_bounds
+from luckmatters.tables.results import Results
 
 PROJECT = Project(ROOT, scale="paper")
 CLAIM = PROJECT.claims["small-overlap"]

@@ -8,16 +8,17 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from luckmatters import jobs, pretrained, reports
-from luckmatters.claims.biases import as_published, negative_share
-from luckmatters.claims.ledger import judge
-from luckmatters.claims.statistics import LacksDataError
+from luckmatters import pretrained, reports
 from luckmatters.config import Project
-from luckmatters.experiments.bn_bias import tabulate
-from luckmatters.figures.layouts import bias_histograms, bias_shares
-from luckmatters.figures.style import layer_name
+from luckmatters.drawing.style import layer_name
+from luckmatters.jobs import verbs
+from luckmatters.judging.statistics import LacksDataError
+from luckmatters.kinds.bn_bias.claims import as_published, negative_share
+from luckmatters.kinds.bn_bias.figures import bias_histograms, bias_shares
+from luckmatters.kinds.bn_bias.run import tabulate
+from luckmatters.ledger import judge
 from luckmatters.pretrained import Norms, UnreachableError
-from luckmatters.results import Results, load
+from luckmatters.reading import load
 from luckmatters.science.biases import (
     MOMENTS,
     by_layer,
@@ -27,6 +28,7 @@ from luckmatters.science.biases import (
     share_bounds,
     signs,
 )
+from luckmatters.tables.results import Results
 
 SHARES = pd.read_csv(ROOT / "data" / "published" / "pretrained-bias-shares.csv")
 PUBLISHED_MOMENTS = pd.read_csv(ROOT / "data" / "published" / "pretrained-norm-moments.csv")
@@ -188,7 +190,7 @@ def extracted(name: str, tmp_path, monkeypatch: pytest.MonkeyPatch, read) -> Res
     project = Project(ROOT, weights="published" if read is None else "auto")
     monkeypatch.setattr(pretrained, "read", read)
     for run, _ in project.variants(name).values():
-        jobs.extract(project, run.experiment, run.variant, run.seeds)
+        verbs.extract(project, run.experiment, run.variant, run.seeds)
     return load(project, name)
 
 
@@ -249,7 +251,7 @@ def test_other_faults_than_the_networks_are_not_passed_over(tmp_path, monkeypatc
         extracted("bn-bias-vgg", tmp_path, monkeypatch, damaged)
     monkeypatch.setattr(pretrained, "read", unreachable)
     with pytest.raises(UnreachableError):
-        jobs.extract(Project(ROOT, weights="torchvision"), "bn-bias-vgg", "vgg11", [0])
+        verbs.extract(Project(ROOT, weights="torchvision"), "bn-bias-vgg", "vgg11", [0])
 
 
 def test_the_claim_counts_strictly_and_compares_as_published(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,11 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from luckmatters.claims.ledger import (
+from luckmatters.config import Project
+from luckmatters.errors import UserError
+from luckmatters.judging.statistics import Effect, in_every_cell, independent_difference
+from luckmatters.kinds.student_training.claims import same_rate
+from luckmatters.ledger import (
     CLAIMS,
     CONTRADICTS,
     SUPPORTS,
@@ -22,12 +26,8 @@ from luckmatters.claims.ledger import (
     to_markdown,
     verdict,
 )
-from luckmatters.claims.overlap import same_rate
-from luckmatters.claims.statistics import Effect, in_every_cell, independent_difference
-from luckmatters.config import Project
-from luckmatters.config.schema import Check
-from luckmatters.errors import UserError
-from luckmatters.results import Results
+from luckmatters.settings.claims import Check
+from luckmatters.tables.results import Results
 
 PROJECT = Project(ROOT, scale="paper")
 SEEDS, EPOCHS, LAYERS = range(4), range(0, 13, 2), range(4)

@@ -5,8 +5,9 @@ import re
 import pytest
 from conftest import ROOT, Checkout
 
-from luckmatters.cli import main, operations
+from luckmatters.cli import main
 from luckmatters.config import Project
+from luckmatters.costs import operations
 
 
 def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:

@@ -7,13 +7,15 @@ import pytest
 import torch
 from oracle import Module
 
-from luckmatters.config.schema import CoActivation, Run, Teacher
-from luckmatters.experiments import co_activation
-from luckmatters.experiments.teacher_training import untrained
+from luckmatters.kinds.co_activation import run as co_activation
+from luckmatters.kinds.co_activation.settings import CoActivation
+from luckmatters.learning.teachers import untrained
 from luckmatters.science.coactivation import Coactivation, LayerCoactivation
 from luckmatters.science.moments import with_statistics_of
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.training import Trainer
+from luckmatters.settings.experiment import Run
+from luckmatters.settings.teachers import Teacher
 
 PLACES = pytest.mark.parametrize("place", ["after", "before"])
 

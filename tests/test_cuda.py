@@ -9,20 +9,22 @@ from conftest import ROOT
 from test_regression import SPREAD
 from test_training import CONV, FULL, ROUNDING, draw, inputs, students, vanishes
 
-from luckmatters import jobs, reports
-from luckmatters.artefacts import reference_file
+from luckmatters import kinds, reports
+from luckmatters.artefacts import MANIFEST, reference_file
 from luckmatters.cifar10 import VARIABLE
 from luckmatters.config import Project
-from luckmatters.config.schema import SUMMARY_KEYS
+from luckmatters.jobs import verbs
+from luckmatters.jobs.bundles import cifar10_bundle, run_bundle, teacher_bundle
 from luckmatters.regression import departures
 from luckmatters.science.networks import Networks
 from luckmatters.science.training import Trainer
+from luckmatters.tables.columns import SUMMARY_KEYS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
 
 ON_DEVICE = {"train", "retrain", "simulate"}  # the steps that take one; the others always run on the CPU
 CI = Project(ROOT, scale="ci")
-TRAINED = [name for name in CI.experiments if ON_DEVICE & {run.step for run in CI.own_runs(name).values()}]
+TRAINED = [name for name in CI.experiments if ON_DEVICE & {kinds.verb(run) for run in CI.own_runs(name).values()}]
 
 
 @pytest.mark.parametrize("momentum", [0, 0.9])
@@ -117,13 +119,13 @@ def make(project: Project, name: str) -> None:
         if run.teacher:
             make_teacher(project, run.trained.settings.teacher.name)
         for seeds in project.chunks(run):
-            if not (jobs.run_bundle(project, run, seeds).folder / jobs.MANIFEST).exists():
-                getattr(jobs, run.step)(project, run.experiment, run.variant, seeds)
+            if not (run_bundle(project, run, seeds).folder / MANIFEST).exists():
+                getattr(verbs, kinds.verb(run))(project, run.experiment, run.variant, seeds)
 
 
 def make_teacher(project: Project, name: str) -> None:
     pretrained = project.teachers[name].init == "pretrained"
-    if pretrained and not (jobs.cifar10_bundle(project).folder / jobs.MANIFEST).exists():
-        jobs.prepare_cifar10(project)
-    if not (jobs.teacher_bundle(project, name).folder / jobs.MANIFEST).exists():
-        (jobs.pretrain_teacher if pretrained else jobs.generate_teacher)(project, name)
+    if pretrained and not (cifar10_bundle(project).folder / MANIFEST).exists():
+        verbs.prepare_cifar10(project)
+    if not (teacher_bundle(project, name).folder / MANIFEST).exists():
+        (verbs.pretrain_teacher if pretrained else verbs.generate_teacher)(project, name)

@@ -1,6 +1,5 @@
 """Every layout, drawn from results whose numbers are all different, and compared with them line by line."""
 
-import importlib
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,12 +14,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from scipy import stats
 
+from luckmatters import kinds
 from luckmatters.config import Project
-from luckmatters.config.schema import LAYOUTS, Run
-from luckmatters.figures.branches import LOOKS
-from luckmatters.figures.layouts.lottery_luck import OTHERS
-from luckmatters.figures.style import LAYER_COLORS, label_name, layer_name, title
-from luckmatters.results import Results
+from luckmatters.drawing.style import LAYER_COLORS, label_name, layer_name, title
+from luckmatters.kinds.lottery.figures.branches import LOOKS
+from luckmatters.kinds.lottery.figures.lottery_luck import OTHERS
+from luckmatters.settings.experiment import Run
+from luckmatters.tables.results import Results
 
 PROJECTS = {scale: Project(ROOT, scale=scale) for scale in ("paper", "ci")}
 SEEDS, EPOCHS, LAYERS = range(3), range(4), range(4)
@@ -76,9 +76,7 @@ def only(results: Results, **labels: tuple[str, ...]) -> Results:
 
 
 def draw(results: Results) -> Figure:
-    layout = importlib.import_module(
-        f"luckmatters.figures.layouts.{results.experiment.figure.layout.replace('-', '_')}"
-    )
+    layout = kinds.load(kinds.figure_name(results.experiment.figure.layout))
     return layout.draw(results, results.published)
 
 
@@ -884,5 +882,5 @@ def test_decision_lines_have_each_snapshot_of_each_network() -> None:
 
 def test_every_layout_has_a_test() -> None:
     tests = [name for name in globals() if name.startswith("test_")]
-    for layout in LAYOUTS:
+    for layout in kinds.layouts():
         assert any(name.startswith(f"test_{layout.replace('-', '_')}_") for name in tests), layout

@@ -7,10 +7,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, Judgement, from_csv, judge_all, to_csv
-from luckmatters.claims.statistics import Effect
 from luckmatters.config import Project
-from luckmatters.config.schema import Verdict
 from luckmatters.errors import UserError
 from luckmatters.findings import (
     END,
@@ -24,6 +21,9 @@ from luckmatters.findings import (
     page,
     rate_departures,
 )
+from luckmatters.judging.statistics import Effect
+from luckmatters.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, Judgement, from_csv, judge_all, to_csv
+from luckmatters.settings.claims import Verdict
 
 PROJECT = Project(ROOT, scale="laptop")
 # A claim for each verdict, with the outcomes of its core checks in turn; other checks contradict the paper.

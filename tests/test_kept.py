@@ -12,8 +12,8 @@ from luckmatters import findings, provenance, reports
 from luckmatters.artefacts import reference_file, reference_folder, summary_file
 from luckmatters.cli import main
 from luckmatters.config import Project
-from luckmatters.config.load import config_hash
 from luckmatters.errors import UserError
+from luckmatters.settings.experiment import config_hash
 
 # Once results are kept, all must be; while none are, documents say so (test_documents_say_what_is_kept_byte_for_byte).
 KEPT = pytest.mark.skipif(

@@ -8,10 +8,12 @@ import pytest
 import torch
 from oracle import Module, correlation, sgd
 
-from luckmatters.config.schema import Lottery, Run, StudentTraining, Teacher
-from luckmatters.experiments import student_training
-from luckmatters.experiments.lottery import SCORING_EPOCH, Job, finish, last, prepare, retrain
-from luckmatters.experiments.student_training import batches, select_teachers, snapshot, train
+from luckmatters.kinds.lottery.run import SCORING_EPOCH, Job, finish, last, prepare, retrain
+from luckmatters.kinds.lottery.settings import Lottery
+from luckmatters.kinds.student_training.run import train
+from luckmatters.learning.curves import student_curves
+from luckmatters.learning.data import select_teachers
+from luckmatters.learning.students import batches, snapshot
 from luckmatters.science.data import Gaus
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import Networks
@@ -19,6 +21,9 @@ from luckmatters.science.pruning import Mask, apply
 from luckmatters.science.teachers import draw_teachers
 from luckmatters.science.tickets import BRANCHES
 from luckmatters.science.training import Trainer
+from luckmatters.settings.experiment import Run
+from luckmatters.settings.students import StudentTraining
+from luckmatters.settings.teachers import Teacher
 
 SEEDS, EPOCHS = [0, 2], 2
 TEACHER = {"inputs": 5, "widths": [4, 6], "outputs": 7, "init": "separated", "count": 4}
@@ -71,7 +76,7 @@ def make_run(branches: list[str], source: Run | None = None, **pruning: object) 
 
 def trained(run: Run, seeds: list[int] = SEEDS, teachers: Networks = TEACHERS, data: object = DATA) -> dict:
     *_, state = train(run, teachers, data, seeds)
-    return student_training.finish(run, seeds, state).tensors
+    return student_curves(seeds, state).tensors
 
 
 TENSORS = trained(trunk_run())

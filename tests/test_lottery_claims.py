@@ -10,13 +10,13 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, judge
-from luckmatters.claims.lottery import cases, chosen, gain, luck, ratio_effect
 from luckmatters.config import Project
-from luckmatters.figures.layouts.lottery_curves import comparison
-from luckmatters.figures.layouts.lottery_luck import explained
-from luckmatters.figures.layouts.lottery_sparsity import not_lost, panels
-from luckmatters.results import Results
+from luckmatters.kinds.lottery.claims import cases, chosen, gain, luck, ratio_effect
+from luckmatters.kinds.lottery.figures.lottery_curves import comparison
+from luckmatters.kinds.lottery.figures.lottery_luck import explained
+from luckmatters.kinds.lottery.figures.lottery_sparsity import not_lost, panels
+from luckmatters.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, judge
+from luckmatters.tables.results import Results
 
 PROJECT = Project(ROOT, scale="paper")
 CLAIM = PROJECT.claims["lottery"]

@@ -17,9 +17,10 @@ from conftest import ROOT
 from server import Server, serving
 from torch import nn
 
-from luckmatters import artefacts, jobs, pretrained
+from luckmatters import artefacts, pretrained
 from luckmatters.config import Project
 from luckmatters.errors import UserError
+from luckmatters.jobs import verbs
 from luckmatters.pretrained import Norms, UnreachableError, norm_layers, read
 from luckmatters.torchvision_shim import import_torchvision
 
@@ -224,7 +225,7 @@ def extract_by_default(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Tabulate a network as `snakemake` does without any choice; the manifest."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(artefacts, "pretrained_folders", lambda root, model: [place.kept])
-    jobs.extract(Project(ROOT), "bn-bias-vgg", "vgg11", [0])
+    verbs.extract(Project(ROOT), "bn-bias-vgg", "vgg11", [0])
     (manifest,) = tmp_path.glob("results/**/run.json")
     return json.loads(manifest.read_text())
 

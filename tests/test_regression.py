@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from luckmatters.artefacts import reference_file, sha256, summary_file, teacher_reference_file
 from luckmatters.cifar10 import VARIABLE, Cifar10Arrays, locate, read
 from luckmatters.config import Project
-from luckmatters.experiments import teacher_training
-from luckmatters.jobs import teacher_settings
+from luckmatters.jobs.bundles import teacher_settings
+from luckmatters.learning import teachers as teacher_training
 from luckmatters.regression import departures, differences, tolerance
 from luckmatters.science.images import normalize
 from luckmatters.science.networks import Networks

@@ -10,20 +10,25 @@ import torch
 from conftest import ROOT
 from scipy import stats
 
-from luckmatters.claims.fan_out import kept, lost, two_nodes, winners_above
-from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, judge
-from luckmatters.claims.published import departures, joint_tolerance
-from luckmatters.claims.statistics import LacksDataError
-from luckmatters.config import Project, Run
-from luckmatters.config.schema import DecisionLines, FanOut, TwoNodes
-from luckmatters.experiments import decision_lines, fan_out
-from luckmatters.experiments import two_nodes as two_nodes_kind
-from luckmatters.experiments.fan_out import samples
-from luckmatters.experiments.two_nodes import first_passing
-from luckmatters.figures.layouts.decision_lines import GAP, HALF, crossings, edge_point, edge_position, spread
-from luckmatters.results import Results
+from luckmatters.config import Project
+from luckmatters.judging.published import departures, joint_tolerance
+from luckmatters.judging.statistics import LacksDataError
+from luckmatters.kinds.decision_lines import run as decision_lines
+from luckmatters.kinds.decision_lines.figure import GAP, HALF, crossings, edge_point, edge_position, spread
+from luckmatters.kinds.decision_lines.settings import DecisionLines
+from luckmatters.kinds.fan_out import run as fan_out
+from luckmatters.kinds.fan_out.claims import kept, lost, winners_above
+from luckmatters.kinds.fan_out.run import samples
+from luckmatters.kinds.fan_out.settings import FanOut
+from luckmatters.kinds.two_nodes import run as two_nodes_kind
+from luckmatters.kinds.two_nodes.claims import two_nodes
+from luckmatters.kinds.two_nodes.run import first_passing
+from luckmatters.kinds.two_nodes.settings import TwoNodes
+from luckmatters.ledger import CONTRADICTS, SUPPORTS, judge
 from luckmatters.science.dynamics import Dynamics, with_constant
 from luckmatters.science.random import generator
+from luckmatters.settings.experiment import Run
+from luckmatters.tables.results import Results
 
 SIMULATION = {"learning_rate": 0.05, "batch": 16, "steps_per_epoch": 3, "epochs": 4, "seeds": [0, 2]}
 SETTINGS = {

@@ -7,10 +7,10 @@ from conftest import ROOT
 from scipy import stats
 from scipy.special import stdtrit
 
-from luckmatters.claims.curves import gap_closed, on_the_way
-from luckmatters.claims.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, outcome
-from luckmatters.claims.published import agreement
-from luckmatters.claims.statistics import (
+from luckmatters.config import Project
+from luckmatters.judging.curves import gap_closed, on_the_way
+from luckmatters.judging.published import agreement
+from luckmatters.judging.statistics import (
     LacksDataError,
     difference,
     in_every_cell,
@@ -18,8 +18,8 @@ from luckmatters.claims.statistics import (
     mean_effect,
     sign_effect,
 )
-from luckmatters.config import Project
-from luckmatters.config.schema import Check
+from luckmatters.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, outcome
+from luckmatters.settings.claims import Check
 
 POSITIVE = Check(statement="above zero", role="core", threshold=0, reason="a test")
 

@@ -13,34 +13,25 @@ from oracle import correlation
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from luckmatters.config.schema import (
-    Cifar10Data,
-    DecisionLines,
-    FanOut,
-    GausData,
-    GausSamples,
-    GradientMeasurement,
-    Lottery,
-    LuckSpeed,
-    RankProfile,
-    Run,
-    StudentTraining,
-    Teacher,
-    TwoNodes,
-)
-from luckmatters.experiments import (
-    co_activation,
-    decision_lines,
-    fan_out,
-    gradient_rule,
-    lottery,
-    luck_speed,
-    modulation,
-    rank_profile,
-    student_training,
-    teacher_training,
-    two_nodes,
-)
+from luckmatters.kinds.co_activation import run as co_activation
+from luckmatters.kinds.decision_lines import run as decision_lines
+from luckmatters.kinds.decision_lines.settings import DecisionLines
+from luckmatters.kinds.fan_out import run as fan_out
+from luckmatters.kinds.fan_out.settings import FanOut
+from luckmatters.kinds.gradient_rule import run as gradient_rule
+from luckmatters.kinds.lottery import run as lottery
+from luckmatters.kinds.lottery.settings import Lottery
+from luckmatters.kinds.luck_speed import run as luck_speed
+from luckmatters.kinds.luck_speed.settings import LuckSpeed
+from luckmatters.kinds.modulation import run as modulation
+from luckmatters.kinds.rank_profile import run as rank_profile
+from luckmatters.kinds.rank_profile.settings import RankProfile
+from luckmatters.kinds.student_training import run as student_training
+from luckmatters.kinds.two_nodes import run as two_nodes
+from luckmatters.kinds.two_nodes.settings import TwoNodes
+from luckmatters.learning import teachers as teacher_training
+from luckmatters.learning.data import data_source
+from luckmatters.learning.students import snapshot
 from luckmatters.science import criteria
 from luckmatters.science.data import Gaus
 from luckmatters.science.dynamics import Dynamics
@@ -51,6 +42,10 @@ from luckmatters.science.pruning import Mask, keep_by_layer, keep_overall, on_ra
 from luckmatters.science.teachers import draw_teachers, unrelated_teachers
 from luckmatters.science.tickets import BRANCHES, Trunk
 from luckmatters.science.training import Trainer
+from luckmatters.settings.data import Cifar10Data, GausData, GausSamples
+from luckmatters.settings.experiment import Run
+from luckmatters.settings.students import GradientMeasurement, StudentTraining
+from luckmatters.settings.teachers import Teacher
 
 SEEDS, EPOCHS = [0, 2], 3
 SCHEDULE = [{"epoch": 0, "rate": 0.05}, {"epoch": 1, "rate": 0.02}, {"epoch": 2, "rate": 0.01}]
@@ -238,13 +233,13 @@ def test_decision_lines_train_and_measure_on_samples_of_that_deviation(monkeypat
 
 def test_sources_of_samples_are_what_the_settings_say() -> None:
     gaus = GausData(kind="gaus", std=3.0, samples_per_epoch=100, infinite=False, evaluation_samples=7)
-    assert student_training.data_source(gaus, (2, 3), 16, None, "cpu") == Gaus(6, 3.0, 100, False, 16, "cpu")
+    assert data_source(gaus, (2, 3), 16, None, "cpu") == Gaus(6, 3.0, 100, False, 16, "cpu")
     observed = co_activation.data_source(GausSamples(kind="gaus", std=3.0, evaluation_samples=7), (2, 3), None)
     assert (observed.dimension, observed.std) == (6, 3.0)
     images = {name: value for name, value in vars(pictures()).items() if name.startswith(("train_", "test_"))}
     for augment in (False, True):
         cifar = Cifar10Data(kind="cifar10", samples_per_epoch=30, augment=augment, evaluation_samples=7)
-        found = student_training.data_source(cifar, (3, 32, 32), 16, images, "cpu")
+        found = data_source(cifar, (3, 32, 32), 16, images, "cpu")
         assert (found.samples, found.augment, found.batch) == (30, augment, 16)
         assert all(torch.equal(getattr(found, name), its) for name, its in images.items())
 
@@ -473,7 +468,7 @@ def test_criteria_look_at_the_final_networks_or_at_the_initial_ones_if_named_so(
     run, tensors = pruning(criterion, granularity), snapshots()
     *_, state = lottery.retrain(run, TEACHERS, DATA, tensors, SEEDS)
     found = lottery.finish(run, SEEDS, state).tensors
-    initial, final = (student_training.snapshot(tensors, epoch) for epoch in (0, EPOCHS))
+    initial, final = (snapshot(tensors, epoch) for epoch in (0, EPOCHS))
     x = torch.cat(list(DATA.blocks(SEEDS, -1)), 2)
     scores = CRITERIA[granularity, criterion](initial, final, x)
     counts = [4, 3] if granularity == "nodes" else [5 * 4, 4 * 3, 3 * 7]  # the teacher's
@@ -510,7 +505,7 @@ def test_the_table_of_the_gradient_rule_names_each_form_for_what_it_is() -> None
     x = DATA.evaluation_set(SEEDS, 40)[0].double()
     teachers = TEACHERS.select(SEEDS).to(torch.float64)
     for epoch in (0, 1, EPOCHS):
-        students = student_training.snapshot(tensors, epoch).to(torch.float64)
+        students = snapshot(tensors, epoch).to(torch.float64)
         for place, seed in enumerate(SEEDS):
             own, its = joint(students, place), joint(teachers, place)
             f, gates = zip(*(passed(matrices, x[place]) for matrices in (own, its)), strict=True)
@@ -565,11 +560,11 @@ def test_modulation_is_of_each_epochs_students_by_their_matches_at_the_end() -> 
     result = modulation.measure(settings, TEACHERS, DATA, tensors, SEEDS)
     values = result.table.set_index(["quantity", "epoch", "layer", "seed"])["value"]
     x, teachers = DATA.evaluation_set(SEEDS, 40)[0], TEACHERS.select(SEEDS)
-    final = student_training.snapshot(tensors, EPOCHS)
+    final = snapshot(tensors, EPOCHS)
     for layer in (0, 1):
         rho = correlation(teachers.activations(x)[layer], final.activations(x)[layer]).nan_to_num()
         for epoch in (0, EPOCHS):
-            own, its = (layers(one, x)[layer] for one in (student_training.snapshot(tensors, epoch), teachers))
+            own, its = (layers(one, x)[layer] for one in (snapshot(tensors, epoch), teachers))
             maps = [one.output_map.expand(-1, 40, -1, -1) for one in (own, its)]
             opened = [one.gated_map for one in (own, its)]
             for name, (left, right) in {"beta_star": maps, "h_star": opened}.items():
@@ -596,7 +591,7 @@ def test_profiles_are_of_the_first_and_the_last_epoch() -> None:
     values = table.set_index(["epoch", "layer", "seed", "node", "rank"])["value"].sort_index()
     x, teachers = DATA.evaluation_set(SEEDS, 128)[0], TEACHERS.select(SEEDS)
     for epoch in (0, EPOCHS):
-        students = student_training.snapshot(tensors, epoch)
+        students = snapshot(tensors, epoch)
         for layer in (0, 1):
             rho = correlation(teachers.activations(x)[layer], students.activations(x)[layer])
             for place, seed in enumerate(SEEDS):

@@ -8,23 +8,19 @@ import pytest
 import torch
 from oracle import Module, correlation, sgd
 
-from luckmatters.config.load import config_hash
-from luckmatters.config.schema import RankProfile, Run, StudentTraining
-from luckmatters.experiments.history import Progress
-from luckmatters.experiments.rank_profile import measure
-from luckmatters.experiments.student_training import (
-    batches,
-    finish,
-    initial_students,
-    keeps,
-    overlaps,
-    select_teachers,
-    snapshot,
-    train,
-)
+from luckmatters.kinds.rank_profile.run import measure
+from luckmatters.kinds.rank_profile.settings import RankProfile
+from luckmatters.kinds.student_training.run import finish, train
+from luckmatters.learning.curves import keeps
+from luckmatters.learning.data import select_teachers
+from luckmatters.learning.evaluation import overlaps
+from luckmatters.learning.students import batches, initial_students, snapshot
 from luckmatters.science.data import Gaus
 from luckmatters.science.networks import initialize_students
 from luckmatters.science.teachers import draw_teachers
+from luckmatters.settings.experiment import Run, config_hash
+from luckmatters.settings.students import StudentTraining
+from luckmatters.tables.history import TrainingState
 
 SEEDS = [0, 2]
 UNIFORM = {"norm_scale": "uniform"}
@@ -296,7 +292,7 @@ def test_parameters_that_overflow_count_as_diverged_even_if_the_loss_does_not() 
     first = dict(state.tensors)
     first["network/layer.0.bias"] = first["network/layer.0.bias"].clone()
     first["network/layer.0.bias"][0, 0] = -torch.inf  # that node is dead, the output finite
-    resumed = list(train(run, TEACHERS, DATA, SEEDS, resume=Progress(0, first)))
+    resumed = list(train(run, TEACHERS, DATA, SEEDS, resume=TrainingState(0, first)))
     diverged = finish(run, SEEDS, resumed[-1]).table.query("quantity == 'diverged' and seed == 0")
     assert diverged["value"].tolist() == [0, 1, 1, 1]
 

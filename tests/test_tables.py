@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from luckmatters.experiments.tables import COLUMNS, joined, rows
+from luckmatters.tables.columns import NAMES
+from luckmatters.tables.rows import joined, rows
 
 
 def test_rows_are_those_of_a_loop() -> None:
@@ -18,7 +19,7 @@ def test_rows_are_those_of_a_loop() -> None:
         (seeds[s], (0, 30)[t], 1, n, "rho", value[t, s, n].item())
         for t, s, n in itertools.product(range(2), range(3), nodes)
     ]
-    assert [name for name in COLUMNS if name in found] == list(found)
+    assert [name for name in NAMES if name in found] == list(found)
     assert list(found.itertuples(index=False, name=None)) == expected
 
 

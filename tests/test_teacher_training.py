@@ -4,11 +4,11 @@ import pytest
 import torch
 from oracle import Module, assert_same, sgd
 
-from luckmatters.config.schema import Teacher
-from luckmatters.experiments import teacher_training
+from luckmatters.learning import teachers as teacher_training
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import PREFIXES, Networks, initialize_students
 from luckmatters.science.training import Trainer
+from luckmatters.settings.teachers import Teacher
 
 CONV = {"kernel": 3, "widths": [8, 8]}
 RECIPE = {"momentum": 0.9, "weight_decay": 0.0005}

@@ -7,12 +7,18 @@ import torch
 from oracle import correlation
 from torch import Tensor
 
-from luckmatters.config.schema import GradientMeasurement, LuckSpeed, Run, StudentTraining, Teacher
-from luckmatters.experiments import gradient_rule, luck_speed, modulation, student_training
-from luckmatters.experiments.history import Progress
+from luckmatters.kinds.gradient_rule import run as gradient_rule
+from luckmatters.kinds.luck_speed import run as luck_speed
+from luckmatters.kinds.luck_speed.settings import LuckSpeed
+from luckmatters.kinds.modulation import run as modulation
+from luckmatters.kinds.student_training import run as student_training
 from luckmatters.science.data import Gaus
 from luckmatters.science.networks import Networks
 from luckmatters.science.teachers import draw_teachers
+from luckmatters.settings.experiment import Run
+from luckmatters.settings.students import GradientMeasurement, StudentTraining
+from luckmatters.settings.teachers import Teacher
+from luckmatters.tables.history import TrainingState
 
 SEEDS = [0, 2]
 TEACHERS = draw_teachers((5,), [4, 3, 7], init="separated", seeds=range(4))
@@ -40,7 +46,7 @@ LUCK = make_run("luck-speed", LuckSpeed.model_validate(WITHOUT_SNAPSHOTS | TIMES
 TRAINING = make_run("student-training", StudentTraining.model_validate(SETTINGS))
 
 
-def luck_states(seeds: list[int] = SEEDS, resume: Progress | None = None) -> list[Progress]:
+def luck_states(seeds: list[int] = SEEDS, resume: TrainingState | None = None) -> list[TrainingState]:
     return list(luck_speed.train(LUCK, TEACHERS, DATA, seeds, resume=resume))
 
 
@@ -105,7 +111,7 @@ def test_a_seed_that_diverges_is_told_and_has_no_numbers() -> None:
     for name, since in (("moment_finite", 6), ("finite", 1)):  # within the first epoch
         tensors[f"history/{name}"] = tensors[f"history/{name}"].clone()
         tensors[f"history/{name}"][since:, 1] = False
-    table = luck_speed.finish(LUCK, SEEDS, Progress(luck_speed.last(LUCK), tensors)).table
+    table = luck_speed.finish(LUCK, SEEDS, TrainingState(luck_speed.last(LUCK), tensors)).table
     moments = np.array(luck_speed.steps(LUCK)) / luck_speed.steps_per_epoch(LUCK)
     told = table[table["quantity"] == "diverged"].set_index(["seed", "epoch"])["value"].sort_index()
     assert told.loc[2].tolist() == [float(moment >= moments[6]) for moment in moments]

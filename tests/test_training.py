@@ -288,7 +288,7 @@ def test_operations_are_those_that_torch_counts(shape: dict) -> None:
 
 FAULTS = """
 import resource, numpy, torch
-from luckmatters import jobs
+from luckmatters.jobs.device import keep_freed_memory
 {call}
 for _ in range(20):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -310,4 +310,4 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
         return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
-    assert 10 * faults("jobs.keep_freed_memory()") < faults("")
+    assert 10 * faults("keep_freed_memory()") < faults("")

@@ -18,7 +18,8 @@ from PIL import Image
 from luckmatters.artefacts import Bundle, sha256, teacher_reference_file
 from luckmatters.cifar10 import CLASSES
 from luckmatters.config import Project
-from luckmatters.jobs import RULES
+from luckmatters.jobs.bundles import RULES
+from luckmatters.kinds import verb
 from luckmatters.plan import Plan
 
 TOY = """
@@ -68,7 +69,7 @@ def test_a_dry_run_plans_every_experiment_in_under_five_seconds(checkout: Checko
     assert min(seconds) < 5
     assert planned["draw_figure"] == planned["summarize_experiment"] == len(project.experiments)
     for step, rule in RULES.items():
-        runs = [run for name in project.experiments for run in project.own_runs(name).values() if run.step == step]
+        runs = [run for name in project.experiments for run in project.own_runs(name).values() if verb(run) == step]
         assert planned.get(rule, 0) == sum(len(project.chunks(run)) for run in runs)
 
 
@@ -140,11 +141,11 @@ CONFIG = ("--config", "scale=ci")
 
 
 def test_an_edited_layout_redraws_and_trains_nothing(finished_copy: Checkout) -> None:
-    finished_copy.append("src/luckmatters/figures/layouts/overlap_grid.py", "\n# edited\n")
+    finished_copy.append("src/luckmatters/kinds/student_training/figures/overlap_grid.py", "\n# edited\n")
     project = Project(ROOT)
     grids = [one for one in project.experiments.values() if one.figure.layout == "overlap-grid"]
     assert finished_copy.planned(*CONFIG) == {"draw_figure": len(grids)}
-    finished_copy.append("src/luckmatters/figures/style.py", "\n# edited\n")
+    finished_copy.append("src/luckmatters/drawing/style.py", "\n# edited\n")
     expected = {"draw_figure": len(project.experiments), "draw_animation": len(Plan(project).animated)}
     assert finished_copy.planned(*CONFIG) == expected
 
@@ -153,7 +154,7 @@ def test_edited_training_code_trains_again(finished_copy: Checkout) -> None:
     finished_copy.append("src/luckmatters/science/training.py", "\n# edited\n")
     planned = finished_copy.planned(*CONFIG)
     project = Project(ROOT, scale="ci")
-    trained = [run for name in project.experiments for run in project.own_runs(name).values() if run.step == "train"]
+    trained = [run for name in project.experiments for run in project.own_runs(name).values() if verb(run) == "train"]
     assert planned["train_students"] == sum(len(project.chunks(run)) for run in trained)
     assert planned["pretrain_teacher"] == sum(one.init == "pretrained" for one in project.teachers.values())
     assert not {"generate_teacher", "prepare_cifar10"} & set(planned)
@@ -161,7 +162,7 @@ def test_edited_training_code_trains_again(finished_copy: Checkout) -> None:
 
 def test_edited_plumbing_and_texts_train_nothing(finished_copy: Checkout) -> None:
     finished_copy.append("src/luckmatters/cli.py", "\n# edited\n")
-    finished_copy.append("src/luckmatters/claims/ledger.py", "\n# edited\n")
+    finished_copy.append("src/luckmatters/ledger.py", "\n# edited\n")
     finished_copy.edit("config/experiments/gaus-fc.yaml", "question: Do hidden", "question: Is it that hidden")
     assert finished_copy.planned(*CONFIG) == {"judge_claims": 1, "draw_figure": 1, "summarize_experiment": 1}
 
@@ -270,8 +271,8 @@ def test_an_edited_decoder_reads_the_images_again(finished_copy: Checkout) -> No
 
 def test_results_of_other_settings_are_refused_outside_snakemake_too(finished_copy: Checkout) -> None:
     finished_copy.edit("config/experiments/gaus-fc.yaml", "rate: 0.1}", "rate: 0.2}")
-    for verb in (("figure", "gaus-fc"), ("claims",), ("measure", "rank-profile", "bn")):
-        done = finished_copy.run("luckmatters", "--scale", "ci", *verb, status=2)
+    for step in (("figure", "gaus-fc"), ("claims",), ("measure", "rank-profile", "bn")):
+        done = finished_copy.run("luckmatters", "--scale", "ci", *step, status=2)
         assert "was made with other settings than config/ has" in done.stderr
 
 
@@ -362,16 +363,16 @@ def test_a_teachers_training_resumes_too(checkout: Checkout) -> None:
     program = """
 import sys
 from pathlib import Path
-from luckmatters import jobs
+from luckmatters.jobs import checkpoint, verbs
 from luckmatters.config import Project
 
-saved = jobs._save_checkpoint
+saved = checkpoint._save_checkpoint
 def save_and_die(*arguments):
     saved(*arguments)
     if arguments[1].epoch == 1:
         sys.exit(9)
-jobs._save_checkpoint = save_and_die
-jobs.pretrain_teacher(Project(Path(), scale="ci"), "cifar-fc")
+checkpoint._save_checkpoint = save_and_die
+verbs.pretrain_teacher(Project(Path(), scale="ci"), "cifar-fc")
 """
     for path in folder.iterdir():
         path.unlink()

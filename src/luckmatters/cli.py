@@ -6,11 +6,12 @@ from pathlib import Path
 
 from luckmatters import __version__
 from luckmatters.config import Project
-from luckmatters.config.load import OVERRIDES
+from luckmatters.config.project import OVERRIDES
+from luckmatters.costs import operations
 from luckmatters.errors import UserError
-from luckmatters.science.shapes import scaled, training_operations
+from luckmatters.kinds import verb
 
-# The verbs that run an experiment's jobs, by the step of its kind (luckmatters.config.schema).
+# The verbs that run an experiment's jobs, by the verb of its kind.
 STEPS = {
     "train": "train one variant of an experiment",
     "retrain": "prune finished runs and train them again",
@@ -31,29 +32,29 @@ def parser() -> argparse.ArgumentParser:
         top.add_argument(f"--{key}", help=f"overrides `{key}` of config/config.yaml")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name: str, about: str, *arguments: str) -> argparse.ArgumentParser:
+    def add(name: str, about: str, *arguments: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=about, description=about)
         for argument in arguments:
             sub.add_argument(argument)
         return sub
 
-    verb("check", "read and check all configuration; print experiments, variants and seeds")
-    verb("prepare-cifar10", "read the images of CIFAR-10 from their source")
-    verb("generate-teacher", "draw the networks of a random teacher in config/teachers.yaml", "teacher")
-    verb("pretrain-teacher", "train the networks of a teacher in config/teachers.yaml on labels", "teacher")
+    add("check", "read and check all configuration; print experiments, variants and seeds")
+    add("prepare-cifar10", "read the images of CIFAR-10 from their source")
+    add("generate-teacher", "draw the networks of a random teacher in config/teachers.yaml", "teacher")
+    add("pretrain-teacher", "train the networks of a teacher in config/teachers.yaml on labels", "teacher")
     for name, about in STEPS.items():
-        sub = verb(name, f"{about}, for some seeds", "experiment", "variant")
+        sub = add(name, f"{about}, for some seeds", "experiment", "variant")
         sub.add_argument("--seeds", help="0-3, or 0+2+7 (default: all seeds of the variant at this scale)")
-    verb("summary", "write an experiment's summary table", "experiment")
-    verb("figure", "render an experiment's figure", "experiment")
-    verb("animation", "render an experiment's animation, where its layout has one", "experiment")
-    verb("claims", "judge every claim; write the ledger and print it")
-    verb("verify", "compare every result and figure with the checksum recorded when it was made")
-    sub = verb("reference", "keep finished results in data/reference: these experiments' summary tables")
+    add("summary", "write an experiment's summary table", "experiment")
+    add("figure", "render an experiment's figure", "experiment")
+    add("animation", "render an experiment's animation, where its layout has one", "experiment")
+    add("claims", "judge every claim; write the ledger and print it")
+    add("verify", "compare every result and figure with the checksum recorded when it was made")
+    sub = add("reference", "keep finished results in data/reference: these experiments' summary tables")
     sub.add_argument("experiments", nargs="*", help="names of experiments (default: all of them, and the ledger)")
     sub.add_argument("--seconds", type=float, help="how long the whole run took, in one piece, on this machine")
-    verb("findings", "write what README.md and docs/findings.md say of results, from what is kept of the scale")
-    verb("reference-teacher", "write a trained teacher and the table of its training to data/reference", "teacher")
+    add("findings", "write what README.md and docs/findings.md say of results, from what is kept of the scale")
+    add("reference-teacher", "write a trained teacher and the table of its training to data/reference", "teacher")
     return top
 
 
@@ -77,23 +78,24 @@ def dispatch(options: argparse.Namespace) -> None:
             Project(options.project, **{**overrides, "scale": scale})
         print(describe(project))
     elif options.verb == "prepare-cifar10":
-        from luckmatters import jobs
+        from luckmatters.jobs import bundles, verbs
 
-        jobs.prepare_cifar10(project)
-        wrote(jobs.cifar10_bundle(project).folder)
+        verbs.prepare_cifar10(project)
+        wrote(bundles.cifar10_bundle(project).folder)
     elif options.verb in ("generate-teacher", "pretrain-teacher"):
-        from luckmatters import jobs
+        from luckmatters.jobs import bundles, verbs
 
-        getattr(jobs, options.verb.replace("-", "_"))(project, options.teacher)
-        wrote(jobs.teacher_bundle(project, options.teacher).folder)
+        getattr(verbs, options.verb.replace("-", "_"))(project, options.teacher)
+        wrote(bundles.teacher_bundle(project, options.teacher).folder)
     elif options.verb in STEPS:
-        from luckmatters import artefacts, jobs
+        from luckmatters import artefacts
+        from luckmatters.jobs import bundles, verbs
 
         run = project.run(options.experiment, options.variant)
         chunks = [artefacts.parse_seeds(options.seeds)] if options.seeds else project.chunks(run)
         for seeds in chunks:
-            getattr(jobs, options.verb)(project, options.experiment, options.variant, seeds)
-            wrote(jobs.run_bundle(project, run, seeds).folder)
+            getattr(verbs, options.verb)(project, options.experiment, options.variant, seeds)
+            wrote(bundles.run_bundle(project, run, seeds).folder)
     else:
         from luckmatters import reports
 
@@ -118,35 +120,11 @@ def wrote(*paths: Path) -> None:
     print(f"wrote {', '.join(map(str, paths))}")
 
 
-def operations(run) -> float:
-    """Floating-point operations of training all seeds of a run, all branches and rounds of a lottery run."""
-    settings = run.trained.settings
-    samples = settings.training.epochs * settings.data.samples_per_epoch * len(run.seeds)
-    return samples * sum(training_operations(run.teacher.shape, one, run.teacher.kernel) for one in _trained(run))
-
-
-def _trained(run) -> list[list[int]]:
-    """The widths of every network that a seed of a run trains; pruned weights are computed with, as zeros.
-
-    Where all layers are pruned together, as if each kept the same share.
-    """
-    if run.step == "train":
-        return [run.student_widths]
-    pruning, branches = run.settings.pruning, set(run.settings.branches) - {"untrained"}
-    *between, last = [
-        [*scaled(run.teacher.widths, size), run.teacher.outputs]
-        if pruning.granularity == "nodes"
-        else run.student_widths
-        for size in pruning.sizes(run.source.settings.student.multiplier)
-    ]
-    return [*between, *[last] * len(branches)]
-
-
 def describe(project) -> str:
     """Every experiment with its operations, and its variants with their seeds, one line each."""
     lines = [f"scale {project.scale_name}: {project.scale.purpose}"]
     for name, experiment in project.experiments.items():
-        own = [run for run in project.own_runs(name).values() if run.step in ("train", "retrain")]
+        own = [run for run in project.own_runs(name).values() if verb(run) in ("train", "retrain")]
         published = AS_WRITTEN if own and project.scale_name not in experiment.scales else ""
         cost = f" [{sum(map(operations, own)) / 1e12:,.3g} TFLOP]" if own else ""
         lines.append(f"{name}: {experiment.question}{published}{cost}")

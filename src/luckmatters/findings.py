@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from luckmatters import artefacts
-from luckmatters.claims.ledger import Judgement, evidence, from_csv, head, judge_all
 from luckmatters.config import Project
-from luckmatters.config.schema import SUMMARY_KEYS
 from luckmatters.errors import UserError
+from luckmatters.ledger import Judgement, evidence, from_csv, head, judge_all
+from luckmatters.tables.columns import SUMMARY_KEYS
 
 START = "<!-- results: from here on written by `luckmatters findings` -->"
 END = "<!-- results: to here -->"

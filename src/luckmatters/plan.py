@@ -9,11 +9,13 @@ from typing import Protocol
 
 from luckmatters import artefacts
 from luckmatters.artefacts import MANIFEST, TABLE, TENSORS, seed_label
-from luckmatters.config import Project, Run
+from luckmatters.config import Project
 from luckmatters.config.files import choose
-from luckmatters.config.load import config_hash
-from luckmatters.config.schema import KINDS, LAYOUTS, TEACHER_TEXTS, WEIGHTS_REMEDY
-from luckmatters.sources import closure
+from luckmatters.dependencies import closure
+from luckmatters.kinds import claims_names, figure_name, layouts, registry, run_name
+from luckmatters.kinds.bn_bias.settings import WEIGHTS_REMEDY
+from luckmatters.settings.experiment import Run, config_hash
+from luckmatters.settings.teachers import TEACHER_TEXTS
 
 
 class Wildcards(Protocol):
@@ -47,7 +49,7 @@ class Plan:
     @property
     def animated(self) -> list[str]:
         """The experiments whose layout makes an animation too."""
-        return [name for name, one in self.project.experiments.items() if LAYOUTS[one.figure.layout].animated]
+        return [name for name, one in self.project.experiments.items() if layouts()[one.figure.layout][1].animated]
 
     def cifar10(self) -> dict[str, Path]:
         """The decoded images' files."""
@@ -80,7 +82,7 @@ class Plan:
     def names(self, *steps: str) -> str:
         """The experiments of some steps (of all, if none is given), as a regular expression for a wildcard."""
         experiments = self.project.experiments.items()
-        return "|".join(name for name, one in experiments if not steps or KINDS[one.kind].step in steps) or "none"
+        return "|".join(name for name, one in experiments if not steps or registry()[one.kind].verb in steps) or "none"
 
     def job_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
         """What a job reads: the training job that it measures, its teacher, images, and the code of its kind."""
@@ -91,7 +93,7 @@ class Plan:
             "trained": list(self.job(run.source, wildcards.seeds).values()) if run.source else [],
             "teacher": [self.teacher(behind.settings.teacher.name)["tensors"]] if run.teacher else [],
             "images": [self.cifar10()["tensors"]] if labelled else [],
-            "code": closure(f"experiments.{run.kind.replace('-', '_')}"),
+            "code": closure(run_name(run.kind)),
         }
 
     def pretrained_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
@@ -127,9 +129,9 @@ class Plan:
         """What a figure is drawn from: tables, published curves, and the code of its layout."""
         options = self.project.experiment(wildcards.experiment).figure
         return {
-            "tables": self.tables(wildcards.experiment, tensors=LAYOUTS[options.layout].tensors),
+            "tables": self.tables(wildcards.experiment, tensors=layouts()[options.layout][1].tensors),
             "published": self.published(wildcards.experiment),
-            "code": closure(f"figures.layouts.{options.layout.replace('-', '_')}"),
+            "code": sorted({*closure(figure_name(options.layout)), *closure("reading")}),
         }
 
     def claims_inputs(self) -> dict[str, list[Path]]:
@@ -139,7 +141,7 @@ class Plan:
             "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
             "published": list(dict.fromkeys(path for name in names for path in self.published(name))),
             "claims": [self.project.root / "config" / "claims.yaml"],
-            "code": closure("claims.ledger"),
+            "code": sorted({path for name in ["ledger", "reading", *claims_names()] for path in closure(name)}),
         }
 
     def claims_hash(self) -> str:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from luckmatters.config.schema import SUMMARY_KEYS
+from luckmatters.tables.columns import SUMMARY_KEYS
 
 # Other machines round differently again than the conditions that the spread was measured under, and a quantity that
 # hardly moved there may move a little more elsewhere: float32 rounding (6e-8) grows over the steps of a ci run.

@@ -1,6 +1,5 @@
 """Verbs that read finished runs: summaries, figures, the ledger of claims, reference tables."""
 
-import importlib
 import io
 import json
 import os
@@ -10,29 +9,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from luckmatters import artefacts
-from luckmatters.claims.published import departures, keys
-from luckmatters.claims.statistics import LacksDataError
+from luckmatters import artefacts, kinds
 from luckmatters.config import Project
 from luckmatters.config.files import choose
-from luckmatters.config.schema import LAYOUTS
 from luckmatters.errors import UserError
-from luckmatters.jobs import teacher_bundle, teacher_settings
+from luckmatters.jobs.bundles import teacher_bundle, teacher_settings
+from luckmatters.judging.statistics import LacksDataError
+from luckmatters.judging.summaries import csv, summary_csv
+from luckmatters.kinds import layouts
 from luckmatters.provenance import is_clean, processor, provenance, require_clean
-from luckmatters.results import Results, is_complete, load, summarize
+from luckmatters.reading import is_complete, load
+from luckmatters.tables.results import Results
 
 FRAMES_A_SECOND = 4  # of an animation
-
-
-def summary_csv(results: Results) -> bytes:
-    """The summary table as CSV, with published levels beside ours."""
-    table = summarize(results)
-    compared = departures(results)
-    if len(compared):
-        columns = {"value": "published"}
-        compared = compared.drop(columns=["mean", "seeds"]).rename(columns=columns)
-        table = table.merge(compared, how="left", on=keys(table))
-    return _csv(table)
 
 
 def summary(project: Project, experiment: str) -> list[Path]:
@@ -49,7 +38,7 @@ def reference(project: Project, experiments: Sequence[str] = (), seconds: float 
     machine. Raises UserError, before anything is written, unless the checkout is as committed, all of these experiments
     are complete, and one commit made them and the teachers behind them.
     """
-    from luckmatters.claims.ledger import judge_all, to_csv
+    from luckmatters.ledger import judge_all, to_csv
 
     require_clean()
     names = experiments or list(project.experiments)
@@ -118,16 +107,16 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
         "teacher_files": manifest["files"],
         "written_with": provenance(),
     }
-    files = {path: _csv(table), path.with_suffix(".safetensors"): bundle.read(artefacts.TENSORS)}
+    files = {path: csv(table), path.with_suffix(".safetensors"): bundle.read(artefacts.TENSORS)}
     return _save(files, path.with_suffix(".json"), origin)
 
 
 def figure(project: Project, experiment: str) -> list[Path]:
     """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them; their paths."""
     options = project.experiment(experiment).figure
-    results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
+    results = load(project, experiment, tensors=layouts()[options.layout][1].tensors)
     try:
-        drawn = _layout(options.layout).draw(results, results.published)
+        drawn = kinds.load(kinds.figure_name(options.layout)).draw(results, results.published)
     except LacksDataError as error:
         raise UserError(
             f"figure {experiment}: layout {options.layout}: {error}; add it, or choose another layout"
@@ -151,10 +140,10 @@ def animation(project: Project, experiment: str) -> list[Path]:
     Raises UserError if its layout has none.
     """
     options = project.experiment(experiment).figure
-    if not LAYOUTS[options.layout].animated:
+    if not layouts()[options.layout][1].animated:
         raise UserError(f"experiment {experiment}: layout {options.layout} has no animation; draw its figure")
-    results = load(project, experiment, tensors=LAYOUTS[options.layout].tensors)
-    drawn, frame, count = _layout(options.layout).animate(results)
+    results = load(project, experiment, tensors=layouts()[options.layout][1].tensors)
+    drawn, frame, count = kinds.load(kinds.figure_name(options.layout)).animate(results)
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     with tempfile.TemporaryDirectory() as folder:  # the writer wants a path
@@ -167,14 +156,9 @@ def animation(project: Project, experiment: str) -> list[Path]:
     return _save({paths["gif"]: content}, paths["json"], _origin(results))
 
 
-def _layout(name: str):
-    """The module of a layout."""
-    return importlib.import_module(f"luckmatters.figures.layouts.{name.replace('-', '_')}")
-
-
 def claims(project: Project) -> str:
     """Judge every claim, write the ledger, and return it as text; what lacks an experiment's results is not run."""
-    from luckmatters.claims.ledger import judge_all, to_csv, to_markdown
+    from luckmatters.ledger import judge_all, to_csv, to_markdown
 
     results = {name: load(project, name) for name in project.claimed_experiments if is_complete(project, name)}
     verdicts = judge_all(project, results)
@@ -260,11 +244,6 @@ def _save(files: Mapping[Path, bytes], sidecar: Path, origin: dict) -> list[Path
     """Write files and, beside them, where they come from, with their checksums; the files' paths."""
     artefacts.Bundle(sidecar.parent, sidecar.name).save({path.name: one for path, one in files.items()}, origin)
     return list(files)
-
-
-def _csv(table: pd.DataFrame) -> bytes:
-    """With the digits that float32 results carry."""
-    return table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
 
 
 def _json(content: dict) -> bytes:

@@ -49,7 +49,7 @@ rule draw_animation:
 rule summarize_experiment:
     input:
         tables=PLAN.experiment_tables,
-        code=closure("claims.published"),
+        code=[*closure("judging.summaries"), *closure("reading")],
     output:
         table=FIGURES / "{experiment}.csv",
         provenance=FIGURES / "{experiment}.csv.json",

@@ -40,7 +40,7 @@ rule generate_teacher:
 rule pretrain_teacher:
     input:
         images=PLAN.cifar10()["tensors"],
-        code=closure("experiments.teacher_training"),
+        code=closure("learning.teachers"),
     output:
         table=RESULTS / "teachers/{teacher}/table.parquet",
         tensors=RESULTS / "teachers/{teacher}/tensors.safetensors",

@@ -47,7 +47,7 @@ def likely_negative_share(mean: float, std: float) -> float:
 def by_layer(table: pd.DataFrame) -> pd.DataFrame:
     """One network's numbers of whole layers: index layer, a column a quantity.
 
-    table: as :mod:`luckmatters.experiments.bn_bias` leaves it.
+    table: as the kind ``bn-bias`` leaves it.
     """
     return table[table["node"].isna()].pivot(index="layer", columns="quantity", values="value")
 

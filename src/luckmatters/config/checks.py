@@ -1,0 +1,58 @@
+"""What figures and claims ask for is there."""
+
+from typing import TYPE_CHECKING
+
+from luckmatters.config.files import choose
+from luckmatters.errors import UserError
+from luckmatters.kinds import layouts
+from luckmatters.settings.experiment import MOST_COMPARED
+from luckmatters.tables.columns import NAMES
+
+if TYPE_CHECKING:
+    from luckmatters.config.project import Project
+
+
+def check_figure(project: "Project", name: str) -> None:
+    """Raises UserError if an experiment's figure cannot be drawn as its file says."""
+    experiment, where = project.experiments[name], f"config/experiments/{name}.yaml: figure"
+    for axis in experiment.grid:
+        if axis in NAMES:
+            raise UserError(f"config/experiments/{name}.yaml: grid.{axis}: is a column of the tables; rename the axis")
+    kind, layout = layouts()[choose(experiment.figure.layout, layouts(), f"{where}.layout")]
+    if kind != experiment.kind:
+        raise UserError(f"{where}.layout: {experiment.figure.layout} draws the kind {kind}, not {experiment.kind}")
+    for option in layout.options:
+        if getattr(experiment.figure, option) is None:
+            raise UserError(f"{where}.{option}: missing; layout {experiment.figure.layout} needs it")
+    variants = project.variants(name)
+    if not variants:
+        raise UserError(f"config/experiments/{name}.yaml (scale {project.scale_name}): no variant is left to run")
+    if layout.single and len(variants) > 1:
+        raise UserError(
+            f"{where}.layout: {experiment.figure.layout} draws one variant, got {len(variants)}; drop the grid"
+        )
+    axes = next(iter(variants.values()))[1]
+    for axis in filter(None, (experiment.figure.rows, experiment.figure.columns, experiment.figure.compare)):
+        choose(axis, axes, f"{where}: axis")
+    if experiment.figure.compare:
+        compared = {its[experiment.figure.compare] for _, its in variants.values()}
+        if len(compared) > MOST_COMPARED:
+            raise UserError(f"{where}.compare: at most {MOST_COMPARED} labels can share a panel, got {len(compared)}")
+    for label in experiment.figure.labels:
+        choose(label, {label for _, its in variants.values() for label in its.values()}, f"{where}.labels")
+    for variant, file in experiment.figure.published.items():
+        choose(variant, variants, f"{where}.published")
+        files = (path.name for path in sorted((project.root / "data" / "published").glob("*.csv")))
+        choose(file, files, f"{where}.published.{variant}")
+
+
+def check_claims(project: "Project") -> None:
+    """Raises UserError if claims and experiments name what there is not."""
+    for name, experiment in project.experiments.items():
+        for claim in experiment.claims:
+            choose(claim, project.claims, f"config/experiments/{name}.yaml: claims")
+    for name, claim in project.claims.items():
+        for scale in claim.scales:
+            choose(scale, project.scales, f"config/claims.yaml: {name}.scales")
+        for experiment in claim.experiments:
+            choose(experiment, project.experiments, f"config/claims.yaml: {name}.experiments")

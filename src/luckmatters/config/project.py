@@ -1,0 +1,153 @@
+"""From the files under config/ to resolved runs."""
+
+import re
+from functools import cached_property
+from pathlib import Path
+
+from luckmatters.config.checks import check_claims, check_figure
+from luckmatters.config.files import choose, read_yaml, validate
+from luckmatters.config.merging import at_scale
+from luckmatters.config.runs import resolve
+from luckmatters.errors import UserError
+from luckmatters.kinds import registry
+from luckmatters.settings.base import NAME
+from luckmatters.settings.claims import Claim
+from luckmatters.settings.experiment import Experiment, Run
+from luckmatters.settings.project import Scale, Settings
+from luckmatters.settings.teachers import Teacher
+
+OVERRIDES = ("scale", "device", "results", "figures", "weights")  # keys that a command line may give
+RESERVED = ("claims", "run", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
+
+
+class Project:
+    """A checkout's configuration at one scale.
+
+    root: the folder that holds config/ and data/ (results and figures go below the current folder); overrides: keys of
+    config/config.yaml given on the command line. Everything is read and checked at once: raises UserError at the
+    first fault in any file.
+    """
+
+    def __init__(self, root: Path, **overrides: str | None) -> None:
+        self.root = root
+        config = root / "config"
+        given = {key: value for key, value in overrides.items() if value is not None}
+        for key in given:
+            choose(key, OVERRIDES, "command line (--config or an option)")
+        self.settings = validate(Settings, read_yaml(config / "config.yaml") | given, "config/config.yaml")
+        self.scales = {
+            path.stem: validate(Scale, read_yaml(path), f"config/scales/{path.name}")
+            for path in sorted((config / "scales").glob("*.yaml"))
+        }
+        self.scale_name = choose(self.settings.scale, self.scales, "config/config.yaml: scale")
+        self.teachers = self._entries(Teacher, "teachers.yaml", scaled=True)
+        self.claims = self._entries(Claim, "claims.yaml")
+        self.raw = {path.stem: read_yaml(path) for path in sorted((config / "experiments").glob("*.yaml"))}
+        for path in sorted((config / "experiments").glob("*.yml")):
+            raise UserError(f"config/experiments/{path.name}: is not read; rename it to {path.stem}.yaml")
+        for name in self.raw:
+            if not re.fullmatch(NAME, name) or name in RESERVED:
+                raise UserError(
+                    f"config/experiments/{name}.yaml: the file's name is the experiment's: small letters, digits and "
+                    f"hyphens, and none of {', '.join(RESERVED)}; rename the file"
+                )
+        self.experiments = {name: self._experiment(name) for name in self.raw}
+        self._own_runs = {name: resolve(self, name) for name in self.raw}
+        for name in self.raw:
+            check_figure(self, name)
+        check_claims(self)
+
+    @property
+    def scale(self) -> Scale:
+        """The scale in force."""
+        return self.scales[self.scale_name]
+
+    @cached_property
+    def results(self) -> Path:
+        """Where intermediate artefacts of this scale lie, relative to the current folder."""
+        return Path(self.settings.results) / self.scale_name
+
+    @cached_property
+    def figures(self) -> Path:
+        """Where rendered figures of this scale lie, relative to the current folder."""
+        return Path(self.settings.figures) / self.scale_name
+
+    @property
+    def weights(self) -> str:
+        """What is known of pretrained networks: ``torchvision`` (their weights), ``published`` (numbers), or ``auto``.
+
+        auto: the weights, or where they cannot be had the published numbers; a scale's default may be to use those.
+        """
+        chosen = self.settings.weights
+        return "published" if chosen == "auto" and self.scale.weights_default == "published" else chosen
+
+    def experiment(self, name: str) -> Experiment:
+        """An experiment by name. Raises UserError if there is none."""
+        return self.experiments[choose(name, self.experiments, "experiment")]
+
+    def own_runs(self, experiment: str) -> dict[str, Run]:
+        """The variants that this experiment computes itself, by name."""
+        self.experiment(experiment)
+        return self._own_runs[experiment]
+
+    def variants(self, experiment: str) -> dict[str, tuple[Run, dict[str, str]]]:
+        """All that this experiment draws and judges: own and included runs with their labels, by variant name."""
+        found = {name: (run, run.labels) for name, run in self.own_runs(experiment).items()}
+        for include in self.experiments[experiment].includes:
+            source, variant = include.run.split("/")
+            where = f"config/experiments/{experiment}.yaml: includes"
+            choose(source, self.raw, where)
+            run = self._own_runs[source][choose(variant, self._own_runs[source], where)]
+            name = "-".join(include.labels.values())
+            if name in found:
+                raise UserError(f"{where}: {include.run}: variant {name} is there already; choose other labels")
+            found[name] = (run, include.labels)
+        return found
+
+    def reduced(self, experiment: str) -> dict[str, str]:
+        """What the scale in force changes in what an experiment draws, by the experiment or teacher that says so."""
+        runs = [run for run, _ in self.variants(experiment).values()]
+        sources = {name: None for run in runs for name in (run.experiment, run.trained.experiment)}
+        said = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}
+        said |= {f"teacher {run.trained.settings.teacher.name}": run.teacher.reduced for run in runs if run.teacher}
+        return {name: text for name, text in said.items() if text}
+
+    @property
+    def claimed_experiments(self) -> list[str]:
+        """The experiments that a claim names, sorted."""
+        return sorted({name for claim in self.claims.values() for name in claim.experiments})
+
+    def run(self, experiment: str, variant: str) -> Run:
+        """One of an experiment's own variants. Raises UserError if there is none of that name."""
+        runs = self.own_runs(experiment)
+        return runs[choose(variant, runs, f"experiment {experiment}: variant")]
+
+    def chunks(self, run: Run) -> list[list[int]]:
+        """The seeds of a run, cut into jobs."""
+        size = self.experiments[run.trained.experiment].seeds_per_job or self.scale.seeds_per_job
+        return [run.seeds[start : start + size] for start in range(0, len(run.seeds), size)]
+
+    def _entries(self, model: type, file: str, *, scaled: bool = False) -> dict:
+        entries = {}
+        for name, entry in read_yaml(self.root / "config" / file).items():
+            where = f"config/{file}: {name}"
+            if scaled and isinstance(entry, dict):
+                said = (entry.get("scales") or {}).get(self.scale_name)
+                entry = at_scale(entry, self.scale_name, self.scales, where)
+                entry.pop("scales", None)
+                if said:
+                    entry["reduced"] = said["reduced"]
+            entries[name] = validate(model, entry, where)
+        return entries
+
+    def _experiment(self, name: str) -> Experiment:
+        where, content = f"config/experiments/{name}.yaml", self.merged(name)
+        kind = registry()[choose(str(content.get("kind")), registry(), f"{where}: kind")].settings
+        for key in content:
+            choose(str(key), [*Experiment.model_fields, *kind.model_fields], f"{where}: key")
+        common = {key: value for key, value in content.items() if key in Experiment.model_fields}
+        return validate(Experiment, common, where)
+
+    def merged(self, name: str) -> dict:
+        """An experiment's file with the overrides of the scale in force."""
+        return at_scale(self.raw[name], self.scale_name, self.scales, f"config/experiments/{name}.yaml")

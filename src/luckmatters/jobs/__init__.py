@@ -1,0 +1,1 @@
+"""Jobs: the verbs of the command line that compute."""

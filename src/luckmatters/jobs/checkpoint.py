@@ -1,0 +1,69 @@
+"""Runs that go on from their own checkpoint after a kill."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from luckmatters.artefacts import Bundle
+from luckmatters.config import Project
+from luckmatters.errors import UserError
+from luckmatters.progress import progress
+from luckmatters.tables.files import pack, unpack
+
+
+def advance(
+    project: Project, bundle: Bundle, identity: dict, start: Callable[..., Iterator], last: int, label: str
+) -> tuple:
+    """Run to the last state, from a checkpoint if there is a fitting one; the last state, and the seconds it took.
+
+    start: given a state or None, yields the states after it, that before training first. The seconds are those of all
+    its sessions, without what a kill undid.
+    """
+    checkpoint = Bundle(bundle.folder, "checkpoint.json")
+    resume, spent = _resume(checkpoint, identity) or (None, 0.0)
+    state, began = resume, time.monotonic() - spent
+    if resume:
+        print(f"{label}: resuming after epoch {resume.epoch}", file=sys.stderr, flush=True)
+    saved, done = time.monotonic(), resume.epoch + 1 if resume else 0
+    if done <= last:
+        for state in progress(start(resume), total=last + 1, label=label, done=done):
+            if time.monotonic() - saved >= project.scale.checkpoint_seconds and state.epoch < last:
+                _save_checkpoint(checkpoint, state, identity, time.monotonic() - began)
+                saved = time.monotonic()
+    return state, time.monotonic() - began
+
+
+def finish_job(bundle: Bundle, files: dict[str, bytes], manifest: dict) -> None:
+    """Write a job's result, and only then discard its checkpoints."""
+    bundle.save(files, manifest)
+    for file in [*bundle.folder.glob("checkpoint*"), *bundle.folder.glob(".*.tmp*")]:
+        file.unlink()
+
+
+def _resume(checkpoint: Bundle, identity: dict) -> tuple | None:
+    """The state in a checkpoint, and the seconds it took; None if it is missing, damaged, or not of this run."""
+    from luckmatters.tables.history import TrainingState
+
+    if not (checkpoint.folder / checkpoint.manifest_name).exists():
+        return None
+    try:
+        manifest = checkpoint.manifest()
+        content = checkpoint.read(str(manifest.get("file")))
+    except UserError as error:
+        print(f"checkpoint not used: {error}", file=sys.stderr, flush=True)
+        return None
+    same = all(manifest.get(key) == value for key, value in identity.items())
+    if not same or "seconds" not in manifest:
+        print("checkpoint not used: it belongs to other settings, code or teachers", file=sys.stderr, flush=True)
+        return None
+    return TrainingState(manifest["epoch"], unpack(content)), manifest["seconds"]
+
+
+def _save_checkpoint(checkpoint: Bundle, state, identity: dict, seconds: float) -> None:
+    """Write a state beside the older one, point the manifest to it, and drop the older one."""
+    name = f"checkpoint-{state.epoch}.safetensors"
+    manifest = {**identity, "epoch": state.epoch, "file": name, "seconds": seconds}
+    checkpoint.save({name: pack(state.tensors)}, manifest)
+    for old in checkpoint.folder.glob("checkpoint-*.safetensors"):
+        if old.name != name:
+            old.unlink()

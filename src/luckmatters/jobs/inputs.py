@@ -1,0 +1,102 @@
+"""What jobs read: teachers, images, samples, published numbers."""
+
+import io
+
+from luckmatters import artefacts, kinds
+from luckmatters.artefacts import TENSORS, AlteredError
+from luckmatters.config import Project
+from luckmatters.config.files import choose
+from luckmatters.errors import UserError
+from luckmatters.jobs.bundles import cifar10_bundle, teacher_bundle
+from luckmatters.settings.experiment import Run
+from luckmatters.settings.teachers import Teacher
+from luckmatters.tables.files import unpack
+
+IMAGE_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def published_norms(project: Project, model: str) -> tuple[list, dict[str, str]]:
+    """What others published of a pretrained network, a table a file; the checksums of the files."""
+    import pandas as pd
+
+    contents = {path: path.read_bytes() for path in artefacts.published_norms(project.root)}
+    tables = [pd.read_csv(io.BytesIO(content)) for content in contents.values()]
+    tables = [table[table["model"] == model] for table in tables]
+    sums = {f"data/published/{path.name}": artefacts.sha256(content) for path, content in contents.items()}
+    return [table for table in tables if len(table)], sums
+
+
+def teacher_spec(project: Project, name: str, *, pretrained: bool) -> Teacher:
+    """An entry of config/teachers.yaml, if it is of the kind that the verb makes."""
+    spec = project.teachers[choose(name, project.teachers, "teacher")]
+    if (spec.init == "pretrained") != pretrained:
+        raise UserError(
+            f"teacher {name} has init {spec.init}, this verb is for {'' if pretrained else 'un'}trained ones"
+        )
+    return spec
+
+
+def own_run(project: Project, experiment: str, variant: str, seeds: list[int], verb: str) -> Run:
+    """The run that a command names, if its kind and its seeds fit."""
+    run = project.run(experiment, variant)
+    if (its := kinds.verb(run)) != verb:
+        raise UserError(f"experiment {experiment} is of kind {run.kind}, whose verb is {its}, not {verb}")
+    if missing := set(seeds) - set(run.seeds):
+        raise UserError(
+            f"--seeds: {experiment}/{variant} at scale {project.scale_name} has seeds "
+            f"{artefacts.seed_label(run.seeds)}, not {artefacts.seed_label(sorted(missing))}"
+        )
+    return run
+
+
+def read_teachers(project: Project, run: Run, device: str) -> tuple:
+    """The networks of a run's teacher file, on a device, and the file's checksum."""
+    from luckmatters.science.networks import Networks
+
+    name = run.settings.teacher.name
+    content = teacher_bundle(project, name).read(TENSORS)
+    return Networks.from_state(unpack(content), device=device), {f"teachers/{name}": artefacts.sha256(content)}
+
+
+def read_images(project: Project) -> tuple[dict, dict[str, str], str]:
+    """The tensors of the decoded CIFAR-10, their checksum, and what they are; a damaged file is taken away."""
+    bundle = cifar10_bundle(project)
+    try:
+        content = bundle.read(TENSORS)
+    except AlteredError:
+        path = bundle.folder / TENSORS
+        path.unlink()  # so that the next run of snakemake makes it again
+        raise UserError(f"{path}: is truncated or altered, and has been removed; run snakemake again") from None
+    return unpack(content), {"datasets/cifar10": artefacts.sha256(content)}, bundle.manifest()["data"]
+
+
+def check_same_images(project: Project, run: Run, image_sums: dict[str, str]) -> None:
+    """Raises UserError if the run's teacher was trained on other images than those that are there now."""
+    bundle = teacher_bundle(project, run.settings.teacher.name)
+    if run.teacher.pretraining and bundle.manifest()["inputs"] != image_sums:
+        raise UserError(
+            f"{bundle.folder}: was trained on other images than {cifar10_bundle(project).folder} holds; "
+            f"luckmatters pretrain-teacher {run.settings.teacher.name} trains it again"
+        )
+
+
+def run_data(project: Project, run: Run, device: str) -> tuple:
+    """What a run trains on, the checksum of what was read for it, and its description for captions."""
+    settings, where = run.settings.data, f"{run.experiment}/{run.variant}"
+    images, sums, origin = read_images(project) if settings.kind == "cifar10" else (None, {}, "")
+    data = sample_source(settings, run.teacher.shape, run.settings.training.batch, images, device, where)
+    samples = f"{settings.samples_per_epoch:,} samples an epoch"
+    if settings.kind == "gaus":
+        kind = "new samples every epoch" if settings.infinite else "one set, reused"
+        return data, sums, f"GAUS, x ~ N(0, {settings.std:g}² I), {samples}, {kind}; generated"
+    return data, sums, f"{origin}; {samples}, {'random crops and flips' if settings.augment else 'as they are'}"
+
+
+def sample_source(settings, inputs: tuple[int, ...], batch: int, images: dict | None, device: str, where: str):
+    """The source of samples. Raises UserError if there are fewer images than the settings ask for."""
+    from luckmatters.learning.data import data_source
+
+    try:
+        return data_source(settings, inputs, batch, images, device)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; lower samples_per_epoch or evaluation_samples") from None

@@ -1,0 +1,221 @@
+"""One function a verb of the command line: read what the step needs, compute, write its files whole."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+from luckmatters import artefacts, kinds
+from luckmatters.artefacts import TABLE, TENSORS
+from luckmatters.config import Project
+from luckmatters.dependencies import digest
+from luckmatters.errors import UserError
+from luckmatters.jobs.bundles import cifar10_bundle, finished_bundle, run_bundle, teacher_bundle, teacher_settings
+from luckmatters.jobs.checkpoint import advance, finish_job
+from luckmatters.jobs.device import prepare_device
+from luckmatters.jobs.inputs import (
+    IMAGE_TENSORS,
+    check_same_images,
+    own_run,
+    published_norms,
+    read_images,
+    read_teachers,
+    run_data,
+    sample_source,
+    teacher_spec,
+)
+from luckmatters.provenance import provenance
+from luckmatters.settings.experiment import Run, config_hash
+from luckmatters.tables.files import pack, to_parquet, unpack
+
+
+def prepare_cifar10(project: Project) -> None:
+    """Read CIFAR-10 from its source, once; everything else reads what this leaves."""
+    from luckmatters import cifar10
+
+    settings = project.settings.cifar10
+    source, path = cifar10.locate(settings.source, settings.path, os.environ)
+    if settings.source == "auto" and path is None:
+        source = project.scale.cifar10_default
+    read = cifar10.read(source, path, limit=project.scale.cifar10_limit)
+    import torch
+
+    tensors = {name: torch.from_numpy(getattr(read, name)) for name in IMAGE_TENSORS}
+    manifest = {"data": read.description, "source": source, **provenance()}
+    cifar10_bundle(project).save({TENSORS: pack(tensors)}, manifest)
+
+
+def generate_teacher(project: Project, name: str) -> None:
+    """Draw all networks of a random teacher in config/teachers.yaml."""
+    spec = teacher_spec(project, name, pretrained=False)
+    from luckmatters.science.teachers import draw_teachers
+
+    networks = draw_teachers(
+        spec.shape, [*spec.widths, spec.outputs], init=spec.init, seeds=range(spec.count), kernel=spec.kernel
+    )
+    manifest = {"teacher": name, "settings": spec.model_dump(mode="json"), **provenance()}
+    teacher_bundle(project, name).save({TENSORS: pack(networks.state())}, manifest)
+
+
+def pretrain_teacher(project: Project, name: str) -> None:
+    """Train all networks of a teacher on the labels of CIFAR-10; resumes from its own checkpoint."""
+    spec = teacher_spec(project, name, pretrained=True)
+    device = prepare_device(project)
+    from luckmatters.learning import teachers as teacher_training
+
+    training = spec.pretraining.training
+    images, image_sums, description = read_images(project)
+    data = sample_source(spec.pretraining.data, spec.shape, training.batch, images, device, f"teacher {name}")
+    identity = {"settings": teacher_settings(spec), "device": device, "inputs": image_sums}
+    identity["sources"] = digest("learning.teachers")
+    try:
+        state, seconds = advance(
+            project,
+            teacher_bundle(project, name),
+            identity,
+            lambda resume: teacher_training.train(spec, data, device=device, resume=resume),
+            training.epochs,
+            f"teacher {name}",
+        )
+    except FloatingPointError as error:
+        raise UserError(f"config/teachers.yaml: {name}.pretraining.training.learning_rate: {error}; lower it") from None
+    result = teacher_training.finish(range(spec.count), state)
+    final = result.table.query("quantity == 'accuracy' and epoch == @training.epochs")["value"]
+    print(f"teacher {name}: test accuracy {final.mean():.2%}", file=sys.stderr, flush=True)
+    manifest = {
+        "teacher": name, **identity, "data": description, "test_accuracy": final.tolist(),
+        "seconds": round(seconds, 1), **provenance(),
+    }  # fmt: skip
+    finish_job(teacher_bundle(project, name), _files(result), manifest)
+
+
+def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Train one variant for some seeds; resumes from its own checkpoint if it was killed before."""
+    run = own_run(project, experiment, variant, seeds, "train")
+    device = prepare_device(project)
+    kind = kinds.load(kinds.run_name(run.kind))
+    teachers, sums = read_teachers(project, run, device)
+    data, image_sums, description = run_data(project, run, device)
+    check_same_images(project, run, image_sums)
+
+    def start(resume):
+        return kind.train(run, teachers, data, seeds, device=device, resume=resume)
+
+    _run_job(project, run, seeds, device, start, description, {**sums, **image_sums})
+
+
+def retrain(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Prune what another experiment's training run has left, and train it again; resumes likewise."""
+    run = own_run(project, experiment, variant, seeds, "retrain")
+    device = prepare_device(project)
+    kind, trained = kinds.load(kinds.run_name(run.kind)), finished_bundle(project, run.source, seeds)
+    tensors, (teachers, sums) = unpack(trained.read(TENSORS)), read_teachers(project, run.source, device)
+    data, image_sums, description = run_data(project, run.source, device)
+    check_same_images(project, run.source, image_sums)
+
+    def start(resume):
+        return kind.retrain(run, teachers, data, tensors, seeds, device=device, resume=resume)
+
+    inputs = {**sums, **image_sums, **trained.manifest()["files"]}
+    _run_job(project, run, seeds, device, start, description, inputs)
+
+
+def simulate(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Run dynamics that need no teacher's file and no data set, for some seeds; resumes likewise."""
+    run = own_run(project, experiment, variant, seeds, "simulate")
+    device = prepare_device(project)
+    kind = kinds.load(kinds.run_name(run.kind))
+
+    def start(resume):
+        return kind.simulate(run, seeds, device=device, resume=resume)
+
+    _run_job(project, run, seeds, device, start, kind.describe(run), {})
+
+
+def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Measure what another experiment's training run has left."""
+    run = own_run(project, experiment, variant, seeds, "measure")
+    trained = finished_bundle(project, run.source, seeds)
+    tensors, (teachers, sums) = unpack(trained.read(TENSORS)), read_teachers(project, run.source, "cpu")
+    data, image_sums, description = run_data(project, run.source, "cpu")
+    prepare_device(project)
+    result = kinds.load(kinds.run_name(run.kind)).measure(run, teachers, data, tensors, seeds)
+    files, inputs = _files(result, run), {**sums, **image_sums, **trained.manifest()["files"]}
+    said = {"data": description, "diverged": trained.manifest()["diverged"], "inputs": inputs}
+    _save_measured(project, run, seeds, files, said)
+
+
+def observe(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Measure teachers on samples, before and after their own training; no student is involved."""
+    run = own_run(project, experiment, variant, seeds, "observe")
+    prepare_device(project)
+    settings, kind = run.settings.data, kinds.load(kinds.run_name(run.kind))
+    teachers, sums = read_teachers(project, run, "cpu")
+    images, image_sums, origin = read_images(project) if settings.kind == "cifar10" else (None, {}, "")
+    check_same_images(project, run, image_sums)
+    try:
+        data = kind.data_source(settings, run.teacher.shape, images)
+    except ValueError as error:
+        raise UserError(f"{experiment}/{variant}: {error}; lower evaluation_samples") from None
+    description = origin or f"GAUS, x ~ N(0, {settings.std:g}² I); generated"
+    said = {"data": description, "diverged": {}, "inputs": {**sums, **image_sums}}
+    _save_measured(project, run, seeds, _files(kind.observe(run, teachers, data, seeds), run), said)
+
+
+def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
+    """Tabulate the BatchNorm of a pretrained network, from its weights or, without, from published numbers."""
+    run = own_run(project, experiment, variant, seeds, "extract")
+    by_scale = project.settings.weights == "auto"
+    why = f"scale {project.scale_name} reads none" if by_scale else "`weights` is set to published"
+    model, norms = run.settings.model, None
+    if project.weights != "published":
+        from luckmatters import pretrained
+
+        try:
+            norms = pretrained.read(model, kept=artefacts.pretrained_folders(project.root, model))
+        except pretrained.UnreachableError as error:
+            if project.weights == "torchvision":
+                raise
+            why = f"no download: {error.why}"
+            print(f"{experiment}/{variant}: {error}; published numbers stand in", file=sys.stderr, flush=True)
+    published, inputs = published_norms(project, model)
+    table = kinds.load(kinds.run_name(run.kind)).tabulate(norms and norms.table, published)
+    said = {
+        "data": pretrained.describe(norms) if norms else f"published numbers of {model}, not its weights ({why})",
+        "weights": norms and norms.origin, "no_weights": None if norms else why, "inputs": inputs, "diverged": {},
+    }  # fmt: skip
+    _save_measured(project, run, seeds, {TABLE: to_parquet(table, run)}, said)
+
+
+def _run_job(
+    project: Project, run: Run, seeds: list[int], device: str, start: Callable[..., Iterator], data: str, inputs: dict
+) -> None:
+    """Advance a run to its end and write what it leaves; start: see :func:`advance`."""
+    kind, bundle = kinds.load(kinds.run_name(run.kind)), run_bundle(project, run, seeds)
+    label = f"{run.experiment}/{run.variant} seeds {artefacts.seed_label(seeds)}"
+    identity = {"config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": inputs}
+    identity["sources"] = digest(kinds.run_name(run.kind))
+    state, seconds = advance(project, bundle, identity, start, kind.last(run), label)
+    result = kind.finish(run, seeds, state)
+    diverged = result.table.query("quantity == 'diverged' and value == 1").groupby("seed")["epoch"].min()
+    for seed, epoch in diverged.items():
+        print(f"{label}: seed {seed} diverged at epoch {epoch:g}", file=sys.stderr, flush=True)
+    manifest = {
+        **_description(run), **identity, "diverged": {str(seed): epoch for seed, epoch in diverged.items()},
+        "data": data, "seconds": round(seconds, 1), **provenance(),
+    }  # fmt: skip
+    finish_job(bundle, _files(result, run), manifest)
+
+
+def _files(result, run: Run | None = None) -> dict[str, bytes]:
+    """What a job leaves, by file name."""
+    return {TABLE: to_parquet(result.table, run), TENSORS: pack(result.tensors)}
+
+
+def _save_measured(project: Project, run: Run, seeds: list[int], files: dict[str, bytes], said: dict) -> None:
+    """Write what a job leaves that trained nothing; said: data, diverged, inputs, and whatever else is to be known."""
+    identity = {"config_hash": config_hash(run), "seeds": seeds, "device": "cpu"}
+    run_bundle(project, run, seeds).save(files, {**_description(run), **identity, **said, **provenance()})
+
+
+def _description(run: Run) -> dict:
+    return run.model_dump(mode="json", include={"experiment", "variant", "scale", "kind", "settings", "teacher"})

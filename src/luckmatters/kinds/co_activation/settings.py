@@ -1,0 +1,34 @@
+"""Kind ``co-activation``: what its YAML may say."""
+
+from typing import Annotated
+
+from pydantic import (
+    Field,
+)
+
+from luckmatters.kinds import Kind, Layout
+from luckmatters.settings.data import Cifar10Samples, GausSamples
+from luckmatters.settings.teachers import Teacher, WithTeacher
+
+
+class CoActivation(WithTeacher):
+    """Settings of the kind ``co-activation``: how often nodes of a teacher fire together, on samples."""
+
+    data: Annotated[GausSamples | Cifar10Samples, Field(discriminator="kind")]
+
+    def check_teacher(self, teacher: Teacher) -> None:
+        """Raises ValueError if that teacher does not fit, or hides which nodes fire."""
+        super().check_teacher(teacher)
+        if teacher.batch_norm and teacher.norm != "before":
+            raise ValueError(
+                "BatchNorm after the ReLU hides which nodes fire; choose one without BatchNorm or with norm: before"
+            )
+
+
+KIND = Kind(
+    CoActivation,
+    verb="observe",
+    layouts={
+        "co-activation": Layout(tensors=True),
+    },
+)

@@ -1,0 +1,37 @@
+"""Claims on the paper's gradient rule (Lemma 1) and its matrix forms."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from luckmatters.judging.curves import curve
+from luckmatters.judging.statistics import Effect, Measure, in_every_cell
+from luckmatters.tables.results import Results
+
+
+def at_any_time(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a seed, a column a layer and moment."""
+    return table.unstack("epoch")
+
+
+def identity(results: Results) -> Effect:
+    """Digits to which the gradient rule holds, in every layer at every saved epoch."""
+    residual = curve(results, "residual")
+    return in_every_cell(at_any_time(-np.log10(residual.clip(lower=np.finfo(float).tiny))))
+
+
+def direction(results: Results, form: str) -> Effect:
+    """Cosine of a matrix form with the averaged gradient, in every layer at every saved epoch."""
+    return in_every_cell(at_any_time(curve(results, f"{form}_cosine")))
+
+
+CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
+    "gradient-rule": {
+        "gradient-rule": {
+            "identity": identity,
+            "direction": partial(direction, form="matrix_form"),
+            "direction-recursive": partial(direction, form="recursive_matrix_form"),
+        },
+    },
+}

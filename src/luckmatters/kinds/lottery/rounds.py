@@ -1,0 +1,9 @@
+"""Rounds of iterative pruning. Imports no torch."""
+
+from luckmatters.kinds.lottery.settings import Pruning
+
+
+def sizes(pruning: Pruning, multiplier: int) -> list[float]:
+    """The size after each round, in multiples of the teacher's hidden widths, from students of `multiplier` times."""
+    between = [multiplier * (pruning.kept / multiplier) ** (i / pruning.rounds) for i in range(1, pruning.rounds)]
+    return [*between, pruning.kept]

@@ -1,0 +1,57 @@
+"""Claims on top-down modulation: the diagonals of β* and H*."""
+
+import numpy as np
+import pandas as pd
+
+from luckmatters.judging.curves import at_end, change, curve
+from luckmatters.judging.statistics import Effect, Measure, in_every_cell
+from luckmatters.tables.results import Results
+
+
+def dominances(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Logarithms of how much diagonals stand out of β* and of H*."""
+    return tuple(np.log(curve(results, f"{name}_dominance")) for name in ("beta_star", "h_star"))
+
+
+def beta_grows(results: Results) -> Effect:
+    """How much more diagonal β* becomes, in every layer."""
+    return in_every_cell(change(dominances(results)[0]))
+
+
+def h_grows(results: Results) -> Effect:
+    """How much more diagonal H* becomes, in every layer."""
+    return in_every_cell(change(dominances(results)[1]))
+
+
+def h_above_beta(results: Results) -> Effect:
+    """How much more diagonal H* is than β* after training, in every layer."""
+    beta, h = dominances(results)
+    return in_every_cell(at_end(h) - at_end(beta))
+
+
+def h_gains_more(results: Results) -> Effect:
+    """How much more diagonal H* becomes than β* does, in every layer."""
+    beta, h = dominances(results)
+    return in_every_cell(change(h - beta))
+
+
+def match_leads(results: Results) -> Effect:
+    """Share of teacher nodes whose match has the greatest |H*|, in every layer."""
+    return in_every_cell(at_end(curve(results, "h_star_lead")))
+
+
+TOP_DOWN: dict[str, Measure] = {
+    "beta-grows": beta_grows,
+    "h-grows": h_grows,
+    "h-above-beta": h_above_beta,
+    "h-gains-more": h_gains_more,
+    "match-leads": match_leads,
+}
+
+
+CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
+    "top-down": {
+        "modulation": TOP_DOWN,
+        "modulation-cifar": {f"cifar-{name}": measure for name, measure in TOP_DOWN.items()},
+    },
+}

@@ -1,0 +1,12 @@
+"""Kind ``modulation``: what its YAML may say."""
+
+from luckmatters.kinds import Kind, Layout
+from luckmatters.settings.students import GradientMeasurement
+
+KIND = Kind(
+    GradientMeasurement,
+    verb="measure",
+    layouts={
+        "modulation": Layout(single=True, tensors=True),
+    },
+)

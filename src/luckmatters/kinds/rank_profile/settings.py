@@ -1,0 +1,20 @@
+"""Kind ``rank-profile``: what its YAML may say."""
+
+from luckmatters.kinds import Kind, Layout
+from luckmatters.settings.base import Positive
+from luckmatters.settings.students import Measurement
+
+
+class RankProfile(Measurement):
+    """Settings of the kind ``rank-profile``: the best students of each teacher node, before and after training."""
+
+    students: Positive
+
+
+KIND = Kind(
+    RankProfile,
+    verb="measure",
+    layouts={
+        "rank-profile": Layout(),
+    },
+)

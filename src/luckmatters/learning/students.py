@@ -1,0 +1,75 @@
+"""Students of a run: how they start, are trained, and are read back."""
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from luckmatters.learning.data import Data, on_labels
+from luckmatters.learning.shapes import student_widths
+from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.training import Loss, Trainer, cross_entropy, learning_rate, squared_error
+from luckmatters.settings.experiment import Run
+from luckmatters.settings.students import StudentTraining
+from luckmatters.tables.history import under
+
+
+def loss(settings: StudentTraining) -> Loss:
+    """What students are trained on: the teachers' outputs, or labels."""
+    return cross_entropy if on_labels(settings) else squared_error
+
+
+def rate(settings: StudentTraining, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 0."""
+    return learning_rate([(step.epoch, step.rate) for step in settings.training.learning_rate], epoch)
+
+
+def initial_students(run: Run, seeds: Sequence[int], device: str) -> Networks:
+    """The students of a run before training."""
+    return initialize_students(
+        run.teacher.shape,
+        student_widths(run),
+        seeds=seeds,
+        kernel=run.teacher.kernel,
+        batch_norm=run.settings.student.batch_norm,
+        norm_scale=run.settings.student.norm_scale,
+        device=device,
+    )
+
+
+def train_epoch(
+    trainer: Trainer,
+    teachers: Networks,
+    data: Data,
+    seeds: Sequence[int],
+    epoch: int,
+    rate: float,
+    *,
+    on_labels: bool = False,
+) -> None:
+    """Take a step on every batch of an epoch; several networks of a seed, which stand in a row, see the same samples.
+
+    on_labels: outputs are compared with the samples' labels, or else with the teachers' outputs.
+    """
+    for x, target in batches(teachers, data, seeds, epoch, on_labels=on_labels):
+        trainer.step(x, target, rate)
+
+
+def batches(
+    teachers: Networks, data: Data, seeds: Sequence[int], epoch: int, *, on_labels: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch's samples (S, n_in, B), with labels (S, B) or the teachers' outputs (S, n_out, B)."""
+    if on_labels:
+        yield from data.batches(seeds, epoch)
+        return
+    for block in data.blocks(seeds, epoch):
+        # Outputs for one batch at a time: those for a block would leave the cache.
+        for x in block.split(data.batch, dim=2):
+            yield x, teachers(x)
+
+
+def snapshot(tensors: dict[str, Tensor], epoch: int, *, device: str = "cpu") -> Networks:
+    """The students at a saved epoch of a finished run. Raises KeyError if that epoch was not saved."""
+    state = under(tensors, f"snapshot/{epoch}")
+    if not state:
+        raise KeyError(epoch)
+    return Networks.from_state(state, device=device)

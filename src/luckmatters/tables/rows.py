@@ -1,0 +1,39 @@
+"""Long tables: a row for every number that a job measured."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from luckmatters.tables.columns import NAMES
+
+
+def rows(
+    quantity: str, value: Tensor | np.ndarray, layer: int | None = None, **axes: Iterable[int | float | str]
+) -> pd.DataFrame:
+    """A row for each number of a tensor.
+
+    axes: the tensor's axes in their order, by the name of their column (one of NAMES), each with its labels; one of a
+    single label need not be in the tensor. layer: None for the whole network. Columns: those of NAMES that there are.
+    Raises ValueError if the tensor has other axes.
+    """
+    tensor, labels = torch.as_tensor(value), {name: list(its) for name, its in axes.items()}
+    sizes = tuple(map(len, labels.values()))
+    if [size for size in tensor.shape if size != 1] != [size for size in sizes if size != 1]:
+        raise ValueError(f"{quantity} has the shape {tuple(tensor.shape)}, but {', '.join(axes)} are {sizes}")
+    if unknown := axes.keys() - set(NAMES):
+        raise ValueError(f"{quantity}: there is no column {', '.join(unknown)}")
+    index = pd.MultiIndex.from_product(labels.values(), names=labels)
+    frame = pd.DataFrame({"value": tensor.double().flatten().numpy()}, index=index).reset_index()
+    frame["quantity"] = quantity
+    frame["layer"] = pd.array([layer] * len(frame), dtype="Int64")
+    return frame[[name for name in NAMES if name in frame]]
+
+
+def joined(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of some of the NAMES as one; what is of no single node has <NA> there."""
+    table = pd.concat(frames, ignore_index=True)
+    table = table[[name for name in NAMES if name in table]]
+    return table.astype({"node": "Int64"}) if "node" in table else table
