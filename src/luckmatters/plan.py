@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from luckmatters import artefacts
+from luckmatters import artefacts, cifar10
 from luckmatters.artefacts import MANIFEST, TENSORS, seed_label
 from luckmatters.config import Project
 from luckmatters.config.files import choose
@@ -55,9 +55,7 @@ class Plan:
     def cifar10_kind(self) -> str:
         """Changes when real images take the place of synthetic ones or the other way round, and with their number."""
         settings, scale = self.project.settings.cifar10, self.project.scale
-        given = settings.path or os.environ.get("LUCKMATTERS_CIFAR10")
-        automatic = "torchvision" if given else scale.cifar10_default
-        source = automatic if settings.source == "auto" else settings.source
+        source, _ = cifar10.resolve(settings.source, settings.path, os.environ, scale.cifar10_default)
         return f"{'synthetic' if source == 'synthetic' else 'images'}, limit {scale.cifar10_limit}"
 
     def teachers(self, *, pretrained: bool) -> str:
