@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 from _common import parser
 
-from luckmatters.artefacts import summary_file
+from luckmatters.artefacts import summary_files
 from luckmatters.config import Project
 from luckmatters.provenance import require_clean
 from luckmatters.regression import differences, greatest
@@ -51,7 +51,7 @@ def run(folder: Path, edits: dict[str, str], environment: dict[str, str], names:
     for old, new in edits.items():
         assert old in scale.read_text()
         scale.write_text(scale.read_text().replace(old, new))
-    targets = [str(summary_file(Path("figures/ci"), name)) for name in names]
+    targets = [str(summary_files(Path("figures/ci"), name)["csv"]) for name in names]
     command = ["snakemake", "--cores", "2", *CI, "--", *targets]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     inherited = {name: value for name, value in os.environ.items() if name != "LUCKMATTERS_CIFAR10"}  # synthetic images
@@ -80,7 +80,8 @@ def main() -> None:
             folder = Path(scratch) / str(number)
             run(folder, edits, environment, names)
             for name in names:
-                one, other = (pd.read_csv(place / summary_file(project.figures, name)) for place in (plain, folder))
+                file = summary_files(project.figures, name)["csv"]
+                one, other = (pd.read_csv(place / file) for place in (plain, folder))
                 moved = greatest(differences(one, other)).reset_index()
                 spread.append(moved.assign(experiment=name, condition=condition))
         table = pd.concat(spread)
