@@ -1,12 +1,8 @@
-"""What the scripts in this folder share: their options, and the images that some of them read."""
+"""What the scripts in this folder share: their options."""
 
 import argparse
-import os
 
 import torch
-
-from luckmatters import cifar10
-from luckmatters.cifar10 import Cifar10Arrays
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -29,10 +25,3 @@ def begin(description: str) -> argparse.Namespace:
     torch.set_num_threads(chosen.threads)
     print(f"{chosen.threads} threads, {chosen.rounds} rounds, torch {torch.__version__}\n")
     return chosen
-
-
-def images(*, smallest: bool, limit: int | None = None) -> Cifar10Arrays:
-    """CIFAR-10 from where LUCKMATTERS_CIFAR10 says, or a few synthetic images; limit: of training images."""
-    if smallest:
-        return cifar10.read("synthetic", None, limit=200)
-    return cifar10.read(*cifar10.locate("auto", None, os.environ), limit=limit)
