@@ -1,6 +1,6 @@
 """Rewrite the reference tables of the ci scale, and the tolerances within which later runs must stay.
 
-    python benchmarks/reference.py [experiment …]        (make reference SCALE=ci; all experiments, if none is named)
+    python maintenance/reference.py [experiment …]        (make reference SCALE=ci; all experiments, if none is named)
 
 It refuses a checkout that is not as committed.
 
@@ -10,6 +10,7 @@ condition and the plain run is written to data/reference/ci/spread.csv; the regr
 With --smallest one condition and one experiment are tried, and nothing is written.
 """
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -18,7 +19,6 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from _common import parser
 
 from luckmatters.artefacts import summary_files
 from luckmatters.config import Project
@@ -64,7 +64,8 @@ def run(folder: Path, edits: dict[str, str], environment: dict[str, str], names:
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--smallest", action="store_true", help="a trial of the script; nothing is written")
     options.add_argument("experiments", nargs="*")
     given = options.parse_args()
     names, conditions = given.experiments or list(Project(ROOT, scale="ci").experiments), CONDITIONS
