@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("experiments", nargs="*", help="names of experiments (default: all of them, and the ledger)")
     sub.add_argument("--seconds", type=float, help="how long the whole run took, in one piece, on this machine")
     add("findings", "write what README.md and docs/findings.md say of results, from what is kept of the scale")
+    add("configuration", "write docs/configuration.md, which says what every key of the files in config/ means")
     add("reference-teacher", "write a trained teacher and the table of its training to data/reference", "teacher")
     return top
 
@@ -79,6 +80,10 @@ def dispatch(options: argparse.Namespace) -> None:
         for scale in sorted(project.scales):
             check_evidence(Project(options.project, **{**overrides, "scale": scale}))
         print(describe(project))
+    elif options.verb == "configuration":
+        from luckmatters import configuration_page
+
+        wrote(configuration_page.write(project.root))
     elif options.verb == "prepare-cifar10":
         from luckmatters.jobs import bundles, verbs
 

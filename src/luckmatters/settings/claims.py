@@ -1,11 +1,8 @@
 """The keys of config/claims.yaml."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from luckmatters.settings.base import Model, Name
 
@@ -16,38 +13,38 @@ Role = Literal["core", "refinement", "control", "exploratory"]
 
 
 class Amendment(Model):
-    """A change of a check after results were seen; stricter: whether it is harder to support since (None: neither)."""
+    """A change of a check after results were seen."""
 
-    what: str
-    why: str
-    stricter: bool | None
+    what: str = Field(description="What was changed.")
+    why: str = Field(description="Why it was changed.")
+    stricter: bool | None = Field(
+        description="Whether the check is harder to support since the change; `null` if neither harder nor easier."
+    )
 
 
 class Check(Model):
-    """One threshold of a claim: it supports the paper if the whole interval of the effect lies above it.
+    """One threshold of a claim: it supports the paper if the whole interval of the effect lies above it."""
 
-    role: core if the claim's sentence stands or falls with it; the others are no part of the verdict; published: what
-    the paper's own curves say of it, where that is not what the check asks.
-    """
-
-    statement: str
-    role: Role
-    threshold: float
-    reason: str
-    amended: list[Amendment] = []
-    published: str | None = None
+    statement: str = Field(description="What the check asks, in one sentence.")
+    role: Role = Field(description="The verdict goes by the `core` checks alone; the others are shown beside them.")
+    threshold: float = Field(description="What the effect must exceed; in the unit of the effect.")
+    reason: str = Field(description="Why this threshold; written before the first results of the check.")
+    amended: list[Amendment] = Field([], description="Changes after results were seen.")
+    published: str | None = Field(
+        None, description="What the paper's own curves say, where they do not say what the check asks."
+    )
 
 
 class Claim(Model):
-    """One entry of config/claims.yaml."""
+    """One entry of config/claims.yaml, under its name."""
 
-    statement: str
-    source: str
-    experiments: Annotated[list[Name], Field(min_length=1)]
-    statistic: str
-    checks: dict[Name, Check]
-    min_seeds: Annotated[int, Field(ge=2)]
-    scales: Annotated[list[Name], Field(min_length=1)]
+    statement: str = Field(description="The claim, in one or two sentences.")
+    source: str = Field(description="Where the paper or the first author's article makes the claim.")
+    experiments: list[Name] = Field(min_length=1, description="The experiments whose tables the claim is judged from.")
+    statistic: str = Field(description="How the effects of the checks are computed from the tables.")
+    checks: dict[Name, Check] = Field(description="The checks by name; one or more must have the role `core`.")
+    min_seeds: int = Field(ge=2, description="The smallest number of seeds that may decide a check.")
+    scales: list[Name] = Field(min_length=1, description="The scales that may judge the claim; others give no verdict.")
 
     @model_validator(mode="after")
     def _has_a_core(self) -> "Claim":

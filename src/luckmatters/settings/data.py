@@ -1,41 +1,39 @@
 """Samples that networks are trained and measured on."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from luckmatters.settings.base import Model, Positive
 
 
 class GausSamples(Model):
-    """x ~ N(0, std² I)."""
+    """Gaussian samples, x ~ N(0, std² I)."""
 
-    kind: Literal["gaus"]
-    std: Annotated[float, Field(gt=0)]
-    evaluation_samples: Annotated[int, Field(ge=2)]
+    kind: Literal["gaus"] = Field(description="Says that samples are Gaussian.")
+    std: float = Field(gt=0, description="Standard deviation of every input (paper: 10).")
+    evaluation_samples: int = Field(ge=2, description="Number of samples that networks are measured on.")
 
 
 class GausData(GausSamples):
-    """The same to train on."""
+    """Gaussian samples to train on."""
 
-    samples_per_epoch: Positive
-    infinite: bool
+    samples_per_epoch: Positive = Field(description="Number of training samples in an epoch.")
+    infinite: bool = Field(description="`true`: new samples in every epoch. `false`: the same samples again and again.")
 
 
 class Cifar10Samples(Model):
     """Test images of CIFAR-10."""
 
-    kind: Literal["cifar10"]
-    evaluation_samples: Annotated[int, Field(ge=2)]
+    kind: Literal["cifar10"] = Field(description="Says that samples are images of CIFAR-10.")
+    evaluation_samples: int = Field(ge=2, description="Number of test images that networks are measured on.")
 
 
 class Cifar10Data(Cifar10Samples):
-    """CIFAR-10 to train on: each epoch that many of the training images, drawn anew; evaluation on test images."""
+    """Images of CIFAR-10: training images to train on, test images to evaluate on."""
 
-    samples_per_epoch: Positive
-    augment: bool
+    samples_per_epoch: Positive = Field(description="Number of training images in an epoch; every epoch draws anew.")
+    augment: bool = Field(description="Whether training images are cropped and flipped at random.")
 
 
 def check_images(shape: tuple[int, ...], outputs: int) -> None:

@@ -2,81 +2,81 @@
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    Field,
-    SerializeAsAny,
-)
+from pydantic import Field, SerializeAsAny
 
-from luckmatters.settings.base import Model, Name, Positive
+from luckmatters.settings.base import Model, Name, Positive, RunName
 from luckmatters.settings.teachers import TEACHER_TEXTS, Teacher
 
 MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
 
 
 class Figure(Model):
-    """How an experiment is drawn: the layout is a module of luckmatters.figures, the rest its options.
+    """How an experiment is drawn."""
 
-    rows, columns: axes of the grid whose labels are the rows and columns of panels; compare: an axis whose labels share
-    panels, told apart by line style; labels: how labels of the grid are written in the figure; included_first: whether
-    included variants stand above the experiment's own; band: what is shaded around the mean over seeds (their range, or
-    one standard deviation); published: file of data/published for a variant;
-    published_note: said in the figure's footer, where the settings are not known to be the same.
-    """
-
-    layout: Name
-    rows: Name | None = None
-    columns: Name | None = None
-    compare: Name | None = None
-    labels: dict[Name, str] = {}
-    included_first: bool = False
-    band: Literal["range", "std"] = "range"
-    published: dict[str, str] = {}
-    published_note: str = ""
+    layout: Name = Field(description="The arrangement of the figure: a layout of the experiment's [kind](#kinds).")
+    rows: Name | None = Field(None, description="The axis of the grid whose labels are the rows of panels.")
+    columns: Name | None = Field(None, description="The axis of the grid whose labels are the columns of panels.")
+    compare: Name | None = Field(
+        None, description="The axis of the grid whose labels share panels, told apart by line style; 3 labels at most."
+    )
+    labels: dict[Name, str] = Field({}, description="How labels of the grid are written in the figure.")
+    included_first: bool = Field(
+        False, description="Whether included variants stand above the experiment's own variants."
+    )
+    band: Literal["range", "std"] = Field(
+        "range", description="The shade around the mean over seeds: their range, or one standard deviation."
+    )
+    published: dict[str, str] = Field({}, description="Published curves, by variant: a file of data/published.")
+    published_note: str = Field("", description="A remark on the published curves, for the figure's footer.")
 
 
 class Include(Model):
-    """A variant of another experiment, drawn and judged with this one's under these labels; never trained twice."""
+    """A variant of another experiment, drawn and judged with the variants of this experiment; never trained twice."""
 
-    run: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
-    labels: dict[Name, Name]
+    run: RunName = Field(description="The other experiment, and its variant.")
+    labels: dict[Name, Name] = Field(description="Where the variant stands in this experiment's grid: a label an axis.")
 
 
 class Experiment(Model):
     """The keys of config/experiments/*.yaml that are the same for every kind."""
 
-    question: str
-    published_as: str
-    kind: Name
-    figure: Figure
-    claims: list[Name] = []
-    known: list[str] = []
-    chosen: list[str] = []
-    grid: dict[Name, dict[Name, dict]] = {}
-    adjust: dict[Name, dict] = {}
-    skip: list[Name] = []
-    seeds_per_job: Positive | None = None
-    includes: list[Include] = []
-    scales: dict[Name, dict] = {}
+    question: str = Field(description="What the experiment asks, in one sentence.")
+    published_as: str = Field(description="Where the authors show the same: figure, section or notebook.")
+    kind: Name = Field(description="What is computed: one of the [kinds](#kinds), which has keys of its own.")
+    figure: Figure = Field(description="How the experiment is drawn.")
+    claims: list[Name] = Field([], description="The claims that the experiment bears on: names in config/claims.yaml.")
+    known: list[str] = Field([], description="What is known from the paper, the article or the authors' code.")
+    chosen: list[str] = Field([], description="What is our own choice.")
+    grid: dict[Name, dict[Name, dict]] = Field(
+        {}, description="Axes, their labels, and the settings of each label. Every combination of labels is a variant."
+    )
+    adjust: dict[Name, dict] = Field(
+        {}, description="Settings of single variants, laid over the settings of their labels."
+    )
+    skip: list[Name] = Field([], description="Combinations of labels that are left out, by the names of the variants.")
+    seeds_per_job: Positive | None = Field(
+        None, description="Number of seeds computed together in one job. Without this key, as many as the scale says."
+    )
+    includes: list[Include] = Field([], description="Variants of other experiments that are shown with these variants.")
+    scales: dict[Name, dict] = Field({}, description="What each scale changes: see [changes](#changes).")
 
 
 class Run(Model):
-    """One variant of an experiment at a scale, fully resolved: all that its numbers depend on.
+    """One variant of an experiment at a scale, fully resolved: all that its numbers depend on."""
 
-    source: the training run that is measured, whose teacher and seeds are this run's; teacher: None where the kind has
-    none in config/teachers.yaml.
-    """
-
-    experiment: Name
-    variant: Name
-    scale: Name
-    kind: str
-    labels: dict[str, str]
-    settings: SerializeAsAny[Model]
-    teacher: Teacher | None
-    seeds: list[int]
-    source: "Run | None" = None
+    experiment: Name = Field(description="Name of the experiment.")
+    variant: Name = Field(description="Name of the variant: its labels, joined by hyphens, or `base` without a grid.")
+    scale: Name = Field(description="Name of the scale.")
+    kind: str = Field(description="Name of the kind.")
+    labels: dict[str, str] = Field(description="The variant's label on every axis of the grid.")
+    settings: SerializeAsAny[Model] = Field(description="The keys of the kind, with the changes of labels and scale.")
+    teacher: Teacher | None = Field(description="The teacher; none if the kind has no teacher in config/teachers.yaml.")
+    seeds: list[int] = Field(description="All seeds of the variant.")
+    source: "Run | None" = Field(
+        None, description="The training run that is measured. Its teacher and seeds are those of this run too."
+    )
 
     @property
     def trained(self) -> "Run":

@@ -1,22 +1,15 @@
 """Dynamics that are simulated without a file of teachers."""
 
-from typing import Annotated
-
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from luckmatters.settings.base import Model, Positive, Seeds
 
 
 class Simulation(Model):
-    """What the settings of every simulating kind have.
+    """What the settings of every simulating kind have: plain gradient descent, each step on a new batch."""
 
-    An epoch is `steps_per_epoch` steps of plain gradient descent, each on a new batch.
-    """
-
-    learning_rate: Annotated[float, Field(gt=0)]
-    batch: Positive
-    steps_per_epoch: Positive
-    epochs: Positive
+    learning_rate: float = Field(gt=0, description="Learning rate of every step.")
+    batch: Positive = Field(description="Number of samples in a step.")
+    steps_per_epoch: Positive = Field(description="Number of steps in an epoch.")
+    epochs: Positive = Field(description="Number of epochs.")
     seeds: Seeds

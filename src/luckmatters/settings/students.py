@@ -1,27 +1,23 @@
 """Training runs of students, and what may be measured of them; several kinds share these settings."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
-from luckmatters.settings.base import Model, Positive
+from luckmatters.settings.base import Model, Positive, RunName
 from luckmatters.settings.data import Cifar10Data, GausData, batches_fit
 from luckmatters.settings.teachers import Teacher, WithTeacher
 from luckmatters.settings.training import Training
 
 
 class Student(Model):
-    """The teacher's shape with ``multiplier`` times the nodes in each hidden layer.
+    """A student network, which has the teacher's inputs, layers and outputs, but more nodes."""
 
-    norm_scale: BatchNorm's scales start uniform in [0, 1), as torch had them before version 1.2, or, without, at 1.
-    """
-
-    multiplier: Positive
-    batch_norm: bool
-    norm_scale: Literal["uniform"] | None = None
+    multiplier: Positive = Field(description="Hidden nodes of a student for each node of the teacher (paper: m).")
+    batch_norm: bool = Field(description="Whether hidden layers have BatchNorm.")
+    norm_scale: Literal["uniform"] | None = Field(
+        None, description="Initial scales of BatchNorm: uniform in [0, 1), as in torch before 1.2. Without this key, 1."
+    )
 
     @model_validator(mode="after")
     def _scales_of_norms(self) -> "Student":
@@ -31,16 +27,14 @@ class Student(Model):
 
 
 class StudentTraining(WithTeacher):
-    """Settings of the kind ``student-training``: train students to a teacher and measure the overlap every epoch.
+    """Settings of the kind ``student-training``: train students to a teacher and measure the overlap every epoch."""
 
-    target: what students learn from, the teacher's outputs (the default) or the labels of the images; the teacher then
-    lends them its shape and is what their overlap is measured with.
-    """
-
-    student: Student
-    data: Annotated[GausData | Cifar10Data, Field(discriminator="kind")]
-    training: Training
-    target: Literal["teacher", "labels"] | None = None
+    student: Student = Field(description="The student networks.")
+    data: GausData | Cifar10Data = Field(discriminator="kind", description="The samples.")
+    training: Training = Field(description="How students are trained.")
+    target: Literal["teacher", "labels"] | None = Field(
+        None, description="What students learn: outputs of the teacher, or labels of images. Without this key, outputs."
+    )
 
     @model_validator(mode="after")
     def _has_labels(self) -> "StudentTraining":
@@ -57,16 +51,18 @@ class StudentTraining(WithTeacher):
 class Measurement(Model):
     """What the settings of every measuring kind have: the finished training run that is measured."""
 
-    measures: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
+    measures: RunName = Field(
+        description="The training run that is measured, of the kind [`student-training`](#kind-student-training)."
+    )
 
     def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
         """Raises ValueError if that run does not have what is measured."""
 
 
 class GradientMeasurement(Measurement):
-    """Settings of the kinds ``modulation`` and ``gradient-rule``; samples: evaluation samples that means are over."""
+    """Settings of the kinds ``modulation`` and ``gradient-rule``: what training sends down through the layers."""
 
-    samples: Annotated[int, Field(ge=2)]
+    samples: int = Field(ge=2, description="Number of evaluation samples that means are taken over.")
 
     def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
         """Raises ValueError for BatchNorm and convolutions, and if there are fewer evaluation samples."""

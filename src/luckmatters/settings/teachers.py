@@ -2,10 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from luckmatters.science.shapes import fan_in, weight_shapes
 from luckmatters.settings.base import Model, Name, Positive, Seeds
@@ -14,14 +11,13 @@ from luckmatters.settings.training import LabelTraining
 
 
 class Pretraining(Model):
-    """How a teacher is trained on labels.
+    """How a teacher is trained on labels."""
 
-    readout_scale: what the scales of the BatchNorm below the output layer start with, 1 if it is not said.
-    """
-
-    data: Cifar10Data
-    training: LabelTraining
-    readout_scale: Annotated[float, Field(gt=0)] | None = None
+    data: Cifar10Data = Field(description="The images.")
+    training: LabelTraining = Field(description="How the teacher is trained.")
+    readout_scale: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Initial scales of the BatchNorm below the output layer. Without this key, 1."
+    )
 
 
 # Keys of a teacher that are shown and that no number depends on.
@@ -29,22 +25,32 @@ TEACHER_TEXTS = frozenset({"reduced", "published_accuracy"})
 
 
 class Teacher(Model):
-    """One entry of config/teachers.yaml; with a kernel, hidden layers are convolutions of that size.
+    """One entry of config/teachers.yaml, under its name: a family of teacher networks of one shape."""
 
-    norm: where BatchNorm stands, after the ReLU (also if it is not said) or before it.
-    """
-
-    inputs: Positive | Annotated[list[Positive], Field(min_length=3, max_length=3)]
-    kernel: Positive | None = None
-    widths: Annotated[list[Positive], Field(min_length=1)]
-    outputs: Positive
-    init: Literal["separated", "no_sep", "pretrained"]
-    batch_norm: bool = False
-    norm: Literal["after", "before"] | None = None
-    pretraining: Pretraining | None = None
-    published_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
-    count: Positive
-    reduced: str | None = None  # what the scale in force changes; set by the loader
+    inputs: Positive | Annotated[list[Positive], Field(min_length=3, max_length=3)] = Field(
+        description="Shape of a sample: its number of values, or [channels, height, width]."
+    )
+    kernel: Positive | None = Field(
+        None,
+        description="Side of the convolutions in hidden layers, in pixels. Without this key, no convolutions.",
+    )
+    widths: list[Positive] = Field(min_length=1, description="Nodes or channels of each hidden layer, lowest first.")
+    outputs: Positive = Field(description="Number of outputs.")
+    init: Literal["separated", "no_sep", "pretrained"] = Field(
+        description="Weights: on a grid with all nodes of a layer different, torch's default, or trained on CIFAR-10."
+    )
+    batch_norm: bool = Field(False, description="Whether hidden layers have BatchNorm; needs `init: pretrained`.")
+    norm: Literal["after", "before"] | None = Field(
+        None, description="Whether BatchNorm stands after or before the ReLU. Without this key, after."
+    )
+    pretraining: Pretraining | None = Field(
+        None, description="How the teacher is trained on labels; goes together with `init: pretrained`."
+    )
+    published_accuracy: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="Test accuracy that the authors print, as a share; shown beside ours."
+    )
+    count: Positive = Field(description="Number of networks; network k is drawn from seed k.")
+    reduced: str | None = Field(None, description="What the scale in force changes; set by the loader from `scales`.")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,16 +90,18 @@ class Teacher(Model):
 
 
 class TeacherChoice(Model):
-    """Which teacher labels the data: one for all students (``seed: 0``), or student k's own (``seed: own``)."""
+    """Which teacher labels the data."""
 
-    name: Name
-    seed: Annotated[int, Field(ge=0)] | Literal["own"]
+    name: Name = Field(description="Name of an entry in config/teachers.yaml.")
+    seed: Annotated[int, Field(ge=0)] | Literal["own"] = Field(
+        description="Network of the entry: a number, the same for all seeds; or `own`, network k for seed k."
+    )
 
 
 class WithTeacher(Model):
     """What the settings of every kind have that reads a file of teachers."""
 
-    teacher: TeacherChoice
+    teacher: TeacherChoice = Field(description="The teacher.")
     seeds: Seeds
 
     def check_teacher(self, teacher: Teacher) -> None:

@@ -2,20 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from luckmatters.settings.base import Model, Positive
 
 
 class Rate(Model):
-    """From this epoch on, this learning rate."""
+    """One step of a learning-rate schedule."""
 
-    epoch: Annotated[int, Field(ge=0)]
-    rate: Annotated[float, Field(gt=0)]
+    epoch: int = Field(ge=0, description="The epoch from which on the rate holds; 0 for the first.")
+    rate: float = Field(gt=0, description="The learning rate.")
 
 
 def _in_order(schedule: list[Rate]) -> list[Rate]:
@@ -26,12 +22,16 @@ def _in_order(schedule: list[Rate]) -> list[Rate]:
 
 
 class Training(Model):
-    """SGD, which is plain unless more is said (by :class:`LabelTraining`)."""
+    """Plain SGD."""
 
-    epochs: Positive
-    batch: Annotated[int, Field(ge=2)]
-    learning_rate: Annotated[list[Rate], Field(min_length=1), AfterValidator(_in_order)]
-    snapshots: list[Annotated[int, Field(ge=0)]]
+    epochs: Positive = Field(description="Number of epochs.")
+    batch: int = Field(ge=2, description="Number of samples in a step.")
+    learning_rate: Annotated[list[Rate], Field(min_length=1), AfterValidator(_in_order)] = Field(
+        description="The schedule: rates in the order of their epochs, the first from epoch 0 on."
+    )
+    snapshots: list[Annotated[int, Field(ge=0)]] = Field(
+        description="Epochs after which networks are kept. The initial and the final networks are kept in any case."
+    )
 
     @model_validator(mode="after")
     def _within_the_run(self) -> "Training":
@@ -42,14 +42,13 @@ class Training(Model):
 
 
 class LabelTraining(Training):
-    """SGD with momentum and weight decay, as torch.optim.SGD has them; plain without.
+    """SGD for training on labels; plain without the optional keys."""
 
-    precision: of convolutions and the BatchNorm behind them, float32 if it is not said; parameters, velocity, linear
-    layers and evaluation keep float32. annealing: the scheduled rates fall to nearly zero by half a cosine, epoch by
-    epoch, as torch.optim.lr_scheduler.CosineAnnealingLR has it.
-    """
-
-    momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
-    weight_decay: Annotated[float, Field(gt=0)] | None = None
-    precision: Literal["bfloat16"] | None = None
-    annealing: Literal["cosine"] | None = None
+    momentum: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="Momentum, as in torch.optim.SGD.")
+    weight_decay: Annotated[float, Field(gt=0)] | None = Field(None, description="Weight decay, as in torch.optim.SGD.")
+    precision: Literal["bfloat16"] | None = Field(
+        None, description="Number format of convolutions and their BatchNorm. Without this key, float32 as all else."
+    )
+    annealing: Literal["cosine"] | None = Field(
+        None, description="Scheduled rates fall to nearly 0 by half a cosine, as in torch's CosineAnnealingLR."
+    )

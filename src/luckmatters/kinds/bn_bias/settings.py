@@ -2,10 +2,11 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.base import Model
 
-# torchvision's names of networks with BatchNorm and weights for ImageNet.
 Pretrained = Literal[
     "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet18", "resnet34", "resnet50", "resnet101"
 ]  # fmt: skip
@@ -19,10 +20,10 @@ WEIGHTS_REMEDY = (
 
 
 class BnBias(Model):
-    """Settings of the kind ``bn-bias``: the BatchNorm of a pretrained network, of which there is one."""
+    """Settings of the kind ``bn-bias``: the BatchNorm of a pretrained network."""
 
-    model: Pretrained
-    seeds: Literal[1] = 1
+    model: Pretrained = Field(description="Torchvision's name of a network with BatchNorm, trained on ImageNet.")
+    seeds: Literal[1] = Field(1, description="There is one network of each name.")
 
 
 KIND = Kind(

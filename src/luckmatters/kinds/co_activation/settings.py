@@ -1,10 +1,6 @@
 """Kind ``co-activation``: what its YAML may say."""
 
-from typing import Annotated
-
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.data import Cifar10Samples, GausSamples
@@ -14,7 +10,9 @@ from luckmatters.settings.teachers import Teacher, WithTeacher
 class CoActivation(WithTeacher):
     """Settings of the kind ``co-activation``: how often nodes of a teacher fire together, on samples."""
 
-    data: Annotated[GausSamples | Cifar10Samples, Field(discriminator="kind")]
+    data: GausSamples | Cifar10Samples = Field(
+        discriminator="kind", description="The samples that teachers are observed on."
+    )
 
     def check_teacher(self, teacher: Teacher) -> None:
         """Raises ValueError if that teacher does not fit, or hides which nodes fire."""

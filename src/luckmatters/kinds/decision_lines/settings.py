@@ -2,10 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.base import Positive
@@ -13,16 +10,15 @@ from luckmatters.settings.simulation import Simulation
 
 
 class DecisionLines(Simulation):
-    """Settings of the kind ``decision-lines``: where the nodes of small networks on two inputs switch on.
+    """Settings of the kind ``decision-lines``: where the nodes of small networks on two inputs switch on."""
 
-    teacher_nodes, students: hidden nodes; outputs: of both; std: of the inputs; snapshots: epochs that are drawn.
-    """
-
-    teacher_nodes: Positive
-    students: Positive
-    outputs: Positive
-    std: Annotated[float, Field(gt=0)]
-    snapshots: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    teacher_nodes: Positive = Field(description="Number of hidden nodes of the teacher.")
+    students: Positive = Field(description="Number of hidden nodes of the student network.")
+    outputs: Positive = Field(description="Number of outputs of teacher and student network.")
+    std: float = Field(gt=0, description="Standard deviation of every input.")
+    snapshots: list[Annotated[int, Field(ge=0)]] = Field(
+        min_length=1, description="Epochs that are drawn; 0 is before training."
+    )
 
     @model_validator(mode="after")
     def _within_the_run(self) -> "DecisionLines":

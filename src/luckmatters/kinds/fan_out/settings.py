@@ -3,10 +3,7 @@
 import itertools
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.base import Name, Positive
@@ -14,19 +11,28 @@ from luckmatters.settings.simulation import Simulation
 
 
 class FanOut(Simulation):
-    """Settings of the kind ``fan-out``: the matrix dynamics of students that start near their teacher.
+    """Settings of the kind ``fan-out``: the matrix dynamics of students that start near their teacher."""
 
-    widths: nodes of all layers of the teacher, inputs and outputs included; multiplier: a student has that many times
-    as many hidden ones; starts: for each layer, lowest first, the share of the teacher's columns in the first ones;
-    gradient: the matrix form, or accurate, the mean of every sample's own; snapshots: epochs whose every node is kept.
-    """
-
-    widths: Annotated[list[Positive], Field(min_length=3)]
-    multiplier: Annotated[int, Field(ge=2)]  # with 1 there would be no unmatched nodes
-    starts: Annotated[dict[Name, list[Annotated[float, Field(ge=0)]]], Field(min_length=1)]
-    bias: Annotated[float, Field(ge=0)]
-    gradient: Literal["matrix", "accurate"]
-    snapshots: list[Annotated[int, Field(ge=0)]]
+    widths: list[Positive] = Field(
+        min_length=3, description="Nodes of every layer of the teacher, lowest first, with inputs and outputs."
+    )
+    multiplier: int = Field(
+        ge=2, description="Hidden nodes of a student for each node of the teacher. With 1, all nodes would be matched."
+    )
+    starts: dict[Name, list[Annotated[float, Field(ge=0)]]] = Field(
+        min_length=1,
+        description="Starts by name. Of each layer, lowest first: the share of the teacher's columns "
+        "in the student's first columns.",
+    )
+    bias: float = Field(
+        ge=0, description="Every bias of the teacher is minus this number, before columns are normalized."
+    )
+    gradient: Literal["matrix", "accurate"] = Field(
+        description="Products of averages (the matrix form of the paper), or `accurate`: averages of products."
+    )
+    snapshots: list[Annotated[int, Field(ge=0)]] = Field(
+        description="Epochs after which the fan-out norm of every node is kept; 0 is before training."
+    )
 
     @model_validator(mode="after")
     def _layers_fit(self) -> "FanOut":

@@ -2,11 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from luckmatters.kinds import Kind, Layout
 from luckmatters.kinds.lottery.branches import names
@@ -17,17 +13,16 @@ from luckmatters.settings.teachers import Teacher
 
 
 class Pruning(Model):
-    """What is kept of trained networks.
+    """What is kept of trained networks."""
 
-    granularity: hidden nodes, or weights; criterion: what they are ranked by (see luckmatters.science.criteria), layer
-    by layer or, for magnitude-overall, all layers together; kept: as much as a network of so many times the teacher's
-    hidden widths has in each layer; rounds: steps of a constant share in which that is reached.
-    """
-
-    granularity: Literal["nodes", "weights"]
-    criterion: Literal["magnitude", "magnitude-overall", "spread", "overlap", "initial-overlap"]
-    kept: Annotated[float, Field(gt=0)]
-    rounds: Positive
+    granularity: Literal["nodes", "weights"] = Field(description="What is pruned: hidden nodes, or single weights.")
+    criterion: Literal["magnitude", "magnitude-overall", "spread", "overlap", "initial-overlap"] = Field(
+        description="The ranking (luckmatters.science.criteria): layer by layer, or `-overall` of all layers together."
+    )
+    kept: float = Field(
+        gt=0, description="What is left: 2 leaves as much as a network with twice the teacher's hidden widths has."
+    )
+    rounds: Positive = Field(description="Number of rounds of pruning; each prunes the same share of what is left.")
 
     @model_validator(mode="after")
     def _ranks_nodes(self) -> "Pruning":
@@ -42,18 +37,20 @@ def check_branch(name: str) -> str:
     return name
 
 
-BranchName = Annotated[str, AfterValidator(check_branch)]
+BranchName = Annotated[
+    str, AfterValidator(check_branch), Field(json_schema_extra=lambda schema: schema.update(enum=names()))
+]
 
 
 class Lottery(Measurement):
-    """Settings of the kind ``lottery``: prune the students of a training run, and train them again from many starts.
+    """Settings of the kind ``lottery``: prune the students of a training run, and train them again from many starts."""
 
-    branches: the starts (see luckmatters.science.tickets); early_epoch: of the training run, for the branch early.
-    """
-
-    pruning: Pruning
-    branches: Annotated[list[BranchName], Field(min_length=1)]
-    early_epoch: Positive | None = None
+    pruning: Pruning = Field(description="What is kept of the trained students.")
+    branches: list[BranchName] = Field(min_length=1, description="The starts, as in luckmatters.science.tickets.")
+    early_epoch: Positive | None = Field(
+        None,
+        description="Epoch that the branch `early` starts from; the training run must list it in `snapshots`.",
+    )
 
     @model_validator(mode="after")
     def _branches_fit(self) -> "Lottery":

@@ -2,10 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.base import Positive
@@ -13,17 +10,20 @@ from luckmatters.settings.students import StudentTraining
 
 
 class LuckSpeed(StudentTraining):
-    """Settings of the kind ``luck-speed``: student training that follows every student node.
+    """Settings of the kind ``luck-speed``: student training that follows every student node."""
 
-    measurements: how many moments after the first are measured, evenly in the logarithm of the step, from first_step to
-    the end, besides those at whole epochs; levels: of ρ, whose passing is timed; negligible: below this share of its
-    layer's greatest, a student's contribution does not count.
-    """
-
-    measurements: Annotated[int, Field(ge=2)]
-    first_step: Positive
-    levels: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)]
-    negligible: Annotated[float, Field(gt=0, lt=1)]
+    measurements: int = Field(
+        ge=2, description="Moments that are measured besides the epochs, evenly in the logarithm of the step."
+    )
+    first_step: Positive = Field(description="The step of the first moment; the last moment is the end of training.")
+    levels: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        min_length=1, description="Levels of ρ; the time when a student passes each of them is measured."
+    )
+    negligible: float = Field(
+        gt=0,
+        lt=1,
+        description="Share of the layer's greatest contribution below which a student does not count.",
+    )
 
     @model_validator(mode="after")
     def _what_is_followed(self) -> "LuckSpeed":

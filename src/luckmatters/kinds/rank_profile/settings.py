@@ -1,5 +1,7 @@
 """Kind ``rank-profile``: what its YAML may say."""
 
+from pydantic import Field
+
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.base import Positive
 from luckmatters.settings.students import Measurement
@@ -8,7 +10,7 @@ from luckmatters.settings.students import Measurement
 class RankProfile(Measurement):
     """Settings of the kind ``rank-profile``: the best students of each teacher node, before and after training."""
 
-    students: Positive
+    students: Positive = Field(description="Number of best students that are shown for each teacher node.")
 
 
 KIND = Kind(
