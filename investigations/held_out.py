@@ -39,10 +39,10 @@ def settings(
 ) -> Teacher:
     """The teacher with a trial's training; kept, held: images; rates are (share of the epochs, rate)."""
     text = teacher.model_dump(exclude_none=True)
-    text["pretraining"]["data"] |= {"samples_per_epoch": kept, "evaluation_samples": held}
-    text["pretraining"]["training"] = COMMON | {
+    text["learning"]["data"] |= {"samples_per_epoch": kept, "evaluation_samples": held}
+    text["learning"]["training"] = COMMON | {
         "epochs": epochs,
-        "precision": teacher.pretraining.training.precision,
+        "precision": teacher.learning.training.precision,
         "weight_decay": decay,
         "annealing": annealing,
         "learning_rate": [{"epoch": round(epochs * share), "rate": rate} for share, rate in rates],
@@ -79,7 +79,7 @@ def main() -> None:
         networks = Networks.from_state(networks_of(state.network()), device=given.device)
         accuracy, loss = (state.history()[key][-1].item() for key in ("accuracy", "loss"))
         fitted = evaluate(networks, *sample)["accuracy"].item()
-        training, steps = trial.pretraining.training, -(-len(kept) // COMMON["batch"])
+        training, steps = trial.learning.training, -(-len(kept) // COMMON["batch"])
         decayed = steps * sum(rate(training, epoch) for epoch in range(training.epochs)) * training.weight_decay
         found = (f"{decayed:.1f}", f"{fitted:.2%}", f"{accuracy:.2%}", f"{loss:.3f}")
         print(f"| {name} | {' | '.join(found)} | {time.monotonic() - began:.0f} |", flush=True)

@@ -31,8 +31,8 @@ LAST = 40  # steps whose mean loss is told: with a standard error of 0.02
 
 def trial(teacher: Teacher, shown: Cifar10, scale: float, rate: float, steps: int) -> tuple[list[float], Networks]:
     """The loss on each step's images before it (`steps` numbers), and the one network after the last."""
-    pretraining = teacher.pretraining.model_copy(update={"readout_scale": scale})
-    networks, losses = untrained(teacher.model_copy(update={"pretraining": pretraining}), [0]), []
+    learning = teacher.learning.model_copy(update={"readout_scale": scale})
+    networks, losses = untrained(teacher.model_copy(update={"learning": learning}), [0]), []
 
     def watched(output: Tensor, target: Tensor, gradient: Tensor, total: Tensor) -> float:
         losses.append(torch.nn.functional.cross_entropy(output, target).item())

@@ -43,13 +43,13 @@ def encoded(pixels: np.ndarray, top: int, left: int) -> np.ndarray:
 
 def shortened(teacher: Teacher, networks: int, epochs: int | None, samples: int | None = None) -> Teacher:
     """The teacher with other numbers of networks, of epochs (if its rates follow from their number) and of samples."""
-    training, served = teacher.pretraining.training, teacher.pretraining.data
+    training, served = teacher.learning.training, teacher.learning.data
     if epochs:
         training = training.model_copy(update={"epochs": epochs})
     if samples:
         served = served.model_copy(update={"samples_per_epoch": samples, "evaluation_samples": samples // 5})
-    pretraining = teacher.pretraining.model_copy(update={"training": training, "data": served})
-    return teacher.model_copy(update={"count": networks, "pretraining": pretraining})
+    learning = teacher.learning.model_copy(update={"training": training, "data": served})
+    return teacher.model_copy(update={"count": networks, "learning": learning})
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
     options.add_argument("--epochs", type=int, help="for a teacher whose rates are annealed (default: as configured)")
     given = options.parse_args()
     teacher = teachers()[given.teacher]
-    if given.epochs and not teacher.pretraining.training.annealing:
+    if given.epochs and not teacher.learning.training.annealing:
         options.error(f"--epochs: the rates of {given.teacher} are listed by epoch")
     if given.smallest:
         given.times, given.networks, given.epochs = [0, 1], 1, 1
@@ -69,7 +69,7 @@ def main() -> None:
     teacher = shortened(teacher, given.networks, given.epochs, len(read.train_images) if given.smallest else None)
     keep_freed_memory()
     torch.set_num_threads(1)
-    print(f"{read.description}; {given.networks} networks, {teacher.pretraining.training.epochs} epochs\n")
+    print(f"{read.description}; {given.networks} networks, {teacher.learning.training.epochs} epochs\n")
     print("| encoded again | PSNR, dB | test accuracy | standard error | seconds |")
     print("| --- | --- | --- | --- | --- |")
     copies = [read]
@@ -80,7 +80,7 @@ def main() -> None:
         began, copy = time.monotonic(), copies[times]
         error = np.square(copy.test_images.astype(np.float32) - read.test_images).mean((1, 2, 3))
         loss = f"{np.median(10 * np.log10(255**2 / error)):.1f}" if times else ""
-        samples, batch = teacher.pretraining.data.samples_per_epoch, teacher.pretraining.training.batch
+        samples, batch = teacher.learning.data.samples_per_epoch, teacher.learning.training.batch
         *_, state = train(teacher, data(copy, samples=samples, batch=batch))
         found = state.history()["accuracy"][-1].double()
         spread = f"{found.std() / given.networks**0.5:.2%}" if given.networks > 1 else ""

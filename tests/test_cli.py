@@ -92,7 +92,7 @@ def test_a_lottery_costs_what_its_branches_and_rounds_train() -> None:
     assert operations(both) == 2 * operations(dense)  # dense and re-initialized
     weights = project.run("lottery-sparsity", "weights-x1")
     assert operations(weights) == (len(weights.settings.branches) - 1) * operations(dense)  # all but untrained
-    once, rounds = (project.run("lottery-sparsity", name) for name in ("spread-x5", "iterative-x5"))
+    once, rounds = (project.run("lottery-sparsity", name) for name in ("contribution-x5", "iterative-x5"))
     branch = operations(once) / (len(once.settings.branches) - 1)
     extra = operations(rounds) - len(rounds.settings.branches) * branch  # two tickets, between 5 and 10 times as wide
     assert 2 * branch < extra < 2 * operations(dense)

@@ -78,9 +78,9 @@ def test_statistics_are_those_of_modules_in_training_mode(place: str, shape: tup
 
 def make_run() -> Run:
     teacher = {
-        "inputs": [3, 32, 32], "widths": [6, 5], "outputs": 10, "init": "pretrained", "batch_norm": True,
+        "inputs": [3, 32, 32], "widths": [6, 5], "outputs": 10, "init": "trained", "batch_norm": True,
         "norm": "before", "count": 3,
-        "pretraining": {
+        "learning": {
             "data": {"kind": "cifar10", "samples_per_epoch": 64, "augment": True, "evaluation_samples": 30},
             "training": {"epochs": 4, "batch": 32, "learning_rate": [{"epoch": 0, "rate": 0.1}], "snapshots": []},
         },

@@ -124,8 +124,8 @@ def make(project: Project, name: str) -> None:
 
 
 def make_teacher(project: Project, name: str) -> None:
-    pretrained = project.teachers[name].init == "pretrained"
-    if pretrained and not (cifar10_bundle(project).folder / MANIFEST).exists():
+    trained = project.teachers[name].init == "trained"
+    if trained and not (cifar10_bundle(project).folder / MANIFEST).exists():
         verbs.prepare_cifar10(project)
     if not (teacher_bundle(project, name).folder / MANIFEST).exists():
-        (verbs.pretrain_teacher if pretrained else verbs.generate_teacher)(project, name)
+        (verbs.train_teacher if trained else verbs.generate_teacher)(project, name)

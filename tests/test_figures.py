@@ -564,7 +564,7 @@ def test_lottery_curves_have_means_and_standard_errors() -> None:
 
 @pytest.mark.parametrize("name", experiments("lottery-sparsity"))
 def test_lottery_sparsity_has_intervals_at_each_size(name: str) -> None:
-    results = only(made(name, branches, scale="ci"), by=("spread", "magnitude", "nodes", "weights"))
+    results = only(made(name, branches, scale="ci"), by=("contribution", "magnitude", "nodes", "weights"))
     figure = draw(results)
     quantities = ("loss", "accuracy" if "accuracy" in set(results.table["quantity"]) else "correlation")
     axis = results.experiment.figure.columns
@@ -627,7 +627,7 @@ def test_lottery_luck_has_survivors_gains_and_head_starts() -> None:
                 expected.append((*y, colors[by], number + shift))
         assert_points(gains, expected)
         for one, by in zip(scatter.collections, [*kinds, None], strict=True):
-            by, branch = by or "spread", "rewound" if by else "reinitialized"
+            by, branch = by or "contribution", "rewound" if by else "reinitialized"
             before, beside = (of_branch(results, variants[by], b, "correlation")[0] for b in (branch, "random-nodes"))
             gained = final(by, "random-nodes") - final(by, branch)
             np.testing.assert_allclose(one.get_offsets(), np.c_[before - beside, gained])

@@ -65,8 +65,8 @@ def trunk_run(**changes: object) -> Run:
 
 def make_run(branches: list[str], source: Run | None = None, **pruning: object) -> Run:
     source = source or trunk_run()
-    pruning = {"granularity": "nodes", "criterion": "spread", "kept": 1.0, "rounds": 1} | pruning
-    settings = Lottery(measures="dense/base", pruning=pruning, branches=branches, early_epoch=1)
+    pruning = {"granularity": "nodes", "criterion": "contribution", "kept": 1.0, "rounds": 1} | pruning
+    settings = Lottery(source="dense/base", pruning=pruning, branches=branches, early_epoch=1)
     settings.check_source(source.settings, source.teacher)
     return Run(
         experiment="toy", variant="base", scale="ci", kind="lottery", labels={}, settings=settings,
@@ -97,7 +97,7 @@ RUNS = {
     "nodes": make_run(NODES),
     "weights": make_run(WEIGHTS, granularity="weights", criterion="magnitude"),
     "rounds": make_run(["rewound", "reinitialized"], rounds=3),
-    "weight-rounds": make_run(["rewound", "shuffled"], granularity="weights", criterion="spread", rounds=2),
+    "weight-rounds": make_run(["rewound", "shuffled"], granularity="weights", criterion="contribution", rounds=2),
     "overall": make_run(["rewound", "random-nodes"], criterion="magnitude-overall"),
     "weights-overall": make_run(["rewound", "shuffled"], granularity="weights", criterion="magnitude-overall"),
     "everything": make_run(["dense", "rewound", "untrained"], kept=4.0),

@@ -138,7 +138,7 @@ def test_branches_that_stay_at_chance_are_not_compared(lift: float, judged: bool
 def test_survivors_at_chance_were_not_lucky() -> None:
     unlucky = make("lottery-luck", lucky=-0.05)
     found = outcomes({**everything(), "lottery-luck": unlucky})
-    assert {found["survivors-lucky"], found["survivors-lucky-spread"]} <= {CONTRADICTS, UNDECIDED}
+    assert {found["survivors-lucky"], found["survivors-lucky-contribution"]} <= {CONTRADICTS, UNDECIDED}
     assert luck(results := make("lottery-luck", lucky=0.3), this(results, "magnitude-x1")).loc[
         2
     ].tolist() == pytest.approx([0.32] * 4)

@@ -226,9 +226,9 @@ def outcomes(name: str, experiment: str, results: Results) -> dict[str, str]:
 
 
 def test_the_theorem_supports_every_check() -> None:
-    found = outcomes("fan-out-vanishes", "fan-out-2", fan_out_results("fan-out-2", as_theorem))
+    found = outcomes("fan-out-vanishes", "fan-out-one-hidden", fan_out_results("fan-out-one-hidden", as_theorem))
     assert set(found.values()) == {SUPPORTS}
-    three = outcomes("fan-out-vanishes", "fan-out-3", fan_out_results("fan-out-3", as_theorem))
+    three = outcomes("fan-out-vanishes", "fan-out-two-hidden", fan_out_results("fan-out-two-hidden", as_theorem))
     assert set(three.values()) == {SUPPORTS}
     assert set(found) | set(three) == set(PROJECT.claims["fan-out-vanishes"].checks)
 
@@ -246,28 +246,30 @@ def test_every_multiplier_and_start_counts(odd: str, start: str) -> None:
         lower = 0.5 * (epoch > 0) * (variant == odd and its == start and quantity == "matched_norm")
         return as_theorem(variant, its, epoch, quantity, seed) - lower
 
-    found = outcomes("fan-out-vanishes", "fan-out-2", fan_out_results("fan-out-2", stays))
+    found = outcomes("fan-out-vanishes", "fan-out-one-hidden", fan_out_results("fan-out-one-hidden", stays))
     against = [key for key in found if key.startswith("vanishes") and found[key] == CONTRADICTS]
     assert against == ([f"vanishes-{start}"] if start == "1-1" or odd == "m5" else [])
-    found = outcomes("fan-out-vanishes", "fan-out-2", fan_out_results("fan-out-2", shrinks))
+    found = outcomes("fan-out-vanishes", "fan-out-one-hidden", fan_out_results("fan-out-one-hidden", shrinks))
     assert found[f"keeps-{start}"] == CONTRADICTS
     assert found[f"vanishes-{start}"] == SUPPORTS
 
 
 def test_shares_lost_are_compared_with_the_published_ones() -> None:
-    frame = pd.read_csv(ROOT / "data/published/fan-out-2.csv").query("quantity == 'unmatched_norm' and start == '1-0'")
+    frame = pd.read_csv(ROOT / "data/published/fan-out-one-hidden.csv").query(
+        "quantity == 'unmatched_norm' and start == '1-0'"
+    )
     first, last = (frame[frame["epoch"] == epoch].iloc[0] for epoch in (0, 199))
     reading = last["value"] / first["value"] * np.hypot(*(one["uncertainty"] / one["value"] for one in (last, first)))
-    results = fan_out_results("fan-out-2", as_theorem)
-    effect, _ = judge("fan-out-vanishes", PROJECT.claims["fan-out-vanishes"], {"fan-out-2": results}, "paper").effects[
-        "vanishes-1-0"
-    ]
+    results = fan_out_results("fan-out-one-hidden", as_theorem)
+    effect, _ = judge(
+        "fan-out-vanishes", PROJECT.claims["fan-out-vanishes"], {"fan-out-one-hidden": results}, "paper"
+    ).effects["vanishes-1-0"]
     ours = lost(results, "1-0")["m5"]
     error = np.sqrt(ours.var() * (1 / 4 + 1 / 32) + reading**2)
     departure = abs(ours.mean() - (1 - last["value"] / first["value"])) / error
     assert effect.estimate == pytest.approx(stats.t.ppf(0.975, 3) - departure)
     missing = replace(results, published={})
-    judgement = judge("fan-out-vanishes", PROJECT.claims["fan-out-vanishes"], {"fan-out-2": missing}, "paper")
+    judgement = judge("fan-out-vanishes", PROJECT.claims["fan-out-vanishes"], {"fan-out-one-hidden": missing}, "paper")
     assert "vanishes-1-0 is missing: there is no published level" in judgement.note
     assert judgement.verdict == "supported"
 
@@ -277,11 +279,13 @@ def test_winners_below_the_others_anywhere_fail_their_check() -> None:
         other = {"winner_norm": "other_norm", "other_norm": "winner_norm"}.get(quantity, quantity)
         return as_theorem(variant, start, epoch, other if start == "03-1" else quantity, seed)
 
-    assert winners_above(fan_out_results("fan-out-2", swapped)).high < 0
+    assert winners_above(fan_out_results("fan-out-one-hidden", swapped)).high < 0
 
 
 def test_numbers_as_published_are_within_tolerance_and_others_are_not() -> None:
-    frame = pd.read_csv(ROOT / "data/published/fan-out-2.csv").set_index(["quantity", "start", "epoch"])["value"]
+    frame = pd.read_csv(ROOT / "data/published/fan-out-one-hidden.csv").set_index(["quantity", "start", "epoch"])[
+        "value"
+    ]
 
     def measured(shift: float):
         def value(variant, start, epoch, quantity, seed):
@@ -290,7 +294,7 @@ def test_numbers_as_published_are_within_tolerance_and_others_are_not() -> None:
             moved = shift * (start == "1-1" and quantity == "matched_norm" and epoch == 199)
             return frame[quantity, start, epoch] + 0.002 * (seed - 1.5) + moved
 
-        return fan_out_results("fan-out-2", value)
+        return fan_out_results("fan-out-one-hidden", value)
 
     close, far = (departures(measured(shift)) for shift in (0.0, 0.05))
     assert close["departure"].abs().max() < joint_tolerance(close)
@@ -329,7 +333,7 @@ def test_joint_tolerance_is_bonferronis() -> None:
 
 
 def test_a_missing_start_is_no_verdict() -> None:
-    results = fan_out_results("fan-out-2", as_theorem)
+    results = fan_out_results("fan-out-one-hidden", as_theorem)
     with pytest.raises(LacksDataError, match="no start 1-1-1"):
         kept(results, "1-1-1")
     assert [values.mean() for values in lost(results, "1-1").values()] == pytest.approx([0.97] * 3, abs=0.001)

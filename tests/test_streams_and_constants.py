@@ -60,8 +60,8 @@ SETTINGS = {
 }
 TRAINED_TEACHER = Teacher.model_validate(
     {
-        "inputs": [3, 32, 32], "widths": [4, 3], "outputs": 10, "init": "pretrained", "batch_norm": True, "count": 2,
-        "pretraining": {
+        "inputs": [3, 32, 32], "widths": [4, 3], "outputs": 10, "init": "trained", "batch_norm": True, "count": 2,
+        "learning": {
             "data": {"kind": "cifar10", "samples_per_epoch": 64, "augment": True, "evaluation_samples": 50},
             "training": {"epochs": EPOCHS, "batch": 32, "learning_rate": SCHEDULE, "snapshots": []},
         },
@@ -263,9 +263,9 @@ LUCK = make_run(
 )  # fmt: skip
 
 
-def pruning(criterion: str = "spread", granularity: str = "nodes", rounds: int = 1) -> Run:
+def pruning(criterion: str = "contribution", granularity: str = "nodes", rounds: int = 1) -> Run:
     how = {"granularity": granularity, "criterion": criterion, "kept": 1.0, "rounds": rounds}
-    settings = Lottery(measures="toy/base", pruning=how, branches=["rewound"], early_epoch=1)
+    settings = Lottery(source="toy/base", pruning=how, branches=["rewound"], early_epoch=1)
     return make_run("lottery", settings, TRAINING)
 
 
@@ -447,7 +447,7 @@ def snapshots() -> dict[str, Tensor]:
 
 CRITERIA = {
     ("nodes", "magnitude"): lambda initial, final, x: criteria.node_magnitude(final),
-    ("nodes", "spread"): lambda initial, final, x: [
+    ("nodes", "contribution"): lambda initial, final, x: [
         above.norm(dim=1) * f.std(2, correction=0)
         for above, f in zip(final.weights[1:], final.activations(x), strict=False)
     ],
@@ -455,7 +455,7 @@ CRITERIA = {
     ("nodes", "initial-overlap"): lambda initial, final, x: criteria.node_overlap(TEACHERS.select(SEEDS), initial, x),
     ("nodes", "magnitude-overall"): lambda initial, final, x: criteria.node_magnitude(final),
     ("weights", "magnitude"): lambda initial, final, x: criteria.weight_magnitude(final),
-    ("weights", "spread"): lambda initial, final, x: criteria.weight_spread(final, x),
+    ("weights", "contribution"): lambda initial, final, x: criteria.weight_spread(final, x),
     ("weights", "magnitude-overall"): lambda initial, final, x: criteria.weight_magnitude(final),
 }
 
@@ -478,7 +478,7 @@ def test_criteria_look_at_the_final_networks_or_at_the_initial_ones_if_named_so(
 
 
 def measuring(kind: str, model=GradientMeasurement, **settings: object) -> Run:
-    return make_run(kind, model(measures="toy/base", **settings), TRAINING)
+    return make_run(kind, model(source="toy/base", **settings), TRAINING)
 
 
 def term(left: Tensor, weight: Tensor, moments: Tensor) -> Tensor:

@@ -309,7 +309,7 @@ def test_a_lower_rate_from_an_epoch_on_changes_the_run_only_from_there() -> None
 def test_profile_is_the_sorted_correlation_of_each_teacher_node() -> None:
     run = make_run()
     _, result = run_to_end(run)
-    settings = RankProfile(measures="test/base", students=5)
+    settings = RankProfile(source="test/base", students=5)
     measurement = run.model_copy(update={"kind": "rank-profile", "settings": settings, "source": run})
     table = measure(measurement, TEACHERS, DATA, result.tensors, SEEDS).table
     x, _ = DATA.evaluation_set(SEEDS, 256)

@@ -19,9 +19,9 @@ def make_teacher(
 ) -> Teacher:
     return Teacher.model_validate(
         {
-            "inputs": [3, 32, 32], "widths": [6, 5], "outputs": 10, "init": "pretrained", "batch_norm": True,
+            "inputs": [3, 32, 32], "widths": [6, 5], "outputs": 10, "init": "trained", "batch_norm": True,
             "count": count, **(shape or {}),
-            "pretraining": {
+            "learning": {
                 "data": {
                     "kind": "cifar10", "samples_per_epoch": 64, "augment": True, "evaluation_samples": evaluation
                 },
@@ -124,10 +124,10 @@ def test_training_is_that_of_torchs_optimizer_on_the_same_batches(options: dict)
 @pytest.mark.parametrize("place", ["after", "before"])
 def test_a_readout_scale_is_what_the_uppermost_batchnorm_starts_with_and_nothing_else(place: str) -> None:
     teacher = make_teacher(shape={"norm": place})
-    pretraining = teacher.pretraining.model_copy(update={"readout_scale": 0.1})
+    learning = teacher.learning.model_copy(update={"readout_scale": 0.1})
     plain, scaled = (
         teacher_training.untrained(one, range(2)).state()
-        for one in (teacher, teacher.model_copy(update={"pretraining": pretraining}))
+        for one in (teacher, teacher.model_copy(update={"learning": learning}))
     )
     name = f"{PREFIXES[place]}.1.weight"
     assert (scaled.pop(name) == 0.1).all()

@@ -178,7 +178,7 @@ def test_standing_counts_students_that_overlap_and_contribute() -> None:
 
 
 def test_a_diverged_seed_is_nan_in_the_modulation_and_the_other_is_as_if_alone() -> None:
-    run = make_run("modulation", GradientMeasurement(measures="toy/base", samples=48), TRAINING)
+    run = make_run("modulation", GradientMeasurement(source="toy/base", samples=48), TRAINING)
     good, bad = trained(), trained()
     bad["snapshot/2/layer.1.weight"][0] = torch.nan
     before, after = (modulation.measure(run, TEACHERS, DATA, one, SEEDS).table for one in (good, bad))
@@ -192,7 +192,7 @@ def trained() -> dict[str, Tensor]:
 
 
 def measured(kind) -> pd.DataFrame:
-    run = make_run(kind.__name__, GradientMeasurement(measures="toy/base", samples=48), TRAINING)
+    run = make_run(kind.__name__, GradientMeasurement(source="toy/base", samples=48), TRAINING)
     return kind.measure(run, TEACHERS, DATA, trained(), SEEDS)
 
 
@@ -221,7 +221,7 @@ def test_agreement_is_cosine_and_ratio_of_norms() -> None:
 
 def test_modulation_tells_a_student_that_is_its_teacher() -> None:
     """Students that begin with the teacher's own nodes: H* of a match is that of the teacher node with itself."""
-    run = make_run("modulation", GradientMeasurement(measures="toy/base", samples=48), TRAINING)
+    run = make_run("modulation", GradientMeasurement(source="toy/base", samples=48), TRAINING)
     tensors = trained()
     teachers = TEACHERS.select(SEEDS)
     for name, tensor in teachers.state().items():

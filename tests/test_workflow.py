@@ -160,7 +160,7 @@ def test_edited_training_code_trains_again(finished_copy: Checkout) -> None:
     project = Project(ROOT, scale="ci")
     trained = [run for name in project.experiments for run in project.own_runs(name).values() if verb(run) == "train"]
     assert planned["train_students"] == sum(len(project.chunks(run)) for run in trained)
-    assert planned["pretrain_teacher"] == sum(one.init == "pretrained" for one in project.teachers.values())
+    assert planned["train_teacher"] == sum(one.init == "trained" for one in project.teachers.values())
     assert not {"generate_teacher", "prepare_cifar10"} & set(planned)
 
 
@@ -294,7 +294,7 @@ def test_a_trained_teacher_is_kept_with_its_table_and_provenance(finished_copy: 
     assert {**origin, "files": trained["files"]}.items() >= trained.items()
     assert origin["published_accuracy"] == 0.5495
     assert origin["files"] == {file.name: sha256(file.read_bytes()) for file in (path, networks)}
-    assert "only pretrained ones" in finished_copy.run(*keep, "gaus-fc-large", status=2).stderr
+    assert "only trained ones" in finished_copy.run(*keep, "gaus-fc-large", status=2).stderr
     finished_copy.edit("config/teachers.yaml", "      widths: [10, 15, 20, 25]", "      widths: [10, 15, 20, 24]")
     assert "made with other settings" in finished_copy.run(*keep, "cifar-fc", status=2).stderr
 
@@ -360,7 +360,7 @@ def test_a_teachers_training_resumes_too(checkout: Checkout) -> None:
     luckmatters = ("python", "-m", "luckmatters", "--scale", "ci")
     checkout.edit("config/scales/ci.yaml", "checkpoint_seconds: 30.0", "checkpoint_seconds: 0.0")
     checkout.run(*luckmatters, "prepare-cifar10")
-    checkout.run(*luckmatters, "pretrain-teacher", "cifar-fc")
+    checkout.run(*luckmatters, "train-teacher", "cifar-fc")
     folder = checkout.folder / "results/ci/teachers/cifar-fc"
     expected = {name: (folder / name).read_bytes() for name in ("table.parquet", "tensors.safetensors")}
     # As if killed after the first epoch: the checkpoint is there, the result is not.
@@ -376,7 +376,7 @@ def save_and_die(*arguments):
     if arguments[1].epoch == 1:
         sys.exit(9)
 checkpoint._save_checkpoint = save_and_die
-verbs.pretrain_teacher(Project(Path(), scale="ci"), "cifar-fc")
+verbs.train_teacher(Project(Path(), scale="ci"), "cifar-fc")
 """
     for path in folder.iterdir():
         path.unlink()
@@ -385,7 +385,7 @@ verbs.pretrain_teacher(Project(Path(), scale="ci"), "cifar-fc")
     written = checkpoint.manifest()
     assert 0 < written["seconds"] < 100
     (folder / "checkpoint.json").write_text(json.dumps({**written, "seconds": 1000.0}))
-    done = checkout.run(*luckmatters, "pretrain-teacher", "cifar-fc")
+    done = checkout.run(*luckmatters, "train-teacher", "cifar-fc")
     assert "resuming after epoch 1" in done.stderr
     assert {name: (folder / name).read_bytes() for name in expected} == expected
     assert 1000 <= json.loads((folder / "run.json").read_text())["seconds"] < 1100

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("check", "read and check all configuration; print experiments, variants and seeds")
     add("prepare-cifar10", "read the images of CIFAR-10 from their source")
     add("generate-teacher", "draw the networks of a random teacher in config/teachers.yaml", "teacher")
-    add("pretrain-teacher", "train the networks of a teacher in config/teachers.yaml on labels", "teacher")
+    add("train-teacher", "train the networks of a teacher in config/teachers.yaml on labels", "teacher")
     for name, about in STEPS.items():
         sub = add(name, f"{about}, for some seeds", "experiment", "variant")
         sub.add_argument("--seeds", help="0-3, or 0+2+7 (default: all seeds of the variant at this scale)")
@@ -89,7 +89,7 @@ def dispatch(options: argparse.Namespace) -> None:
 
         verbs.prepare_cifar10(project)
         wrote(bundles.cifar10_bundle(project).folder)
-    elif options.verb in ("generate-teacher", "pretrain-teacher"):
+    elif options.verb in ("generate-teacher", "train-teacher"):
         from luckmatters.jobs import bundles, verbs
 
         getattr(verbs, options.verb.replace("-", "_"))(project, options.teacher)

@@ -58,9 +58,9 @@ class Plan:
         source, _ = cifar10.resolve(settings.source, settings.path, os.environ, scale.cifar10_default)
         return f"{'synthetic' if source == 'synthetic' else 'images'}, limit {scale.cifar10_limit}"
 
-    def teachers(self, *, pretrained: bool) -> str:
+    def teachers(self, *, trained: bool) -> str:
         """The teachers that are trained, or those that are not, as a regular expression for a wildcard."""
-        names = (name for name, one in self.project.teachers.items() if (one.init == "pretrained") == pretrained)
+        names = (name for name, one in self.project.teachers.items() if (one.init == "trained") == trained)
         return "|".join(names) or "none"
 
     def job(self, run: Run, seeds: str) -> dict[str, Path]:

@@ -90,8 +90,8 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
     Raises UserError if the teacher is not one that is trained, or has not been with the settings of the configuration.
     """
     spec = project.teachers[choose(teacher, project.teachers, "teacher")]
-    if not spec.pretraining:
-        raise UserError(f"teacher {teacher} has init {spec.init}: only pretrained ones have accuracies to keep")
+    if not spec.learning:
+        raise UserError(f"teacher {teacher} has init {spec.init}: only trained ones have accuracies to keep")
     bundle = teacher_bundle(project, teacher)
     manifest = bundle.manifest()
     if manifest.get("settings") != teacher_settings(spec):

@@ -30,7 +30,7 @@ rule generate_teacher:
     log:
         artefacts.teacher_folder(LOGS, "{teacher}").with_suffix(".log"),
     wildcard_constraints:
-        teacher=PLAN.teachers(pretrained=False),
+        teacher=PLAN.teachers(trained=False),
     params:
         options=OPTIONS,
         verb="generate-teacher",
@@ -41,15 +41,15 @@ rule generate_teacher:
         "luckmatters {params.options} {params.verb} {wildcards.teacher} 2> >(tee {log} >&2)"
 
 
-use rule generate_teacher as pretrain_teacher with:
+use rule generate_teacher as train_teacher with:
     input:
         images=IMAGES["tensors"],
         code=closure("learning.teachers"),
     output:
         **TEACHER,
     wildcard_constraints:
-        teacher=PLAN.teachers(pretrained=True),
+        teacher=PLAN.teachers(trained=True),
     params:
         options=DEVICE_OPTIONS,
-        verb="pretrain-teacher",
+        verb="train-teacher",
     threads: PROJECT.scale.threads_per_job

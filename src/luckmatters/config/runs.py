@@ -47,13 +47,13 @@ def resolve(project: "Project", name: str) -> dict[str, Run]:
 def _behind(project: "Project", settings: Model, at: str) -> dict:
     """A run's teacher, its seeds, and the training run that it measures."""
     if isinstance(settings, Measurement):
-        source, variant = settings.measures.split("/")
-        kind = str(project.raw[choose(source, project.raw, f"{at}: measures")].get("kind"))
+        source, variant = settings.source.split("/")
+        kind = str(project.raw[choose(source, project.raw, f"{at}: source")].get("kind"))
         measurable = [name for name, one in registry().items() if one.measurable]
         if kind not in measurable:
-            raise UserError(f"{at}: measures: {source} is of kind {kind}, only {', '.join(measurable)} can be measured")
+            raise UserError(f"{at}: source: {source} is of kind {kind}, only {', '.join(measurable)} can be measured")
         runs = resolve(project, source)
-        run = runs[choose(variant, runs, f"{at}: measures: {source}")]
+        run = runs[choose(variant, runs, f"{at}: source: {source}")]
         try:
             settings.check_source(run.settings, run.teacher)
         except ValueError as error:

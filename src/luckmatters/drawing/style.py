@@ -28,7 +28,7 @@ NETWORK_QUANTITIES = {"loss": "evaluation loss", "accuracy": "test accuracy"}
 LINES = ("-", (0, (1, 1.2)), "-.")  # of labels that share a panel; dashes are for published curves
 LABELS = {
     "bn": "with BatchNorm", "no-bn": "without BatchNorm", "fc": "fully connected", "conv": "Conv",
-    "spread": "fan-out × spread", "magnitude": "magnitude",
+    "contribution": "fan-out × spread", "magnitude": "magnitude",
     "overlap": "final overlap", "initial-overlap": "initial overlap",
     "small": "small teacher", "large": "large teacher", "finite": "finite data", "infinite": "infinite data",
 }  # fmt: skip

@@ -14,7 +14,7 @@ from luckmatters.settings.teachers import TEACHER_TEXTS, Teacher
 RULES = {
     "prepare-cifar10": "prepare_cifar10",
     "generate-teacher": "generate_teacher",
-    "pretrain-teacher": "pretrain_teacher",
+    "train-teacher": "train_teacher",
     "train": "train_students",
     "retrain": "retrain_pruned",
     "measure": "measure_students",
@@ -32,7 +32,7 @@ def bundle_of(project: Project, folder: Path, step: str) -> Bundle:
 
 def teacher_bundle(project: Project, name: str) -> Bundle:
     """Where a teacher lies."""
-    step = "pretrain-teacher" if project.teachers[name].init == "pretrained" else "generate-teacher"
+    step = "train-teacher" if project.teachers[name].init == "trained" else "generate-teacher"
     return bundle_of(project, artefacts.teacher_folder(project.results, name), step)
 
 

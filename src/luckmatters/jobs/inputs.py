@@ -26,13 +26,11 @@ def published_norms(project: Project, model: str) -> tuple[list, dict[str, str]]
     return [table for table in tables if len(table)], sums
 
 
-def teacher_spec(project: Project, name: str, *, pretrained: bool) -> Teacher:
+def teacher_spec(project: Project, name: str, *, trained: bool) -> Teacher:
     """An entry of config/teachers.yaml, if it is of the kind that the verb makes."""
     spec = project.teachers[choose(name, project.teachers, "teacher")]
-    if (spec.init == "pretrained") != pretrained:
-        raise UserError(
-            f"teacher {name} has init {spec.init}, this verb is for {'' if pretrained else 'un'}trained ones"
-        )
+    if (spec.init == "trained") != trained:
+        raise UserError(f"teacher {name} has init {spec.init}, this verb is for {'' if trained else 'un'}trained ones")
     return spec
 
 
@@ -73,10 +71,10 @@ def read_images(project: Project) -> tuple[dict, dict[str, str], str]:
 def check_same_images(project: Project, run: Run, image_sums: dict[str, str]) -> None:
     """Raises UserError if the run's teacher was trained on other images than those that are there now."""
     bundle = teacher_bundle(project, run.settings.teacher.name)
-    if run.teacher.pretraining and bundle.manifest()["inputs"] != image_sums:
+    if run.teacher.learning and bundle.manifest()["inputs"] != image_sums:
         raise UserError(
             f"{bundle.folder}: was trained on other images than {cifar10_bundle(project).folder} holds; "
-            f"luckmatters pretrain-teacher {run.settings.teacher.name} trains it again"
+            f"luckmatters train-teacher {run.settings.teacher.name} trains it again"
         )
 
 

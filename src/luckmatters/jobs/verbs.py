@@ -44,7 +44,7 @@ def prepare_cifar10(project: Project) -> None:
 
 def generate_teacher(project: Project, name: str) -> None:
     """Draw all networks of a random teacher in config/teachers.yaml."""
-    spec = teacher_spec(project, name, pretrained=False)
+    spec = teacher_spec(project, name, trained=False)
     from luckmatters.science.teachers import draw_teachers
 
     networks = draw_teachers(
@@ -54,15 +54,15 @@ def generate_teacher(project: Project, name: str) -> None:
     teacher_bundle(project, name).save({TENSORS: pack(networks.state())}, manifest)
 
 
-def pretrain_teacher(project: Project, name: str) -> None:
+def train_teacher(project: Project, name: str) -> None:
     """Train all networks of a teacher on the labels of CIFAR-10; resumes from its own checkpoint."""
-    spec = teacher_spec(project, name, pretrained=True)
+    spec = teacher_spec(project, name, trained=True)
     device = prepare_device(project)
     from luckmatters.learning import teachers as teacher_training
 
-    training = spec.pretraining.training
+    training = spec.learning.training
     images, image_sums, description = read_images(project)
-    data = sample_source(spec.pretraining.data, spec.shape, training.batch, images, device, f"teacher {name}")
+    data = sample_source(spec.learning.data, spec.shape, training.batch, images, device, f"teacher {name}")
     identity = {"settings": teacher_settings(spec), "device": device, "inputs": image_sums}
     identity["sources"] = digest("learning.teachers")
     try:
@@ -75,7 +75,7 @@ def pretrain_teacher(project: Project, name: str) -> None:
             f"teacher {name}",
         )
     except FloatingPointError as error:
-        raise UserError(f"config/teachers.yaml: {name}.pretraining.training.learning_rate: {error}; lower it") from None
+        raise UserError(f"config/teachers.yaml: {name}.learning.training.learning_rate: {error}; lower it") from None
     result = teacher_training.finish(range(spec.count), state)
     final = result.table.query("quantity == 'accuracy' and epoch == @training.epochs")["value"]
     print(f"teacher {name}: test accuracy {final.mean():.2%}", file=sys.stderr, flush=True)

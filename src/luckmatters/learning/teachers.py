@@ -32,7 +32,7 @@ def untrained(teacher: Teacher, seeds: Sequence[int], *, device: str = "cpu") ->
         place=teacher.norm or "after",
         device=device,
     )
-    if scale := teacher.pretraining.readout_scale:
+    if scale := teacher.learning.readout_scale:
         networks.norms[-1].weight.fill_(scale)
     return networks
 
@@ -46,8 +46,8 @@ def train(
     Raises FloatingPointError at the first epoch at which a teacher has diverged.
     """
     seeds = streams(range(teacher.count))
-    training = teacher.pretraining.training
-    evaluation_set = data.evaluation_set(seeds, teacher.pretraining.data.evaluation_samples)
+    training = teacher.learning.training
+    evaluation_set = data.evaluation_set(seeds, teacher.learning.data.evaluation_samples)
     options = {
         "momentum": training.momentum or 0,
         "weight_decay": training.weight_decay or 0,

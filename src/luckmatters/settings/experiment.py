@@ -96,4 +96,16 @@ def config_hash(run: Run) -> str:
             content["teacher"].pop(key, None)
     if run.source:
         content["source"] = config_hash(run.source)
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_first_named(content), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _first_named(content: dict) -> dict:
+    """The same settings under the names that they had first: a new name makes no result invalid."""
+    settings, teacher = content["settings"], content.get("teacher", {})
+    if "source" in settings:
+        settings["measures"] = settings.pop("source")
+    if settings.get("pruning", {}).get("criterion") == "contribution":
+        settings["pruning"]["criterion"] = "spread"
+    if teacher.get("init") == "trained":
+        teacher |= {"init": "pretrained", "pretraining": teacher.pop("learning")}
+    return content

@@ -51,7 +51,7 @@ class StudentTraining(WithTeacher):
 class Measurement(Model):
     """What the settings of every measuring kind have: the finished training run that is measured."""
 
-    measures: RunName = Field(
+    source: RunName = Field(
         description="The training run that is measured, of the kind [`student-training`](#kind-student-training)."
     )
 
@@ -68,11 +68,11 @@ class GradientMeasurement(Measurement):
         """Raises ValueError for BatchNorm and convolutions, and if there are fewer evaluation samples."""
         if trained.student.batch_norm or teacher.kernel:
             raise ValueError(
-                f"measures: {self.measures} has BatchNorm or convolutions, for which the gradient rule is not stated; "
+                f"source: {self.source} has BatchNorm or convolutions, for which the gradient rule is not stated; "
                 "choose a fully connected run without"
             )
         if self.samples > trained.data.evaluation_samples:
             raise ValueError(
-                f"samples: {self.samples} are more than the {trained.data.evaluation_samples} that {self.measures} is "
+                f"samples: {self.samples} are more than the {trained.data.evaluation_samples} that {self.source} is "
                 "evaluated on; use fewer"
             )

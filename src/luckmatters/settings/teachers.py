@@ -10,7 +10,7 @@ from luckmatters.settings.data import Cifar10Data, batches_fit, check_images
 from luckmatters.settings.training import LabelTraining
 
 
-class Pretraining(Model):
+class Learning(Model):
     """How a teacher is trained on labels."""
 
     data: Cifar10Data = Field(description="The images.")
@@ -36,15 +36,15 @@ class Teacher(Model):
     )
     widths: list[Positive] = Field(min_length=1, description="Nodes or channels of each hidden layer, lowest first.")
     outputs: Positive = Field(description="Number of outputs.")
-    init: Literal["separated", "no_sep", "pretrained"] = Field(
+    init: Literal["separated", "no_sep", "trained"] = Field(
         description="Weights: on a grid with all nodes of a layer different, torch's default, or trained on CIFAR-10."
     )
-    batch_norm: bool = Field(False, description="Whether hidden layers have BatchNorm; needs `init: pretrained`.")
+    batch_norm: bool = Field(False, description="Whether hidden layers have BatchNorm; needs `init: trained`.")
     norm: Literal["after", "before"] | None = Field(
         None, description="Whether BatchNorm stands after or before the ReLU. Without this key, after."
     )
-    pretraining: Pretraining | None = Field(
-        None, description="How the teacher is trained on labels; goes together with `init: pretrained`."
+    learning: Learning | None = Field(
+        None, description="How the teacher is trained on labels; goes together with `init: trained`."
     )
     published_accuracy: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="Test accuracy that the authors print, as a share; shown beside ours."
@@ -71,18 +71,18 @@ class Teacher(Model):
         return self
 
     @model_validator(mode="after")
-    def _pretraining_fits(self) -> "Teacher":
-        if (self.init == "pretrained") != (self.pretraining is not None):
-            raise ValueError("init pretrained and the key pretraining go together; give both or neither")
+    def _learning_fits(self) -> "Teacher":
+        if (self.init == "trained") != (self.learning is not None):
+            raise ValueError("init trained and the key learning go together; give both or neither")
         if self.norm and not self.batch_norm:
             raise ValueError(f"norm {self.norm} needs batch_norm: true")
-        if self.batch_norm and not self.pretraining:
-            raise ValueError("batch_norm needs init pretrained: a random teacher has no running statistics")
-        if self.pretraining:
+        if self.batch_norm and not self.learning:
+            raise ValueError("batch_norm needs init trained: a random teacher has no running statistics")
+        if self.learning:
             check_images(self.shape, self.outputs)
-            data, training = self.pretraining.data, self.pretraining.training
-            if self.pretraining.readout_scale and not self.batch_norm:
-                raise ValueError("pretraining.readout_scale is of BatchNorm, which needs batch_norm: true")
+            data, training = self.learning.data, self.learning.training
+            if self.learning.readout_scale and not self.batch_norm:
+                raise ValueError("learning.readout_scale is of BatchNorm, which needs batch_norm: true")
             if training.precision and not self.kernel:
                 raise ValueError(f"precision {training.precision} is for convolutions (kernel); drop it")
             batches_fit(data.samples_per_epoch, training.batch, batch_norm=self.batch_norm)

@@ -47,8 +47,8 @@ def observe(run: Run, teachers: Networks, data: Data, seeds: Sequence[int]) -> R
     x, _ = data.evaluation_set(seeds, run.settings.data.evaluation_samples)
     chosen = run.settings.teacher.seed
     networks = {0: select_teachers(run, teachers, seeds)}
-    if run.teacher.pretraining:
-        networks[run.teacher.pretraining.training.epochs] = networks[0]
+    if run.teacher.learning:
+        networks[run.teacher.learning.training.epochs] = networks[0]
         before = untrained(run.teacher, seeds if chosen == "own" else [chosen])
         networks[0] = with_statistics_of(before, x[..., :NORMALIZED_BY])
     frames, tensors = [], {}

@@ -99,20 +99,22 @@ def winners_above(results: Results) -> Effect:
     return in_every_cell(*cells)
 
 
+ONE_HIDDEN, TWO_HIDDEN = "fan-out-one-hidden", "fan-out-two-hidden"
+
 EVIDENCE = [
-    evidence("fan-out-vanishes", "keeps-1-0", "fan-out-2", keeps, start=starting(1.0, 0.0)),
-    evidence("fan-out-vanishes", "keeps-1-03", "fan-out-2", keeps, start=starting(1.0, 0.3)),
-    evidence("fan-out-vanishes", "keeps-1-1", "fan-out-2", keeps, start=starting(1.0, 1.0)),
-    evidence("fan-out-vanishes", "vanishes-1-0", "fan-out-2", as_published, start=starting(1.0, 0.0)),
-    evidence("fan-out-vanishes", "vanishes-1-03", "fan-out-2", as_published, start=starting(1.0, 0.3)),
-    evidence("fan-out-vanishes", "vanishes-1-1", "fan-out-2", vanishes, start=starting(1.0, 1.0)),
+    evidence("fan-out-vanishes", "keeps-1-0", ONE_HIDDEN, keeps, start=starting(1.0, 0.0)),
+    evidence("fan-out-vanishes", "keeps-1-03", ONE_HIDDEN, keeps, start=starting(1.0, 0.3)),
+    evidence("fan-out-vanishes", "keeps-1-1", ONE_HIDDEN, keeps, start=starting(1.0, 1.0)),
+    evidence("fan-out-vanishes", "vanishes-1-0", ONE_HIDDEN, as_published, start=starting(1.0, 0.0)),
+    evidence("fan-out-vanishes", "vanishes-1-03", ONE_HIDDEN, as_published, start=starting(1.0, 0.3)),
+    evidence("fan-out-vanishes", "vanishes-1-1", ONE_HIDDEN, vanishes, start=starting(1.0, 1.0)),
     evidence(
-        "fan-out-vanishes", "alignment-matters", "fan-out-2", alignment_matters,
+        "fan-out-vanishes", "alignment-matters", ONE_HIDDEN, alignment_matters,
         aligned=starting(1.0, 1.0), without=starting(0.3, 1.0),
     ),
-    evidence("fan-out-vanishes", "winners-above", "fan-out-2", winners_above),
-    evidence("fan-out-vanishes", "three-keeps-1-1-0", "fan-out-3", keeps, start=starting(1.0, 1.0, 0.0)),
-    evidence("fan-out-vanishes", "three-vanishes-1-1-0", "fan-out-3", vanishes, start=starting(1.0, 1.0, 0.0)),
-    evidence("fan-out-vanishes", "three-keeps-1-1-1", "fan-out-3", keeps, start=starting(1.0, 1.0, 1.0)),
-    evidence("fan-out-vanishes", "three-vanishes-1-1-1", "fan-out-3", vanishes, start=starting(1.0, 1.0, 1.0)),
+    evidence("fan-out-vanishes", "winners-above", ONE_HIDDEN, winners_above),
+    evidence("fan-out-vanishes", "two-hidden-keeps-1-1-0", TWO_HIDDEN, keeps, start=starting(1.0, 1.0, 0.0)),
+    evidence("fan-out-vanishes", "two-hidden-vanishes-1-1-0", TWO_HIDDEN, vanishes, start=starting(1.0, 1.0, 0.0)),
+    evidence("fan-out-vanishes", "two-hidden-keeps-1-1-1", TWO_HIDDEN, keeps, start=starting(1.0, 1.0, 1.0)),
+    evidence("fan-out-vanishes", "two-hidden-vanishes-1-1-1", TWO_HIDDEN, vanishes, start=starting(1.0, 1.0, 1.0)),
 ]  # fmt: skip

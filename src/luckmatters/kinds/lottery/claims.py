@@ -172,7 +172,10 @@ EVIDENCE = [
     evidence("lottery", "beats-own-scale", "lottery-curves", beats, which=TENTH, over="own-scale"),
     evidence("lottery", "nothing-lost", "lottery-curves", nothing_lost, which=TENTH, dense=DENSE),
     evidence("lottery", "survivors-lucky", "lottery-luck", survivors, which=one(by("magnitude") & kept(1))),
-    evidence("lottery", "survivors-lucky-spread", "lottery-luck", survivors, which=one(by("spread") & kept(1))),
+    evidence(
+        "lottery", "survivors-lucky-contribution", "lottery-luck", survivors,
+        which=one(by("contribution") & kept(1)),
+    ),
     evidence("lottery", "lucky-nodes-win", "lottery-luck", ticket, which=one(by("initial-overlap") & kept(1))),
     evidence("lottery", "weights-beat-reinitialized", "lottery-sparsity", beats, which=SINGLE, over="reinitialized"),
     evidence("lottery", "weights-beat-own-scale", "lottery-sparsity", beats, which=SINGLE, over="own-scale"),

@@ -69,7 +69,7 @@ class Job:
             return criteria.node_overlap(self.teachers, self.trunk.initial, self.x)
         if criterion == "overlap":
             found = criteria.node_overlap(self.teachers, networks, self.x)
-        elif criterion == "spread":
+        elif criterion == "contribution":
             found = (criteria.fan_out_spread if nodes else criteria.weight_spread)(networks, self.x)
         else:
             found = (criteria.node_magnitude if nodes else criteria.weight_magnitude)(networks)

@@ -16,7 +16,7 @@ class Pruning(Model):
     """What is kept of trained networks."""
 
     granularity: Literal["nodes", "weights"] = Field(description="What is pruned: hidden nodes, or single weights.")
-    criterion: Literal["magnitude", "magnitude-overall", "spread", "overlap", "initial-overlap"] = Field(
+    criterion: Literal["magnitude", "magnitude-overall", "contribution", "overlap", "initial-overlap"] = Field(
         description="The ranking (luckmatters.science.criteria): layer by layer, or `-overall` of all layers together."
     )
     kept: float = Field(
@@ -71,7 +71,7 @@ class Lottery(Measurement):
         multiplier, kept = trained.student.multiplier, self.pruning.kept
         if self.early_epoch is not None and self.early_epoch not in trained.training.snapshots:
             raise ValueError(
-                f"early_epoch: {self.measures} keeps no epoch {self.early_epoch}; add it to training.snapshots there"
+                f"early_epoch: {self.source} keeps no epoch {self.early_epoch}; add it to training.snapshots there"
             )
         if kept > multiplier or min(scaled(teacher.widths, kept)) < 1:
             raise ValueError(f"pruning.kept: must leave a node in each layer and be {multiplier} at most, got {kept:g}")

@@ -62,14 +62,14 @@ def explained(results: Results, sizes: list[str]) -> list[str]:
     """
     found = []
     for size in sizes:
-        gains = [gain(results, _which(results, by, size), "random-nodes") for by in ("spread", LUCK)]
+        gains = [gain(results, _which(results, by, size), "random-nodes") for by in ("contribution", LUCK)]
         ticket, lucky = map(mean_effect, gains)
         share = ""
         if min(ticket.low, lucky.low) > 0:
             ratio = ratio_effect(gains[1], gains[0])
             share = f", {ratio.estimate:.0%} of it ({ratio.low:.0%} to {ratio.high:.0%})"
         found.append(
-            f"{label_name(results, size)}: over random nodes tickets by spread gain {_with_interval(ticket)}, "
+            f"{label_name(results, size)}: over random nodes tickets by contribution gain {_with_interval(ticket)}, "
             f"lucky nodes {_with_interval(lucky)}{share}."
         )
     return found
@@ -119,7 +119,7 @@ def _scatter(axes: Axes, results: Results, size: str, colors: dict[str, object])
     axes.axhline(0, color="0.4", lw=0.8, ls=":")
     axes.axvline(0, color="0.4", lw=0.8, ls=":")
     for by, color in {**colors, None: "0.6"}.items():
-        variant, branch = _variant(results, by or "spread", size), "rewound" if by else "reinitialized"
+        variant, branch = _variant(results, by or "contribution", size), "rewound" if by else "reinitialized"
         before, chance = (by_seed(results, variant, one, "correlation").iloc[:, 0] for one in (branch, "random-nodes"))
         gained = gain(results, this(results, variant), "random-nodes", branch)
         marker = "o" if by else LOOKS[branch].marker
