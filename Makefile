@@ -1,4 +1,4 @@
-# make figures: set up and rebuild all figures.  make test: set up and run all checks.  See README.md.
+# make figures: set up and rebuild all figures.  make test: set up and run all checks.  make check: the fast ones.  See README.md.
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 SCALE ?= laptop
@@ -7,7 +7,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: figures test lint format reference benchmark clean
+.PHONY: figures test check lint format reference benchmark clean
 .DEFAULT_GOAL := figures
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -22,6 +22,10 @@ figures: $(INSTALLED)
 
 test: lint
 	pytest
+
+# The fast half, for the time between commits.
+check: lint
+	pytest -m "not slow"
 
 lint: $(INSTALLED)
 	ruff check .

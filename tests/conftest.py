@@ -103,3 +103,10 @@ def finished_copy(finished: Checkout, tmp_path: Path) -> Checkout:
     copy = object.__new__(Checkout)
     copy.folder = folder
     return copy
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the whole workflow are slow; ``make check`` leaves them out."""
+    for item in items:
+        if Path(__file__).with_name("workflow") in item.path.parents:
+            item.add_marker("slow")

@@ -1,6 +1,5 @@
 """The engine against one-network-at-a-time autograd in float64, and the independence of seeds."""
 
-import math
 import os
 import platform
 import subprocess
@@ -8,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from builders import CONV, FULL, ROUNDING, WIDTHS, draw, inputs, students, vanishes
 from oracle import Module, assert_same, sgd
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -16,31 +16,8 @@ from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.shapes import training_operations
 from luckmatters.science.training import Trainer, cross_entropy, learning_rate
 
-WIDTHS = [7, 5, 9, 4]
-CONV = {"inputs": (2, 8, 8), "widths": [3, 5, 4], "kernel": 3}
-FULL = {"inputs": (6,), "widths": WIDTHS, "kernel": None}
 NORMS = pytest.mark.parametrize("norm", [None, "after", "before"], ids=["no-bn", "bn", "bn-before-relu"])
 SHAPES = pytest.mark.parametrize("shape", [FULL, CONV], ids=["fully-connected", "convolutional"])
-
-
-def draw(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def students(
-    seeds: list[int],
-    norm: str | None,
-    dtype: torch.dtype = torch.float64,
-    shape: dict = FULL,
-    device: str = "cpu",
-) -> Networks:
-    """norm: the place of BatchNorm, or None."""
-    options = {"batch_norm": norm is not None, "place": norm or "after", "device": device, "dtype": dtype}
-    return initialize_students(**shape, seeds=seeds, **options)
-
-
-def inputs(shape: dict) -> int:
-    return math.prod(shape["inputs"])
 
 
 @pytest.mark.parametrize(
@@ -103,16 +80,6 @@ def test_steps_on_labels_equal_autograd_in_float64(shape: dict) -> None:
         batches = [(x[step, seed], labels[step, seed]) for step in range(8)]
         trained = sgd(module, batches, 0.3, torch.nn.functional.cross_entropy)
         assert_same(trained, networks, seed, rtol=1e-10, atol=1e-12)
-
-
-# What a step in bfloat16 may be off by, as a share of its length: rounding by 2^-8 turns about that share of the gates
-# of either hidden layer, and a share p of turned gates changes a gradient by √p of its length.
-ROUNDING = (2 * 2**-8) ** 0.5
-
-
-def vanishes(name: str) -> bool:
-    """Whether this is a bias of CONV whose shifts BatchNorm takes away, so that hardly anything is left of its step."""
-    return name.endswith("bias") and name not in ("norm.1.bias", "norm-before.1.bias", "layer.2.bias")
 
 
 @pytest.mark.parametrize("channels_last", [False, True], ids=["channels-first", "channels-last"])

@@ -2,11 +2,11 @@
 
 import itertools
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from luckmatters import kinds
 from luckmatters.config import Project
@@ -14,7 +14,7 @@ from luckmatters.kinds.luck_speed.claims import found, nodes, passes_sooner, ran
 from luckmatters.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, judge
 from luckmatters.tables.results import Results
 
-PROJECT = Project(Path(__file__).parents[1], scale="paper")
+PROJECT = Project(ROOT, scale="paper")
 SEEDS, LAYERS = range(4), range(4)
 
 

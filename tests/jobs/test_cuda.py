@@ -5,9 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from builders import CONV, FULL, ROUNDING, draw, inputs, students, vanishes
 from conftest import ROOT
-from test_regression import SPREAD
-from test_training import CONV, FULL, ROUNDING, draw, inputs, students, vanishes
 
 from luckmatters import kinds, reports
 from luckmatters.artefacts import MANIFEST, reference_file
@@ -24,6 +23,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a g
 
 ON_DEVICE = {"train", "retrain", "simulate"}  # the steps that take one; the others always run on the CPU
 CI = Project(ROOT, scale="ci")
+SPREAD = pd.read_csv(ROOT / "data" / "reference" / "ci" / "spread.csv")
 TRAINED = [name for name in CI.experiments if ON_DEVICE & {kinds.verb(run) for run in CI.own_runs(name).values()}]
 
 
