@@ -39,7 +39,7 @@ format: $(INSTALLED)
 # (SECONDS=…: how long the whole run took).
 reference: $(INSTALLED)
 ifeq ($(SCALE),ci)
-	python benchmarks/reference.py
+	python maintenance/reference.py
 else
 	luckmatters --scale $(SCALE) reference $(if $(SECONDS),--seconds $(SECONDS))
 	luckmatters --scale $(SCALE) findings

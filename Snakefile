@@ -4,6 +4,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from luckmatters import artefacts
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.plan import Plan
@@ -16,12 +17,13 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(PROJECT)
-RESULTS, FIGURES = PROJECT.results, PROJECT.figures
+RESULTS, FIGURES, LOGS = PROJECT.results, PROJECT.figures, PROJECT.results / "logs"
 # How every rule calls the package: with this checkout's configuration, whatever the working folder, and these overrides.
 OPTIONS = (
     f"--project '{os.path.relpath(workflow.basedir)}' --scale {PROJECT.scale_name}"
     f" --results '{PROJECT.settings.results}' --figures '{PROJECT.settings.figures}'"
 )
+DEVICE_OPTIONS = f"{OPTIONS} --device {PROJECT.settings.device}"
 
 
 wildcard_constraints:
@@ -32,9 +34,7 @@ wildcard_constraints:
 
 
 include: "workflow/rules/teachers.smk"
-include: "workflow/rules/training.smk"
-include: "workflow/rules/pruning.smk"
-include: "workflow/rules/pretrained.smk"
+include: "workflow/rules/jobs.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
 

@@ -18,19 +18,18 @@ SGEMM: 2 · 2048³ operations over the time of a 2048 × 2048 matrix product. Of
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from _common import begin
+from _common import PRODUCTS, begin, medians, seconds, sgemm, shares
 from torch import nn
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 
 from luckmatters.learning.evaluation import Evaluation, evaluate
 from luckmatters.learning.students import train_epoch
 from luckmatters.science.data import Gaus
-from luckmatters.science.networks import initialize_students
+from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.shapes import training_operations
 from luckmatters.science.teachers import draw_teachers
 from luckmatters.science.training import Trainer
@@ -93,102 +92,85 @@ def modules(case: Case) -> nn.Sequential:
 def usual_steps(student: nn.Module, teacher: nn.Module, batches, count: int) -> float:
     """Seconds a step of the usual loop."""
     optimizer = torch.optim.SGD(student.parameters(), lr=RATE)
-    start = time.perf_counter()
-    for _, x in zip(range(count), batches, strict=False):
-        with torch.no_grad():
-            y = teacher(x)
-        optimizer.zero_grad()
-        nn.functional.mse_loss(student(x), y).backward()
-        optimizer.step()
-    return (time.perf_counter() - start) / count
+
+    def steps() -> None:
+        for _, x in zip(range(count), batches, strict=False):
+            with torch.no_grad():
+                y = teacher(x)
+            optimizer.zero_grad()
+            nn.functional.mse_loss(student(x), y).backward()
+            optimizer.step()
+
+    return seconds(steps) / count
 
 
 def published_steps(student: nn.Module, teacher: nn.Module, samples: torch.Tensor, workers: int) -> float:
     """Seconds a step of the authors' loop, over one epoch of the samples."""
     optimizer = torch.optim.SGD(student.parameters(), lr=RATE)
     loader = DataLoader(Samples(samples), batch_size=BATCH, shuffle=True, num_workers=workers)
-    start = time.perf_counter()
-    for x, _ in loader:
-        optimizer.zero_grad()
-        loss = nn.functional.mse_loss(student(x), teacher(x).detach())
-        if loss.isnan().item():
-            break
-        loss.backward()
-        optimizer.step()
-    return (time.perf_counter() - start) / len(loader)
+
+    def steps() -> None:
+        for x, _ in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(student(x), teacher(x).detach())
+            if loss.isnan().item():
+                break
+            loss.backward()
+            optimizer.step()
+
+    return seconds(steps) / len(loader)
+
+
+def teachers_of(case: Case, seeds: Sequence[int]) -> Networks:
+    return draw_teachers((INPUTS,), [*case.widths, OUTPUTS], init="separated", seeds=seeds)
+
+
+def trainer_of(case: Case, seeds: Sequence[int]) -> Trainer:
+    return Trainer(initialize_students((INPUTS,), case.shape, seeds=seeds, batch_norm=case.batch_norm))
 
 
 def our_steps(case: Case, steps: int, seeds: int | None = None) -> Callable[[], float]:
     """A function that gives the seconds a step of one seed in the package's loop."""
     numbers = range(seeds or case.seeds)
-    teachers = draw_teachers((INPUTS,), [*case.widths, OUTPUTS], init="separated", seeds=numbers)
-    students = initialize_students((INPUTS,), case.shape, seeds=numbers, batch_norm=case.batch_norm)
-    trainer, data = Trainer(students), Gaus(INPUTS, 10.0, BATCH * steps, True, BATCH)
-
-    def once() -> float:
-        start = time.perf_counter()
-        train_epoch(trainer, teachers, data, numbers, 0, RATE)
-        return (time.perf_counter() - start) / steps / len(numbers)
-
-    return once
+    teachers, trainer = teachers_of(case, numbers), trainer_of(case, numbers)
+    data = Gaus(INPUTS, 10.0, BATCH * steps, True, BATCH)
+    return lambda: seconds(lambda: train_epoch(trainer, teachers, data, numbers, 0, RATE)) / steps / len(numbers)
 
 
 def evaluation(case: Case) -> Callable[[], float]:
     """A function that gives the seconds of one evaluation of one seed: 8,192 samples, all statistics."""
     numbers = range(case.seeds)
-    teachers = draw_teachers((INPUTS,), [*case.widths, OUTPUTS], init="separated", seeds=numbers)
-    students = initialize_students((INPUTS,), case.shape, seeds=numbers, batch_norm=case.batch_norm)
-    unrelated = draw_teachers((INPUTS,), [*case.widths, OUTPUTS], init="separated", seeds=[-1 - n for n in numbers])
+    teachers, unrelated = (teachers_of(case, seeds) for seeds in (numbers, [-1 - n for n in numbers]))
+    trainer = trainer_of(case, numbers)
     x, labels = Gaus(INPUTS, 10.0, BATCH, True, BATCH).evaluation_set(numbers, 8192)
-    evaluation, trainer = Evaluation(teachers, unrelated, x, labels, on_labels=False), Trainer(students)
-
-    def once() -> float:
-        start = time.perf_counter()
-        evaluate(evaluation, trainer)
-        return (time.perf_counter() - start) / case.seeds
-
-    return once
+    evaluation = Evaluation(teachers, unrelated, x, labels, on_labels=False)
+    return lambda: seconds(lambda: evaluate(evaluation, trainer)) / case.seeds
 
 
 def parts(case: Case, steps: int) -> dict[str, float]:
     """Milliseconds a step and seed of each part of our loop; the steps' own split is the profiler's."""
     numbers = range(case.seeds)
-    teachers = draw_teachers((INPUTS,), [*case.widths, OUTPUTS], init="separated", seeds=numbers)
-    trainer = Trainer(initialize_students((INPUTS,), case.shape, seeds=numbers, batch_norm=case.batch_norm))
+    teachers, trainer = teachers_of(case, numbers), trainer_of(case, numbers)
     times = [time.perf_counter()]
     blocks = list(Gaus(INPUTS, 10.0, BATCH * steps, True, BATCH).blocks(numbers, 0))
     times.append(time.perf_counter())
     pairs = [(x, teachers(x)) for block in blocks for x in block.split(BATCH, 2)]
     times.append(time.perf_counter())
-    for x, y in pairs:
-        trainer.step(x, y, RATE)
-    times.append(time.perf_counter())
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+
+    def train() -> None:
         for x, y in pairs:
             trainer.step(x, y, RATE)
-    own = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
-    products = sum(time for key, time in own.items() if key.startswith(("aten::bmm", "aten::baddbmm")))
+
+    train()
+    times.append(time.perf_counter())
+    (share,) = shares(train, PRODUCTS)
     drawing, labelling, stepping = (
         1e3 * (after - before) / steps / case.seeds for before, after in itertools.pairwise(times)
     )
-    share = products / sum(own.values())
     return {
         "drawing samples": drawing, "labels": labelling, "matrix products": stepping * share,
         "the rest of the steps": stepping * (1 - share),
     }  # fmt: skip
-
-
-def sgemm(size: int) -> float:
-    """Operations a second of a single-precision product of two size × size matrices."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    start = time.perf_counter()
-    for _ in range(3):
-        a @ b
-    return 3 * 2 * size**3 / (time.perf_counter() - start)
-
-
-def median(values: list[float]) -> float:
-    return statistics.median(values)
 
 
 def main() -> None:
@@ -215,15 +197,15 @@ def main() -> None:
             batches = samples[torch.randperm(len(samples))].split(BATCH)
             tight = usual_steps(student, teacher, batches, min(len(batches), max(20, steps)))
             rows.append((own, tight / own, case.operations() / own / rate, evaluate() / (own * EPOCH / BATCH)))
-        own, tight, share, evaluated = (median(list(column)) for column in zip(*rows, strict=True))
-        fed = median([published_steps(student, teacher, samples, workers) / ours() for _ in range(3)])
+        own, tight, share, evaluated = medians(rows)
+        fed = statistics.median(published_steps(student, teacher, samples, workers) / ours() for _ in range(3))
         times[case.name] = [row[0] for row in rows]
         print(
             f"| {case.name} | {own * 1e3:.3f} | {tight:.1f} | {fed:.1f} | {share:.0%} | {evaluated:.1%} |",
             flush=True,
         )
-    ratios = [b / a for a, b in zip(times[cases[2].name], times[cases[3].name], strict=True)]
-    print(f"\nBatchNorm, time with / without (large teacher): {median(ratios):.2f}")
+    ratio = statistics.median(b / a for a, b in zip(times[cases[2].name], times[cases[3].name], strict=True))
+    print(f"\nBatchNorm, time with / without (large teacher): {ratio:.2f}")
 
     case = cases[0]
     print("\nCost against steps and seeds (small teacher, x10), relative to the first:")
@@ -235,7 +217,8 @@ def main() -> None:
     ):
         rounds = [{key: one() * work(key) for key, one in functions.items()} for _ in range(chosen.rounds + 1)][1:]
         first = next(iter(functions))
-        shown = ", ".join(f"{key}: {median([r[key] / r[first] for r in rounds]):.1f}" for key in functions)
+        ratios = medians([one[key] / one[first] for key in functions] for one in rounds)
+        shown = ", ".join(f"{key}: {ratio:.1f}" for key, ratio in zip(functions, ratios, strict=True))
         print(f"  {name} {shown}")
 
     print("\nWhere our loop's time goes, ms a step and seed:")

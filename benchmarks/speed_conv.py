@@ -15,13 +15,11 @@ and products count.
 
 import itertools
 import math
-import time
 from collections import deque
 from collections.abc import Callable
 
 import torch
-from _common import begin
-from speed import median
+from _common import begin, medians, seconds
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -37,12 +35,6 @@ from luckmatters.torchvision_shim import import_torchvision
 BATCH, IMAGE, CHANNELS, MULTIPLIER, SEEDS, OUTPUTS, RATE, STEPS = 64, (1, 16, 16), 8, 4, 4, 100, 0.01, 16
 WIDTHS = [CHANNELS] * 4
 STUDENT = [*(MULTIPLIER * width for width in WIDTHS), OUTPUTS]
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def ours(batch_norm: bool, steps: int) -> Callable[[], float]:
@@ -142,7 +134,7 @@ def main() -> None:
         for _ in range(rounds):
             fast, own = rate(), our()
             rows.append((own, their() / own, BATCH * training_operations(IMAGE, STUDENT, 3) / own / fast))
-        own, tight, share = (median(list(column)) for column in zip(*rows, strict=True))
+        own, tight, share = medians(rows)
         name = "with BatchNorm" if batch_norm else "without BatchNorm"
         print(f"| {name} | {own * 1e3:.2f} | {tight:.2f} | {share:.0%} |", flush=True)
 
@@ -158,7 +150,7 @@ def main() -> None:
         own = seconds(lambda epoch=number: deque(data.blocks([0], epoch), maxlen=0)) / count
         training = seconds(lambda: [students.step(x, y, RATE) for x, y in pairs]) / count
         rows.append((own, seconds(lambda: deque(loader, maxlen=0)) / count / own, own / training))
-    own, usual_pipeline, share = (median(list(column)) for column in zip(*rows, strict=True))
+    own, usual_pipeline, share = medians(rows)
     print(f"\nCIFAR-10 images: {own * 1e6:.1f} µs each; (c) / ours {usual_pipeline:.1f}; ", end="")
     print(f"{share:.1%} of the time of the steps on them (fully connected, 50-75-100-125 x10)")
 

@@ -19,10 +19,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from _common import begin
-from speed import median
+from _common import PRODUCTS, begin, medians, seconds, sgemm, shares
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from luckmatters.kinds.fan_out.run import samples
 from luckmatters.science.dynamics import Dynamics, draw_students, draw_teacher, with_constant
@@ -30,6 +28,7 @@ from luckmatters.science.random import generator
 
 WIDTHS, STARTS, BATCH, RATE = [10, 20, 30], [[1.0, 0.0], [1.0, 0.3], [1.0, 1.0], [0.3, 1.0]], 64, 0.05
 MULTIPLIERS, SEEDS, STEPS, GRID_SEEDS, GRID_STEPS = (2, 5, 10), 8, 40, 32, 20_000
+MOVING = ("aten::copy_", "aten::mul_", "aten::clamp", "aten::gt")
 
 
 def draw(multiplier: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -112,36 +111,19 @@ def operations(multiplier: int) -> float:
     return 2.0 * (forward + down + update)
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Processor time."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def sgemm(size: int) -> float:
-    """Operations a second of a single-precision product of two size × size matrices."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    return 2 * size**3 / seconds(lambda: a @ b)
-
-
-def shares(multiplier: int, steps: int) -> dict[str, float]:
+def parts(multiplier: int, steps: int) -> str:
     """Where our loop's time goes."""
     run = ours(multiplier, steps)
     run()
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        run()
-    own = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
-    products = sum(value for key, value in own.items() if key.startswith(("aten::bmm", "aten::baddbmm")))
-    moving = sum(value for key, value in own.items() if key in ("aten::copy_", "aten::mul_", "aten::clamp", "aten::gt"))
-    total = sum(own.values())
-    return {"matrix products": products / total, "gates, ReLU, elementwise": moving / total,
-            "the rest": 1 - (products + moving) / total}  # fmt: skip
+    products, moving = shares(run, PRODUCTS, MOVING)
+    rest = 1 - products - moving
+    return f"matrix products {products:.0%}, gates, ReLU, elementwise {moving:.0%}, the rest {rest:.0%}"
 
 
 def main() -> None:
     chosen = begin(__doc__)
-    steps, multipliers, size = (2, MULTIPLIERS[:1], 64) if chosen.smallest else (STEPS, MULTIPLIERS, 2048)
+    steps, multipliers, size = (2, MULTIPLIERS[:1], 512) if chosen.smallest else (STEPS, MULTIPLIERS, 2048)
+    clock = time.process_time
     sgemm(size)
     print("| multiplier | ours, µs a step and run | (a) / ours | (b) / ours | of SGEMM |\n" + "| --- " * 5 + "|")
     grid = {"ours": 0.0, "(a)": 0.0, "(b)": 0.0}
@@ -151,11 +133,11 @@ def main() -> None:
         own(), lean(), full()
         rows = []
         for _ in range(chosen.rounds):
-            rate = sgemm(size)
-            fast = seconds(own) / steps / SEEDS / len(STARTS)
-            one, other = seconds(lean) / steps, seconds(full) / steps
+            rate = sgemm(size, clock)
+            fast = seconds(own, clock) / steps / SEEDS / len(STARTS)
+            one, other = seconds(lean, clock) / steps, seconds(full, clock) / steps
             rows.append((fast, one / fast, other / fast, operations(multiplier) / fast / rate, one, other))
-        fast, *ratios, share, one, other = (median(list(column)) for column in zip(*rows, strict=True))
+        fast, *ratios, share, one, other = medians(rows)
         print(f"| {multiplier} | {fast * 1e6:.0f} | {ratios[0]:.1f} | {ratios[1]:.1f} | {share:.0%} |", flush=True)
         for name, value in zip(grid, (fast, one, other), strict=True):
             grid[name] += value * GRID_SEEDS * len(STARTS) * GRID_STEPS
@@ -164,9 +146,7 @@ def main() -> None:
     print(f"(a) / ours {grid['(a)'] / grid['ours']:.1f}, (b) / ours {grid['(b)'] / grid['ours']:.1f}")
     print("\nWhere our loop's time goes:")
     for multiplier in multipliers:
-        print(
-            f"  {multiplier}: " + ", ".join(f"{name} {share:.0%}" for name, share in shares(multiplier, steps).items())
-        )
+        print(f"  {multiplier}: {parts(multiplier, steps)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Averages of β, β*, H and H* over 1,024 samples against a loop over samples, in one process.
 
-    python benchmarks/speed_modulation.py [--threads N] [--rounds N]
+    python benchmarks/speed_modulation.py [--threads N] [--rounds R]
 
 The loop is the paper's recursion for one sample after another, written with nothing but matrix products and gates. The
 share of the machine's matrix-product rate counts the products of our own way, with the constant nodes.
@@ -9,9 +9,7 @@ share of the machine's matrix-product rate counts the products of our own way, w
 import itertools
 
 import torch
-from _common import begin
-from speed import median, sgemm
-from speed_conv import seconds
+from _common import begin, medians, seconds, sgemm
 
 from luckmatters.science.modulation import augmented, averages
 from luckmatters.science.networks import Networks, initialize_students
@@ -76,7 +74,7 @@ def main() -> None:
             own = seconds(lambda s=students: averages(s, teachers, x))
             its = seconds(lambda s=students: loop(s, teachers, x))
             rows.append((own, its / own, operations(multiplier, samples) / own / sgemm(size)))
-        own, ratio, share = (median(list(column)) for column in zip(*rows, strict=True))
+        own, ratio, share = medians(rows)
         print(f"| m = {multiplier} | {own * 1e3:.0f} | {ratio:.1f} | {share:.0%} |", flush=True)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from server import Server, serving
 
 from luckmatters import cifar10
-from luckmatters.cifar10 import CLASSES, PARTS, Cifar10Arrays, locate, read
+from luckmatters.cifar10 import CLASSES, PARTS, Cifar10Arrays, locate, read, resolve
 from luckmatters.errors import UserError
 from luckmatters.science.random import generator
 from luckmatters.torchvision_shim import import_torchvision
@@ -563,6 +563,12 @@ def test_auto_finds_out_what_is_there(folder: Path, root: Path) -> None:
     assert locate("auto", str(root), {}) == ("root", str(root))
     assert locate("auto", None, {}) == ("torchvision", None)
     assert locate("auto", None, {"LUCKMATTERS_CIFAR10": ""}) == ("torchvision", None)
+
+
+def test_without_a_path_auto_is_the_default_and_no_file_is_looked_at() -> None:
+    assert resolve("auto", None, {}, "synthetic") == locate("auto", None, {}, "synthetic") == ("synthetic", None)
+    assert resolve("auto", "nowhere", {}, "synthetic") == ("auto", "nowhere")
+    assert resolve("auto", "nowhere", {"LUCKMATTERS_CIFAR10": "~"}, "synthetic") == ("auto", "~")
 
 
 @pytest.mark.parametrize("source", ["torchvision", "root", "folder", "synthetic"])

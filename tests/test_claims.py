@@ -1,6 +1,7 @@
 """Claims on constructed tables with known answers, and the verdicts that follow from them."""
 
 import itertools
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +12,16 @@ from scipy import stats
 
 from luckmatters.config import Project
 from luckmatters.errors import UserError
+from luckmatters.judging.evidence import evidence
 from luckmatters.judging.statistics import Effect, in_every_cell, independent_difference
-from luckmatters.kinds.student_training.claims import same_rate
+from luckmatters.judging.variants import FULLY_CONNECTED
+from luckmatters.kinds.student_training.claims.ablations import same_rate
 from luckmatters.ledger import (
-    CLAIMS,
     CONTRADICTS,
+    EVIDENCE,
     SUPPORTS,
     UNDECIDED,
+    check_evidence,
     judge,
     judge_all,
     outcome,
@@ -168,17 +172,25 @@ def test_students_that_stay_behind_their_teacher_fail_their_check() -> None:
     }  # fmt: skip
 
 
+def trained_like(results: Results, sources: dict[str, str]) -> Results:
+    """The same results, as if some variants had been trained as others were: variant → source of its schedule."""
+    runs = dict(results.runs)
+    for variant, source in sources.items():
+        settings = runs[variant].settings.model_copy(update={"training": results.runs[source].settings.training})
+        runs[variant] = runs[variant].model_copy(update={"settings": settings})
+    return replace(results, runs=runs)
+
+
 def test_batch_norm_is_judged_only_where_the_learning_rate_is_the_same() -> None:
     def conv_differs(labels, layer, epoch, seed):
         return 0.4 if labels["network"] == "conv" else rank_as_published(labels, layer, epoch, seed)
 
     results = make("cifar-conv", networks_as_published, conv_differs, accuracy=accuracy_as_published)
-    assert same_rate(results, ("fc", "conv")) == ["fc"]  # at the paper scale
+    assert same_rate(results) == [FULLY_CONNECTED]  # at the paper scale
     assert outcomes("cifar-students", "cifar-conv", results)["bn-improves-rank"] == SUPPORTS
-    everywhere = replace(results, runs=dict.fromkeys(results.runs, results.runs["fc-bn"]))
+    everywhere = trained_like(results, dict.fromkeys(results.runs, "fc-bn"))
     assert outcomes("cifar-students", "cifar-conv", everywhere)["bn-improves-rank"] != SUPPORTS
-    rates = {"fc-bn": results.runs["conv-bn"], "conv-bn": results.runs["conv-bn"]}
-    nowhere = replace(results, runs=results.runs | rates)
+    nowhere = trained_like(results, {"fc-bn": "conv-bn"})
     assert set(outcomes("cifar-students", "cifar-conv", nowhere)) == {"fc-reaches", "conv-reaches"}
 
 
@@ -591,7 +603,8 @@ def test_too_few_seeds_or_missing_variants_and_epochs_leave_their_own_checks_out
     )
     results = multipliers(loss=falls)
     fewer = cut(results, results.table["multiplier"] != "m50")
-    fewer = replace(fewer, labels={v: its for v, its in results.labels.items() if its["multiplier"] != "m50"})
+    left = {variant for variant, its in results.labels.items() if its["multiplier"] != "m50"}
+    fewer = replace(fewer, **{key: {v: getattr(results, key)[v] for v in left} for key in ("labels", "runs")})
     judgement = judge("over-param-helps", PROJECT.claims["over-param-helps"], {"over-param": fewer}, "paper")
     assert judgement.outcomes == dict.fromkeys(("m10-beats-m1", "more-tickets", "loss-falls"), SUPPORTS)
     assert (judgement.verdict, "m50-slower is missing" in judgement.note) == ("undecided", True)
@@ -630,11 +643,10 @@ def test_the_ledger_says_what_it_decides_and_what_was_amended() -> None:
 
 
 def test_checks_that_no_function_gives_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {name: set(claim.experiments) for name, claim in PROJECT.claims.items()} == {
-        name: set(functions) for name, functions in CLAIMS.items()
-    }
+    assert set(PROJECT.claims) == set(EVIDENCE)
     assert judge_all(PROJECT, {})
-    monkeypatch.setitem(CLAIMS, "low-first", {"teacher-size": {"lowest-best": lambda results: None}})
+    only = evidence("low-first", "lowest-best", "teacher-size", lambda results: None)
+    monkeypatch.setitem(EVIDENCE, "low-first", {"lowest-best": only})
     with pytest.raises(UserError, match=r"low-first.checks: has lowest-best, .*; must be lowest-best$"):
         judge_all(PROJECT, {})
 
@@ -659,3 +671,24 @@ def test_divergence_never_supports_and_hides_no_other_cell() -> None:
     assert found == [SUPPORTS, UNDECIDED, UNDECIDED, UNDECIDED, UNDECIDED, CONTRADICTS, CONTRADICTS]
     beside = [outcome(in_every_cell(cell, pd.Series([-1, -1.1, -0.9])), check, 3) for cell in cells]
     assert set(beside) == {CONTRADICTS}
+
+
+def test_variants_that_a_check_needs_are_asked_for_before_anything_trains(tmp_path) -> None:
+    """By their settings: a renamed label is no fault, a missing variant and one too many are."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    file = tmp_path / "config" / "experiments" / "starts.yaml"
+    text = file.read_text()
+    assert "    m1: {}\n" in text
+    file.write_text(text.replace("    m1: {}\n", "    one: {}\n").replace("{multiplier: m10}", "{multiplier: ten}"))
+    check_evidence(Project(tmp_path, scale="laptop"))
+    file.write_text(text.replace("    m1: {}\n", "    m2: {student: {multiplier: 2}}\n"))
+    said = (
+        r"starts.yaml \(scale laptop\): has no variants \(m = 1, without BatchNorm\), .*over-param-helps.checks.m1-un"
+    )
+    with pytest.raises(UserError, match=said):
+        check_evidence(Project(tmp_path, scale="laptop"))
+    file.write_text(text.replace("    m1: {}\n", "    m1: {}\n    again: {seeds: 3}\n"))
+    with pytest.raises(UserError, match=r"has 2 variants .* needs one; change the grid"):
+        check_evidence(Project(tmp_path, scale="laptop"))
+    check_evidence(Project(tmp_path, scale="ci"))  # which judges nothing

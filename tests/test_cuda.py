@@ -99,7 +99,7 @@ def test_numbers_are_those_of_the_cpu(name: str, project: Project, monkeypatch: 
     monkeypatch.delenv(VARIABLE, raising=False)
     make(project, name)
     reports.summary(project, name)
-    new = pd.read_csv(reports.artefacts.summary_file(project.figures, name))
+    new = pd.read_csv(reports.artefacts.summary_files(project.figures, name)["csv"])
     spread = SPREAD[SPREAD["experiment"] == name].set_index(["variant", "quantity"])["difference"]
     reference = pd.read_csv(ROOT / reference_file("ci", name))
     known = reference["epoch"] <= 1

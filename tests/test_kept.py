@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, Checkout
 
 from luckmatters import findings, provenance, reports
-from luckmatters.artefacts import reference_file, reference_folder, summary_file
+from luckmatters.artefacts import reference_file, reference_folder, summary_files
 from luckmatters.cli import main
 from luckmatters.config import Project
 from luckmatters.errors import UserError
@@ -159,7 +159,7 @@ def test_one_command_keeps_a_whole_run(finished_copy: Checkout) -> None:
     luckmatters("reference", "--seconds", "90")
     folder, kept = finished_copy.folder, finished_copy.folder / reference_folder("ci")
     for name in (*CI.experiments, "claims"):
-        made = (folder / summary_file(CI.figures, name)).read_bytes()
+        made = (folder / summary_files(CI.figures, name)["csv"]).read_bytes()
         assert (kept / f"{name}.csv").read_bytes() == made
         said = json.loads((kept / f"{name}.json").read_text())
         assert provenance.is_clean((said.get("drawn_with") or said["judged_with"])["code"]["commit"])

@@ -11,6 +11,7 @@ from conftest import ROOT
 from scipy import stats
 
 from luckmatters.config import Project
+from luckmatters.judging.variants import this
 from luckmatters.kinds.lottery.claims import cases, chosen, gain, luck, ratio_effect
 from luckmatters.kinds.lottery.figures.lottery_curves import comparison
 from luckmatters.kinds.lottery.figures.lottery_luck import explained
@@ -138,7 +139,9 @@ def test_survivors_at_chance_were_not_lucky() -> None:
     unlucky = make("lottery-luck", lucky=-0.05)
     found = outcomes({**everything(), "lottery-luck": unlucky})
     assert {found["survivors-lucky"], found["survivors-lucky-spread"]} <= {CONTRADICTS, UNDECIDED}
-    assert luck(make("lottery-luck", lucky=0.3), by="magnitude", size="x1").loc[2].tolist() == pytest.approx([0.32] * 4)
+    assert luck(results := make("lottery-luck", lucky=0.3), this(results, "magnitude-x1")).loc[
+        2
+    ].tolist() == pytest.approx([0.32] * 4)
 
 
 def test_without_a_core_check_the_claim_is_undecided() -> None:
@@ -152,11 +155,11 @@ def test_without_a_core_check_the_claim_is_undecided() -> None:
 
 def test_controls_that_are_equal_in_distribution_are_averaged() -> None:
     results = make("lottery-curves")
-    both = [gain(results, over, size="x1") for over in ("reinitialized", "random-nodes")]
+    both = [gain(results, this(results, "x1"), over) for over in ("reinitialized", "random-nodes")]
     expected = (both[0] + both[1]) / 2
-    pd.testing.assert_series_equal(chosen(results, size="x1"), expected, check_names=False)
+    pd.testing.assert_series_equal(chosen(results, this(results, "x1")), expected, check_names=False)
     alone = replace(results, table=results.table[results.table["branch"] != "random-nodes"])
-    pd.testing.assert_series_equal(chosen(alone, size="x1"), both[0], check_names=False)
+    pd.testing.assert_series_equal(chosen(alone, this(alone, "x1")), both[0], check_names=False)
 
 
 def test_gains_are_paired_by_seed_and_taken_at_the_end() -> None:
@@ -165,7 +168,7 @@ def test_gains_are_paired_by_seed_and_taken_at_the_end() -> None:
         index="seed", columns="branch", values="value"
     )
     expected = np.log(rows["own-scale"] / rows["rewound"])
-    pd.testing.assert_series_equal(gain(results, "own-scale", size="x1"), expected, check_names=False)
+    pd.testing.assert_series_equal(gain(results, this(results, "x1"), "own-scale"), expected, check_names=False)
 
 
 @pytest.mark.parametrize(

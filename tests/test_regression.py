@@ -12,7 +12,7 @@ from conftest import ROOT, Checkout
 from oracle import Module
 from safetensors.torch import load_file
 
-from luckmatters.artefacts import reference_file, sha256, summary_file, teacher_reference_file
+from luckmatters.artefacts import reference_file, sha256, summary_files, teacher_reference_file
 from luckmatters.cifar10 import VARIABLE, Cifar10Arrays, locate, read
 from luckmatters.config import Project
 from luckmatters.jobs.bundles import teacher_settings
@@ -28,7 +28,7 @@ SPREAD = pd.read_csv(ROOT / "data" / "reference" / "ci" / "spread.csv")
 @pytest.mark.parametrize("name", list(PROJECT.experiments))
 def test_numbers_have_not_changed(name: str, finished: Checkout) -> None:
     reference = pd.read_csv(ROOT / reference_file("ci", name))
-    new = pd.read_csv(finished.folder / summary_file(PROJECT.figures, name))
+    new = pd.read_csv(finished.folder / summary_files(PROJECT.figures, name)["csv"])
     spread = SPREAD[SPREAD["experiment"] == name].set_index(["variant", "quantity"])["difference"]
     assert {*zip(reference["variant"], reference["quantity"], strict=True)} == {*spread.index}
     found = departures(reference, new, spread)

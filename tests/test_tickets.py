@@ -5,6 +5,8 @@ import pytest
 import torch
 from oracle import random_scores
 
+from luckmatters.kinds.lottery.branches import names
+from luckmatters.kinds.lottery.figures.branches import LOOKS
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.pruning import Mask, apply, keep_by_layer
 from luckmatters.science.tickets import BRANCHES, Trunk
@@ -163,3 +165,8 @@ def test_branches_with_batch_norm_start_from_its_own_statistics() -> None:
     kept = mask.layers[0][0] == 1
     assert torch.equal(early.norms[0].weight[0], of.early.norms[0].weight[0][kept])
     assert torch.equal(BRANCHES["rewound"](of, mask).networks.norms[0].weight, torch.ones(2, 4))
+
+
+def test_configuration_and_figures_know_every_branch_without_importing_it() -> None:
+    assert names() == list(BRANCHES)
+    assert set(LOOKS) == set(BRANCHES)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +69,12 @@ def test_a_dry_run_plans_every_experiment_in_under_five_seconds(checkout: Checko
         seconds.append(time.monotonic() - start)
     assert min(seconds) < 5
     assert planned["draw_figure"] == planned["summarize_experiment"] == len(project.experiments)
-    for step, rule in RULES.items():
-        runs = [run for name in project.experiments for run in project.own_runs(name).values() if verb(run) == step]
-        assert planned.get(rule, 0) == sum(len(project.chunks(run)) for run in runs)
+    # The workflow has the rules that errors name, and each runs the jobs of its verb.
+    shown = {"draw_figure", "draw_animation", "summarize_experiment", "judge_claims"}
+    assert planned.keys() - shown == set(RULES.values())
+    runs = [run for name in project.experiments for run in project.own_runs(name).values()]
+    jobs = Counter(RULES[verb(run)] for run in runs for _ in project.chunks(run))
+    assert planned.items() >= jobs.items()
 
 
 def test_everything_is_made_and_a_second_run_has_nothing_to_do(finished: Checkout) -> None:

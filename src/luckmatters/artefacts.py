@@ -47,9 +47,14 @@ def run_folder(results: Path, experiment: str, variant: str, seeds: str) -> Path
     return results / experiment / variant / f"seeds-{seeds}"
 
 
-def summary_file(figures: Path, experiment: str) -> Path:
-    """Mean, spread and number of seeds of every quantity that an experiment measured (the figure's numbers)."""
-    return figures / f"{experiment}.csv"
+def bundle_files(folder: Path) -> dict[str, Path]:
+    """What the bundle of a teacher, of the images or of a job may hold: not each has a table, or tensors."""
+    return {"table": folder / TABLE, "tensors": folder / TENSORS, "manifest": folder / MANIFEST}
+
+
+def summary_files(figures: Path, experiment: str) -> dict[str, Path]:
+    """Mean, spread and number of seeds of every quantity that an experiment measured, and their provenance."""
+    return {"csv": figures / f"{experiment}.csv", "json": figures / f"{experiment}.csv.json"}
 
 
 def figure_files(figures: Path, experiment: str) -> dict[str, Path]:

@@ -52,21 +52,33 @@ class Cifar10Arrays:
     description: str
 
 
-def locate(source: str, path: str | None, environment: Mapping[str, str]) -> tuple[str, str | None]:
+def resolve(
+    source: str, path: str | None, environment: Mapping[str, str], default: str = "torchvision"
+) -> tuple[str, str | None]:
+    """The source and the path in force, from those in the configuration; looks at no file.
+
+    The environment's LUCKMATTERS_CIFAR10 goes before the configured path. Source ``auto`` becomes the default if there
+    is no path.
+    """
+    given = environment.get(VARIABLE) or path or None
+    return (default if source == "auto" and not given else source), given
+
+
+def locate(
+    source: str, path: str | None, environment: Mapping[str, str], default: str = "torchvision"
+) -> tuple[str, str | None]:
     """The source and the path for :func:`read`, from those in the configuration.
 
-    The environment's LUCKMATTERS_CIFAR10 goes before the configured path. Source ``auto`` becomes what is found there:
-    ``folder`` or ``root``, and ``torchvision`` if there is no path. Raises UserError if the path holds neither, or if
-    ``folder`` or ``root`` has no path.
+    Those of :func:`resolve`, but ``auto`` becomes what the path holds: ``folder`` or ``root``. Raises UserError if the
+    path holds neither, or if ``folder`` or ``root`` has no path.
     """
-    variable = environment.get(VARIABLE)
-    where = VARIABLE if variable else f"{KEY}.path"
-    given = variable or path
+    source, given = resolve(source, path, environment, default)
     if not given:
         if source in ("folder", "root"):
             raise UserError(f"{KEY}.path: missing; source {source} needs it there or in {VARIABLE}")
-        return ("torchvision" if source == "auto" else source), None
+        return source, None
     place = Path(given).expanduser()
+    where = VARIABLE if environment.get(VARIABLE) else f"{KEY}.path"
     return (_kind(place, where) if source == "auto" else source), str(place)
 
 

@@ -74,8 +74,10 @@ def dispatch(options: argparse.Namespace) -> None:
     overrides = {key: getattr(options, key) for key in OVERRIDES}
     project = Project(options.project, **overrides)
     if options.verb == "check":
-        for scale in sorted(set(project.scales) - {project.scale_name}):
-            Project(options.project, **{**overrides, "scale": scale})
+        from luckmatters.ledger import check_evidence
+
+        for scale in sorted(project.scales):
+            check_evidence(Project(options.project, **{**overrides, "scale": scale}))
         print(describe(project))
     elif options.verb == "prepare-cifar10":
         from luckmatters.jobs import bundles, verbs

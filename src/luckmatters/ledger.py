@@ -9,12 +9,14 @@ import pandas as pd
 
 from luckmatters import kinds
 from luckmatters.config import Project
+from luckmatters.config.files import choose
 from luckmatters.errors import UserError
+from luckmatters.judging.evidence import Evidence
 from luckmatters.judging.statistics import CONFIDENCE, Effect, LacksDataError
 from luckmatters.settings.claims import Check, Claim, Role, Verdict
 from luckmatters.tables.results import Results
 
-CLAIMS = kinds.claims()
+EVIDENCE = kinds.evidence()
 SUPPORTS, CONTRADICTS, UNDECIDED = "supports", "contradicts", "undecided"
 IN_WORDS = {SUPPORTS: "supports the paper", CONTRADICTS: "contradicts the paper", UNDECIDED: "undecided"}
 ROLES = get_args(Role)  # core checks first
@@ -69,15 +71,15 @@ def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> J
     seeds than the claim asks for (a check with fewer is undecided).
     """
     effects, notes = {}, []
-    for experiment, checks in CLAIMS[name].items():
-        if experiment not in results:
-            notes.append(f"{experiment} has no results")
+    for key, evidence in EVIDENCE[name].items():
+        if evidence.experiment not in results:
+            notes.append(f"{evidence.experiment} has no results")
             continue
-        for key, measure in checks.items():
-            try:
-                effects[key] = measure(results[experiment])
-            except LacksDataError as error:
-                notes.append(f"{key} is missing: {error}")
+        try:
+            effects[key] = evidence(results[evidence.experiment])
+        except LacksDataError as error:
+            notes.append(f"{key} is missing: {error}")
+    notes = list(dict.fromkeys(notes))
     notes += [f"{key}: {effect.note}" for key, effect in effects.items() if effect.note]
     notes += [f"{key}: {one.diverged} of {one.seeds} seeds diverged" for key, one in effects.items() if one.diverged]
     thin = {key: effect.seeds for key, effect in effects.items() if effect.seeds < claim.min_seeds}
@@ -94,17 +96,38 @@ def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> J
 
 
 def judge_all(project: Project, results: dict[str, Results]) -> list[Judgement]:
-    """Every claim of config/claims.yaml, in its order, by the results that there are."""
+    """Every claim of config/claims.yaml, in its order, by the results that there are; see :func:`check_evidence`."""
+    check_evidence(project)
+    return [judge(name, claim, results, project.scale_name) for name, claim in project.claims.items()]
+
+
+def check_evidence(project: Project) -> None:
+    """Raises UserError if config/claims.yaml and the evidence differ, or an experiment lacks variants that it needs.
+
+    Variants are asked for only of claims that the scale in force judges.
+    """
     for name, claim in project.claims.items():
         where = f"config/claims.yaml: {name}"
-        if name not in CLAIMS:
-            raise UserError(f"{where}: no such claim; allowed: {', '.join(CLAIMS)}")
-        if set(claim.experiments) != set(CLAIMS[name]):
-            raise UserError(f"{where}.experiments: must be {', '.join(CLAIMS[name])}")
-        checks = [key for checks in CLAIMS[name].values() for key in checks]
+        checks = EVIDENCE[choose(name, EVIDENCE, "config/claims.yaml: claim")]
+        experiments = {evidence.experiment for evidence in checks.values()}
+        if set(claim.experiments) != experiments:
+            raise UserError(f"{where}.experiments: must be {', '.join(sorted(experiments))}")
         if set(claim.checks) != set(checks):
             raise UserError(f"{where}.checks: has {', '.join(claim.checks)}; must be {', '.join(checks)}")
-    return [judge(name, claim, results, project.scale_name) for name, claim in project.claims.items()]
+        for evidence in checks.values() if project.scale_name in claim.scales else ():
+            _check_variants(project, evidence)
+
+
+def _check_variants(project: Project, evidence: Evidence) -> None:
+    runs = [run for run, _ in project.variants(evidence.experiment).values()]
+    for wanted in evidence.variants:
+        count = len([run for run in runs if wanted(run)])
+        if not count or (wanted.single and count > 1):
+            raise UserError(
+                f"config/experiments/{evidence.experiment}.yaml (scale {project.scale_name}): has {count or 'no'} "
+                f"variants ({wanted.text}), and config/claims.yaml: {evidence.claim}.checks.{evidence.check} needs "
+                f"{'one' if wanted.single else 'some'}; change the grid, or the check in {evidence.measure.__module__}"
+            )
 
 
 def to_frame(judgements: list[Judgement]) -> pd.DataFrame:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from luckmatters import artefacts
-from luckmatters.artefacts import MANIFEST, TABLE, TENSORS, seed_label
+from luckmatters import artefacts, cifar10
+from luckmatters.artefacts import MANIFEST, TENSORS, seed_label
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.dependencies import closure
-from luckmatters.kinds import claims_names, figure_name, layouts, registry, run_name
+from luckmatters.kinds import claims_names, figure_name, layouts, registry, run_name, verb
 from luckmatters.kinds.bn_bias.settings import WEIGHTS_REMEDY
+from luckmatters.settings.base import Verb
 from luckmatters.settings.experiment import Run, config_hash
 from luckmatters.settings.teachers import TEACHER_TEXTS
 
@@ -40,7 +41,7 @@ class Plan:
             for name in self.project.experiments
             for path in artefacts.figure_files(self.project.figures, name).values()
         ]
-        tables = [artefacts.summary_file(self.project.figures, name) for name in self.project.experiments]
+        tables = [artefacts.summary_files(self.project.figures, name)["csv"] for name in self.project.experiments]
         animations = [
             path for name in self.animated for path in artefacts.animation_files(self.project.figures, name).values()
         ]
@@ -51,17 +52,10 @@ class Plan:
         """The experiments whose layout makes an animation too."""
         return [name for name, one in self.project.experiments.items() if layouts()[one.figure.layout][1].animated]
 
-    def cifar10(self) -> dict[str, Path]:
-        """The decoded images' files."""
-        folder = artefacts.cifar10_folder(self.project.results)
-        return {"tensors": folder / TENSORS, "manifest": folder / MANIFEST}
-
     def cifar10_kind(self) -> str:
         """Changes when real images take the place of synthetic ones or the other way round, and with their number."""
         settings, scale = self.project.settings.cifar10, self.project.scale
-        given = settings.path or os.environ.get("LUCKMATTERS_CIFAR10")
-        automatic = "torchvision" if given else scale.cifar10_default
-        source = automatic if settings.source == "auto" else settings.source
+        source, _ = cifar10.resolve(settings.source, settings.path, os.environ, scale.cifar10_default)
         return f"{'synthetic' if source == 'synthetic' else 'images'}, limit {scale.cifar10_limit}"
 
     def teachers(self, *, pretrained: bool) -> str:
@@ -69,30 +63,28 @@ class Plan:
         names = (name for name, one in self.project.teachers.items() if (one.init == "pretrained") == pretrained)
         return "|".join(names) or "none"
 
-    def teacher(self, name: str) -> dict[str, Path]:
-        """A teacher's files."""
-        folder = artefacts.teacher_folder(self.project.results, name)
-        return {"tensors": folder / TENSORS, "manifest": folder / MANIFEST}
-
     def job(self, run: Run, seeds: str) -> dict[str, Path]:
         """The files of one job."""
-        folder = artefacts.run_folder(self.project.results, run.experiment, run.variant, seeds)
-        return {"table": folder / TABLE, "tensors": folder / TENSORS, "manifest": folder / MANIFEST}
+        return artefacts.bundle_files(artefacts.run_folder(self.project.results, run.experiment, run.variant, seeds))
 
     def names(self, *steps: str) -> str:
         """The experiments of some steps (of all, if none is given), as a regular expression for a wildcard."""
         experiments = self.project.experiments.items()
         return "|".join(name for name, one in experiments if not steps or registry()[one.kind].verb in steps) or "none"
 
+    def verb(self, wildcards: Wildcards) -> Verb:
+        """The verb that runs a job."""
+        return verb(self.project.run(wildcards.experiment, wildcards.variant))
+
     def job_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
         """What a job reads: the training job that it measures, its teacher, images, and the code of its kind."""
-        run = self.project.run(wildcards.experiment, wildcards.variant)
-        behind = run.trained
-        labelled = run.teacher and behind.settings.data.kind == "cifar10"
+        run, results = self.project.run(wildcards.experiment, wildcards.variant), self.project.results
+        behind = run.trained.settings
+        labelled = run.teacher and behind.data.kind == "cifar10"
         return {
             "trained": list(self.job(run.source, wildcards.seeds).values()) if run.source else [],
-            "teacher": [self.teacher(behind.settings.teacher.name)["tensors"]] if run.teacher else [],
-            "images": [self.cifar10()["tensors"]] if labelled else [],
+            "teacher": [artefacts.teacher_folder(results, behind.teacher.name) / TENSORS] if run.teacher else [],
+            "images": [artefacts.cifar10_folder(results) / TENSORS] if labelled else [],
             "code": closure(run_name(run.kind)),
         }
 

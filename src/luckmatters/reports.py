@@ -26,9 +26,8 @@ FRAMES_A_SECOND = 4  # of an animation
 
 def summary(project: Project, experiment: str) -> list[Path]:
     """Write an experiment's summary table, and its provenance beside it; the table's path."""
-    results = load(project, experiment)
-    path = artefacts.summary_file(project.figures, experiment)
-    return _save({path: summary_csv(results)}, path.with_suffix(".csv.json"), _origin(results))
+    results, paths = load(project, experiment), artefacts.summary_files(project.figures, experiment)
+    return _save({paths["csv"]: summary_csv(results)}, paths["json"], _origin(results))
 
 
 def reference(project: Project, experiments: Sequence[str] = (), seconds: float | None = None) -> list[Path]:

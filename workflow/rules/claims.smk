@@ -1,17 +1,16 @@
 # The ledger of claims: an effect with its interval and a verdict for each.
+LEDGER = artefacts.claims_files(FIGURES)
 
 
 rule judge_claims:
     input:
         **PLAN.claims_inputs(),
     output:
-        ledger=report(
-            FIGURES / "claims.md", category="Claims", caption="../report/claims.rst"
-        ),
-        table=FIGURES / "claims.csv",
-        provenance=FIGURES / "claims.json",
+        ledger=report(LEDGER["md"], category="Claims", caption="../report/claims.rst"),
+        table=LEDGER["csv"],
+        provenance=LEDGER["json"],
     log:
-        RESULTS / "logs/claims.log",
+        LOGS / "claims.log",
     params:
         options=OPTIONS,
         display=PLAN.claims_hash(),

@@ -1,19 +1,16 @@
 # Figures and the numbers behind them; a restyled figure never retrains anything.
+FIGURE = artefacts.figure_files(FIGURES, "{experiment}")
 
 
 rule draw_figure:
     input:
         unpack(PLAN.figure_inputs),
     output:
-        pdf=report(
-            FIGURES / "{experiment}.pdf",
-            category="Figures",
-            caption="../report/figure.rst",
-        ),
-        png=FIGURES / "{experiment}.png",
-        provenance=FIGURES / "{experiment}.json",
+        pdf=report(FIGURE["pdf"], category="Figures", caption="../report/figure.rst"),
+        png=FIGURE["png"],
+        provenance=FIGURE["json"],
     log:
-        RESULTS / "logs/figures/{experiment}.log",
+        LOGS / "figures/{experiment}.log",
     params:
         options=OPTIONS,
         display=PLAN.display_hash,
@@ -31,10 +28,9 @@ rule draw_animation:
     input:
         unpack(PLAN.figure_inputs),
     output:
-        gif=FIGURES / "{experiment}.gif",
-        provenance=FIGURES / "{experiment}.gif.json",
+        **artefacts.animation_files(FIGURES, "{experiment}"),
     log:
-        RESULTS / "logs/animations/{experiment}.log",
+        LOGS / "animations/{experiment}.log",
     wildcard_constraints:
         experiment="|".join(PLAN.animated) or "none",
     params:
@@ -51,10 +47,9 @@ rule summarize_experiment:
         tables=PLAN.experiment_tables,
         code=[*closure("judging.summaries"), *closure("reading")],
     output:
-        table=FIGURES / "{experiment}.csv",
-        provenance=FIGURES / "{experiment}.csv.json",
+        **artefacts.summary_files(FIGURES, "{experiment}"),
     log:
-        RESULTS / "logs/summaries/{experiment}.log",
+        LOGS / "summaries/{experiment}.log",
     params:
         options=OPTIONS,
         display=PLAN.display_hash,

@@ -1,4 +1,6 @@
 # Teachers, one file for each entry of config/teachers.yaml: drawn at random, or trained on the labels of CIFAR-10.
+IMAGES = artefacts.bundle_files(artefacts.cifar10_folder(RESULTS))
+TEACHER = artefacts.bundle_files(artefacts.teacher_folder(RESULTS, "{teacher}"))
 
 
 # From its source (config/config.yaml: cifar10, or LUCKMATTERS_CIFAR10), decoded once.
@@ -6,9 +8,10 @@ rule prepare_cifar10:
     input:
         code=closure("cifar10"),
     output:
-        **PLAN.cifar10(),
+        tensors=IMAGES["tensors"],
+        manifest=IMAGES["manifest"],
     log:
-        RESULTS / "logs/datasets/cifar10.log",
+        artefacts.cifar10_folder(LOGS).with_suffix(".log"),
     params:
         options=OPTIONS,
         images=PLAN.cifar10_kind(),
@@ -22,40 +25,31 @@ rule generate_teacher:
     input:
         code=closure("science.teachers"),
     output:
-        tensors=RESULTS / "teachers/{teacher}/tensors.safetensors",
-        manifest=RESULTS / "teachers/{teacher}/run.json",
+        tensors=TEACHER["tensors"],
+        manifest=TEACHER["manifest"],
     log:
-        RESULTS / "logs/teachers/{teacher}.log",
+        artefacts.teacher_folder(LOGS, "{teacher}").with_suffix(".log"),
     wildcard_constraints:
         teacher=PLAN.teachers(pretrained=False),
     params:
         options=OPTIONS,
+        verb="generate-teacher",
         settings=PLAN.teacher_hash,
     conda:
         "../../environment.yml"
     shell:
-        "luckmatters {params.options} generate-teacher {wildcards.teacher} 2> >(tee {log} >&2)"
+        "luckmatters {params.options} {params.verb} {wildcards.teacher} 2> >(tee {log} >&2)"
 
 
-rule pretrain_teacher:
+use rule generate_teacher as pretrain_teacher with:
     input:
-        images=PLAN.cifar10()["tensors"],
+        images=IMAGES["tensors"],
         code=closure("learning.teachers"),
     output:
-        table=RESULTS / "teachers/{teacher}/table.parquet",
-        tensors=RESULTS / "teachers/{teacher}/tensors.safetensors",
-        manifest=RESULTS / "teachers/{teacher}/run.json",
-    log:
-        RESULTS / "logs/teachers/{teacher}.log",
+        **TEACHER,
     wildcard_constraints:
         teacher=PLAN.teachers(pretrained=True),
     params:
-        options=OPTIONS,
-        settings=PLAN.teacher_hash,
-        device=PROJECT.settings.device,
+        options=DEVICE_OPTIONS,
+        verb="pretrain-teacher",
     threads: PROJECT.scale.threads_per_job
-    conda:
-        "../../environment.yml"
-    shell:
-        "luckmatters {params.options} --device {params.device} pretrain-teacher {wildcards.teacher}"
-        " 2> >(tee {log} >&2)"

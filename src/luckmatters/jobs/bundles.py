@@ -10,7 +10,11 @@ from luckmatters.kinds import verb
 from luckmatters.settings.experiment import Run, config_hash
 from luckmatters.settings.teachers import TEACHER_TEXTS, Teacher
 
+# The rule of the workflow that calls a verb.
 RULES = {
+    "prepare-cifar10": "prepare_cifar10",
+    "generate-teacher": "generate_teacher",
+    "pretrain-teacher": "pretrain_teacher",
     "train": "train_students",
     "retrain": "retrain_pruned",
     "measure": "measure_students",
@@ -20,30 +24,27 @@ RULES = {
 }
 
 
-TEACHER_RULE, PRETRAIN_RULE, CIFAR10_RULE = "generate_teacher", "pretrain_teacher", "prepare_cifar10"
-
-
-def bundle_of(project: Project, folder: Path, rule: str) -> Bundle:
-    """What a rule of the workflow leaves in a folder."""
+def bundle_of(project: Project, folder: Path, step: str) -> Bundle:
+    """What a verb leaves in a folder."""
     command = f"snakemake --cores 1 {folder / MANIFEST} --config scale={project.scale_name}"
-    return Bundle(folder, recipe=f"make it with: {command} (rule {rule})")
+    return Bundle(folder, recipe=f"make it with: {command} (rule {RULES[step]})")
 
 
 def teacher_bundle(project: Project, name: str) -> Bundle:
     """Where a teacher lies."""
-    rule = PRETRAIN_RULE if project.teachers[name].init == "pretrained" else TEACHER_RULE
-    return bundle_of(project, artefacts.teacher_folder(project.results, name), rule)
+    step = "pretrain-teacher" if project.teachers[name].init == "pretrained" else "generate-teacher"
+    return bundle_of(project, artefacts.teacher_folder(project.results, name), step)
 
 
 def cifar10_bundle(project: Project) -> Bundle:
     """Where the decoded images lie."""
-    return bundle_of(project, artefacts.cifar10_folder(project.results), CIFAR10_RULE)
+    return bundle_of(project, artefacts.cifar10_folder(project.results), "prepare-cifar10")
 
 
 def run_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
     """Where a job of a run leaves its result."""
     folder = artefacts.run_folder(project.results, run.experiment, run.variant, artefacts.seed_label(seeds))
-    return bundle_of(project, folder, RULES[verb(run)])
+    return bundle_of(project, folder, verb(run))
 
 
 def finished_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:

@@ -32,11 +32,9 @@ def prepare_cifar10(project: Project) -> None:
     """Read CIFAR-10 from its source, once; everything else reads what this leaves."""
     from luckmatters import cifar10
 
-    settings = project.settings.cifar10
-    source, path = cifar10.locate(settings.source, settings.path, os.environ)
-    if settings.source == "auto" and path is None:
-        source = project.scale.cifar10_default
-    read = cifar10.read(source, path, limit=project.scale.cifar10_limit)
+    settings, scale = project.settings.cifar10, project.scale
+    source, path = cifar10.locate(settings.source, settings.path, os.environ, scale.cifar10_default)
+    read = cifar10.read(source, path, limit=scale.cifar10_limit)
     import torch
 
     tensors = {name: torch.from_numpy(getattr(read, name)) for name in IMAGE_TENSORS}

@@ -5,39 +5,33 @@ from collections.abc import Iterable
 import pandas as pd
 
 from luckmatters.judging.statistics import LacksDataError
+from luckmatters.judging.variants import EVERY, Variants, one
 from luckmatters.tables.results import Results
 
 
-def curves(results: Results, quantity: str = "correlation", **labels: str) -> dict[str, pd.DataFrame]:
-    """A quantity of each variant that has the labels: index (seed, epoch), a column a layer; by variant.
+def curves(results: Results, quantity: str = "correlation", which: Variants = EVERY) -> dict[str, pd.DataFrame]:
+    """A quantity of the chosen variants: index (seed, epoch), a column a layer; by variant.
 
-    Raises LacksDataError if there is no such variant.
+    Raises LacksDataError if there is no such variant, or more than one where there must be one.
     """
-    rows = results.select(quantity, **labels)
-    if rows.empty:
-        raise LacksDataError(f"{results.name} has no {quantity}{said(labels)}")
-    return {
+    rows = results.select(quantity, which)
+    found = {
         variant: part.pivot(index=["seed", "epoch"], columns="layer", values="value").sort_index()
         for variant, part in rows.groupby("variant", sort=False)
     }
+    if not found or (which.single and len(found) > 1):
+        raise LacksDataError(f"{results.name} has {len(found) or 'no'} variants with {quantity} ({which.text})")
+    return found
 
 
-def said(labels: dict[str, str]) -> str:
-    """The labels of a variant, in words."""
-    return f" of {', '.join(labels.values())}" if labels else ""
+def curve(results: Results, quantity: str = "correlation", which: Variants = EVERY) -> pd.DataFrame:
+    """The same of the one variant that there is. Raises LacksDataError unless there is exactly one."""
+    return next(iter(curves(results, quantity, one(which)).values()))
 
 
-def curve(results: Results, quantity: str = "correlation", **labels: str) -> pd.DataFrame:
-    """The same for labels that only one variant has. Raises LacksDataError if none has them."""
-    found = curves(results, quantity, **labels)
-    if len(found) != 1:
-        raise LacksDataError(f"{results.name} has {len(found)} variants with {quantity}{said(labels)}")
-    return next(iter(found.values()))
-
-
-def beside(results: Results, *quantities: str, **labels: str) -> list[tuple[pd.DataFrame, ...]]:
+def beside(results: Results, *quantities: str, which: Variants = EVERY) -> list[tuple[pd.DataFrame, ...]]:
     """The curves of several quantities, a tuple a variant. Raises LacksDataError if a variant lacks any."""
-    found = [curves(results, quantity, **labels) for quantity in quantities]
+    found = [curves(results, quantity, which) for quantity in quantities]
     if any(set(one) != set(found[0]) for one in found):
         raise LacksDataError(f"{results.name} has a variant that lacks one of {', '.join(quantities)}")
     return [tuple(one[variant] for one in found) for variant in found[0]]

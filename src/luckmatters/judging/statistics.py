@@ -1,20 +1,12 @@
 """Effects with 95 % intervals over seeds, and the rule by which a check on many cells and diverged seeds are judged."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-if TYPE_CHECKING:
-    from luckmatters.tables.results import Results
-
 CONFIDENCE = 0.95
-
-
-Measure = Callable[["Results"], "Effect"]  # of an experiment's results, the effect that a check judges
 
 
 class LacksDataError(Exception):

@@ -2,7 +2,7 @@
 
 A folder has ``settings.py`` (KIND: what YAML may say and which figures there are; imports no torch), ``run.py``
 (computes, by the protocol of its verb), ``figure.py`` or one module a layout in ``figures/`` (draws), and, if a claim
-needs the kind, ``claims.py`` (CLAIMS: judges). The folder's name is the kind's, with hyphens for underscores.
+needs the kind, ``claims.py`` (EVIDENCE: judges). The folder's name is the kind's, with hyphens for underscores.
 """
 
 import importlib
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from luckmatters.judging.statistics import Measure
+    from luckmatters.judging.evidence import Evidence
     from luckmatters.learning.data import Data
     from luckmatters.science.networks import Networks
     from luckmatters.settings.experiment import Run
@@ -181,13 +181,14 @@ def claims_names() -> list[str]:
     return [name for name in names if importlib.util.find_spec(f"luckmatters.{name}")]
 
 
-def claims() -> "dict[str, dict[str, dict[str, Measure]]]":
-    """What kinds judge: claim → experiment → check → function of the experiment's results."""
+def evidence() -> "dict[str, dict[str, Evidence]]":
+    """What decides checks: claim → check → evidence. Raises ValueError if a check has two."""
     found: dict = {}
     for name in claims_names():
-        for claim, experiments in load(name).CLAIMS.items():
-            for experiment, checks in experiments.items():
-                found.setdefault(claim, {}).setdefault(experiment, {}).update(checks)
+        for one in load(name).EVIDENCE:
+            if one.check in found.setdefault(one.claim, {}):
+                raise ValueError(f"{name}: claim {one.claim}, check {one.check}: has evidence already")
+            found[one.claim][one.check] = one
     return found
 
 

@@ -13,8 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from luckmatters.science import pruning
 from luckmatters.science.networks import Networks, initialize_students
-from luckmatters.science.pruning import Mask, apply, on_random_nodes, shuffled
+from luckmatters.science.pruning import Mask
 
 
 @dataclass(frozen=True)
@@ -56,80 +57,85 @@ class Start:
     mask: Mask | None
 
 
+BRANCHES: dict[str, Callable[[Trunk, Mask], Start]] = {}
+
+
+def branch(function: Callable[[Trunk, Mask], Start]) -> Callable[[Trunk, Mask], Start]:
+    """A branch by the function's name, with hyphens: experiments may ask for it from now on."""
+    BRANCHES[function.__name__.replace("_", "-")] = function
+    return function
+
+
 def start(networks: Networks, mask: Mask) -> Start:
     """These dense networks, pruned."""
-    return Start(apply(networks, mask), mask)
+    return Start(pruning.apply(networks, mask), mask)
 
 
+@branch
 def rewound(trunk: Trunk, mask: Mask) -> Start:
     """The ticket: what is kept goes back to its initial weights."""
     return start(trunk.initial, mask)
 
 
+@branch
 def early(trunk: Trunk, mask: Mask) -> Start:
     """What is kept goes back to its weights at an early epoch."""
     return start(trunk.early, mask)
 
 
+@branch
 def untrained(trunk: Trunk, mask: Mask) -> Start:
     """What is kept has its final weights."""
     return start(trunk.final, mask)
 
 
+@branch
 def dense(trunk: Trunk, mask: Mask) -> Start:
     """Nothing is pruned."""
     return start(trunk.initial, Mask.everything(trunk.initial, nodes=mask.of_nodes))
 
 
+@branch
 def reinitialized(trunk: Trunk, mask: Mask) -> Start:
     """The same mask on new weights ("buying a new ticket")."""
     return start(trunk.redrawn, mask)
 
 
+@branch
 def same_signs(trunk: Trunk, mask: Mask) -> Start:
     """The same mask on new weights with the initial ones' signs (biases too)."""
     return start(_map(torch.copysign, trunk.redrawn, trunk.initial), mask)
 
 
+@branch
 def own_scale(trunk: Trunk, mask: Mask) -> Start:
     """The same mask on new weights of the size that nodes with so few inputs are given."""
     return start(at_own_scale(trunk.redrawn, mask), mask)
 
 
+@branch
 def rewound_own_scale(trunk: Trunk, mask: Mask) -> Start:
     """The ticket, its weights enlarged likewise: what luck is worth where scale is the same."""
     return start(at_own_scale(trunk.initial, mask), mask)
 
 
+@branch
 def random_nodes(trunk: Trunk, mask: Mask) -> Start:
     """Initial weights of other nodes, chosen at random: the same structure elsewhere."""
-    return start(trunk.initial, on_random_nodes(mask, seeds=trunk.seeds))
+    return start(trunk.initial, pruning.on_random_nodes(mask, seeds=trunk.seeds))
 
 
-def shuffle(trunk: Trunk, mask: Mask) -> Start:
+@branch
+def shuffled(trunk: Trunk, mask: Mask) -> Start:
     """Initial weights under a shuffled mask: as many in each layer, anywhere."""
-    return start(trunk.initial, shuffled(mask, seeds=trunk.seeds))
+    return start(trunk.initial, pruning.shuffled(mask, seeds=trunk.seeds))
 
 
+@branch
 def scratch(trunk: Trunk, mask: Mask) -> Start:
     """A network of the pruned one's widths, with its own initialization: never pruned at all."""
     widths = [max(1, int(count.max())) for count in mask.counts()]
     return Start(trunk.drawn([*widths, trunk.initial.widths[-1]], "ticket-scratch"), None)
-
-
-BRANCHES: dict[str, Callable[[Trunk, Mask], Start]] = {
-    "rewound": rewound,
-    "early": early,
-    "reinitialized": reinitialized,
-    "same-signs": same_signs,
-    "own-scale": own_scale,
-    "rewound-own-scale": rewound_own_scale,
-    "random-nodes": random_nodes,
-    "shuffled": shuffle,
-    "scratch": scratch,
-    "dense": dense,
-    "untrained": untrained,
-}
 
 
 def at_own_scale(networks: Networks, mask: Mask) -> Networks:

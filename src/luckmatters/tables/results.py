@@ -1,5 +1,6 @@
 """Finished runs of an experiment as figures, summaries and claims see them. Imports no torch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -31,12 +32,10 @@ class Results:
     tensors: dict[str, list[dict[str, np.ndarray]]] = field(default_factory=dict)
     published: dict[str, pd.DataFrame] = field(default_factory=dict)
 
-    def select(self, quantity: str, **labels: str) -> pd.DataFrame:
-        """Rows of a quantity where every named axis has the given label (``batch_norm="bn"`` for axis batch-norm)."""
+    def select(self, quantity: str, which: Callable[[Run], bool] = lambda run: True) -> pd.DataFrame:
+        """Rows of a quantity, of the variants whose run passes a test."""
         rows = self.table[self.table["quantity"] == quantity]
-        for axis, label in labels.items():
-            rows = rows[rows[axis.replace("_", "-")] == label]
-        return rows
+        return rows[rows["variant"].isin([variant for variant, run in self.runs.items() if which(run)])]
 
     @cached_property
     def diverged(self) -> dict[str, int]:

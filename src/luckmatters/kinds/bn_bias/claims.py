@@ -1,25 +1,23 @@
 """Claims on the BatchNorm biases of pretrained networks."""
 
-from functools import partial
-
 import pandas as pd
 
-from luckmatters.judging.statistics import Effect, LacksDataError, Measure
+from luckmatters.judging.evidence import evidence
+from luckmatters.judging.statistics import Effect, LacksDataError
+from luckmatters.judging.variants import Variants, one
 from luckmatters.kinds.bn_bias.settings import WEIGHTS_REMEDY
 from luckmatters.science.biases import by_layer, compared, has_weights, share_bounds
 from luckmatters.tables.results import Results
 
 
-def negative_share(results: Results, model: str) -> Effect:
+def negative_share(results: Results, which: Variants) -> Effect:
     """The share of a pretrained network's biases that are below zero, over all its layers; `seeds` counts channels.
 
     With the weights it is a count, and the interval has no width; without, the interval holds every share that the
     published means and standard deviations allow.
     """
-    table = results.table[results.table["model"] == model]
-    if table.empty:
-        raise LacksDataError(f"{results.name} has no model {model}")
-    layers = by_layer(table)
+    (variant,) = (name for name, run in results.runs.items() if which(run))
+    layers = by_layer(results.table[results.table["variant"] == variant])
     weight = layers["channels"] / layers["channels"].sum()
     share = share_bounds(layers).mul(weight, axis=0).sum()
     return Effect(share["likely"], share["low"], share["high"], int(layers["channels"].sum()))
@@ -41,9 +39,13 @@ def as_published(results: Results) -> Effect:
     return Effect(missed, missed, missed, len(met), note)
 
 
-CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
-    "small-overlap": {
-        "bn-bias-vgg": {model: partial(negative_share, model=model) for model in ("vgg11", "vgg16")},
-        "bn-bias-all": {"as-published": as_published},
-    },
-}
+def model(name: str) -> Variants:
+    """The variant of a pretrained network, by torchvision's name."""
+    return one(Variants(f"model {name}", lambda run: run.settings.model == name))
+
+
+EVIDENCE = [
+    evidence("small-overlap", "vgg11", "bn-bias-vgg", negative_share, which=model("vgg11_bn")),
+    evidence("small-overlap", "vgg16", "bn-bias-vgg", negative_share, which=model("vgg16_bn")),
+    evidence("small-overlap", "as-published", "bn-bias-all", as_published),
+]

@@ -1,24 +1,41 @@
 """Claims on fan-out norms under the matrix dynamics."""
 
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from luckmatters.judging.evidence import evidence
 from luckmatters.judging.published import agreement
-from luckmatters.judging.statistics import Effect, LacksDataError, Measure, difference, in_every_cell
+from luckmatters.judging.statistics import Effect, LacksDataError, difference, in_every_cell
+from luckmatters.judging.variants import Variants
 from luckmatters.tables.results import Results
 
 
-def moments(results: Results, quantity: str, start: str) -> dict[str, pd.DataFrame]:
-    """A quantity of the last hidden layer by seed, columns initial and final; by variant.
+@dataclass(frozen=True)
+class Start(Variants):
+    """The variants with a start; shares: of the teacher's columns in that start, lowest layer first."""
 
-    Raises LacksDataError if the experiment has no such start.
-    """
+    shares: tuple[float, ...] = ()
+
+    def name(self, results: Results) -> str:
+        """The name of the start in an experiment's settings. Raises LacksDataError if there is none."""
+        for run in results.runs.values():
+            for name, shares in run.settings.starts.items():
+                if tuple(shares) == self.shares:
+                    return name
+        raise LacksDataError(f"{results.name} has no {self.text}")
+
+
+def starting(*shares: float) -> Start:
+    """The variants with a start of these shares."""
+    return Start(f"start {list(shares)}", lambda run: list(shares) in run.settings.starts.values(), shares=shares)
+
+
+def moments(results: Results, quantity: str, start: str) -> dict[str, pd.DataFrame]:
+    """A quantity of the last hidden layer from a start by seed, columns initial and final; by variant."""
     rows = results.select(quantity)
     rows = rows[(rows["start"] == start) & (rows["layer"] == rows["layer"].max())]
-    if rows.empty:
-        raise LacksDataError(f"{results.name} has no start {start}")
     found = {}
     for variant, part in rows.groupby("variant", sort=False):
         values = part.pivot(index="seed", columns="epoch", values="value")
@@ -26,74 +43,76 @@ def moments(results: Results, quantity: str, start: str) -> dict[str, pd.DataFra
     return found
 
 
-def kept(results: Results, start: str) -> dict[str, pd.Series]:
+def kept(results: Results, start: Start) -> dict[str, pd.Series]:
     """Final over initial fan-out norm of the matched nodes, by variant."""
-    found = moments(results, "matched_norm", start)
-    return {variant: norms["final"] / norms["initial"] for variant, norms in found.items()}
+    norms = moments(results, "matched_norm", start.name(results))
+    return {variant: one["final"] / one["initial"] for variant, one in norms.items()}
 
 
-def lost(results: Results, start: str) -> dict[str, pd.Series]:
+def lost(results: Results, start: Start) -> dict[str, pd.Series]:
     """The share of their fan-out norm that unmatched nodes lose, by variant."""
-    found = moments(results, "unmatched_norm", start)
-    return {variant: 1 - norms["final"] / norms["initial"] for variant, norms in found.items()}
+    norms = moments(results, "unmatched_norm", start.name(results))
+    return {variant: 1 - one["final"] / one["initial"] for variant, one in norms.items()}
 
 
-def keeps(results: Results, start: str) -> Effect:
+def keeps(results: Results, start: Start) -> Effect:
     """What the matched nodes keep, for every multiplier."""
     return in_every_cell(*kept(results, start).values())
 
 
-def vanishes(results: Results, start: str) -> Effect:
+def vanishes(results: Results, start: Start) -> Effect:
     """What the unmatched nodes lose, for every multiplier."""
     return in_every_cell(*lost(results, start).values())
 
 
-def as_published(results: Results, start: str) -> Effect:
+def as_published(results: Results, start: Start) -> Effect:
     """What the unmatched nodes lose against the published levels, in standard errors.
 
     The reading error of the share is that of its two levels. Raises LacksDataError if the last published epoch was not
     run, or nothing was published.
     """
+    name = start.name(results)
     for variant, frame in results.published.items():
-        levels = frame[(frame["quantity"] == "unmatched_norm") & (frame["start"] == start)].sort_values("epoch")
+        levels = frame[(frame["quantity"] == "unmatched_norm") & (frame["start"] == name)].sort_values("epoch")
         first, last = levels.iloc[0], levels.iloc[-1]
-        if not (results.select("unmatched_norm", variant=variant)["epoch"] == last["epoch"]).any():
+        rows = results.select("unmatched_norm")
+        if not (rows[rows["variant"] == variant]["epoch"] == last["epoch"]).any():
             raise LacksDataError(f"{variant} did not run for {last['epoch']} epochs, the last published")
         remains = last["value"] / first["value"]
         reading = remains * np.hypot(last["uncertainty"] / last["value"], first["uncertainty"] / first["value"])
         return agreement(lost(results, start)[variant], 1 - remains, last["seeds"], reading)
-    raise LacksDataError(f"there is no published level of start {start} at this scale")
+    raise LacksDataError(f"there is no published level of start {name} at this scale")
 
 
-def alignment_matters(results: Results) -> Effect:
+def alignment_matters(results: Results, aligned: Start, without: Start) -> Effect:
     """What the unmatched nodes lose from an aligned lowest layer more than without, for every multiplier."""
-    aligned, without = (lost(results, start) for start in ("1-1", "03-1"))
-    return in_every_cell(*(difference(aligned[variant], without[variant]) for variant in aligned))
+    more, less = lost(results, aligned), lost(results, without)
+    return in_every_cell(*(difference(more[variant], less[variant]) for variant in more))
 
 
 def winners_above(results: Results) -> Effect:
     """log ratio of the final norms of winners and others, for every start and multiplier."""
     cells = []
-    for start in results.table["start"].unique():
-        winners, others = (moments(results, f"{name}_norm", start) for name in ("winner", "other"))
+    for begun in results.table["start"].unique():
+        winners, others = (moments(results, f"{name}_norm", begun) for name in ("winner", "other"))
         cells += [np.log(winners[variant]["final"] / others[variant]["final"]) for variant in winners]
     return in_every_cell(*cells)
 
 
-CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
-    "fan-out-vanishes": {
-        "fan-out-2": {
-            **{f"keeps-{start}": partial(keeps, start=start) for start in ("1-0", "1-03", "1-1")},
-            "vanishes-1-0": partial(as_published, start="1-0"),
-            "vanishes-1-03": partial(as_published, start="1-03"),
-            "vanishes-1-1": partial(vanishes, start="1-1"),
-            "alignment-matters": alignment_matters,
-            "winners-above": winners_above,
-        },
-        "fan-out-3": {
-            f"three-{name}-{start}": partial(measure, start=start)
-            for start in ("1-1-0", "1-1-1")
-            for name, measure in {"keeps": keeps, "vanishes": vanishes}.items()
-        },
-    },
-}
+EVIDENCE = [
+    evidence("fan-out-vanishes", "keeps-1-0", "fan-out-2", keeps, start=starting(1.0, 0.0)),
+    evidence("fan-out-vanishes", "keeps-1-03", "fan-out-2", keeps, start=starting(1.0, 0.3)),
+    evidence("fan-out-vanishes", "keeps-1-1", "fan-out-2", keeps, start=starting(1.0, 1.0)),
+    evidence("fan-out-vanishes", "vanishes-1-0", "fan-out-2", as_published, start=starting(1.0, 0.0)),
+    evidence("fan-out-vanishes", "vanishes-1-03", "fan-out-2", as_published, start=starting(1.0, 0.3)),
+    evidence("fan-out-vanishes", "vanishes-1-1", "fan-out-2", vanishes, start=starting(1.0, 1.0)),
+    evidence(
+        "fan-out-vanishes", "alignment-matters", "fan-out-2", alignment_matters,
+        aligned=starting(1.0, 1.0), without=starting(0.3, 1.0),
+    ),
+    evidence("fan-out-vanishes", "winners-above", "fan-out-2", winners_above),
+    evidence("fan-out-vanishes", "three-keeps-1-1-0", "fan-out-3", keeps, start=starting(1.0, 1.0, 0.0)),
+    evidence("fan-out-vanishes", "three-vanishes-1-1-0", "fan-out-3", vanishes, start=starting(1.0, 1.0, 0.0)),
+    evidence("fan-out-vanishes", "three-keeps-1-1-1", "fan-out-3", keeps, start=starting(1.0, 1.0, 1.0)),
+    evidence("fan-out-vanishes", "three-vanishes-1-1-1", "fan-out-3", vanishes, start=starting(1.0, 1.0, 1.0)),
+]  # fmt: skip

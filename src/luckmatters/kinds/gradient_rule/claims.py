@@ -1,12 +1,11 @@
 """Claims on the paper's gradient rule (Lemma 1) and its matrix forms."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 
 from luckmatters.judging.curves import curve
-from luckmatters.judging.statistics import Effect, Measure, in_every_cell
+from luckmatters.judging.evidence import evidence
+from luckmatters.judging.statistics import Effect, in_every_cell
 from luckmatters.tables.results import Results
 
 
@@ -26,12 +25,8 @@ def direction(results: Results, form: str) -> Effect:
     return in_every_cell(at_any_time(curve(results, f"{form}_cosine")))
 
 
-CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
-    "gradient-rule": {
-        "gradient-rule": {
-            "identity": identity,
-            "direction": partial(direction, form="matrix_form"),
-            "direction-recursive": partial(direction, form="recursive_matrix_form"),
-        },
-    },
-}
+EVIDENCE = [
+    evidence("gradient-rule", "identity", "gradient-rule", identity),
+    evidence("gradient-rule", "direction", "gradient-rule", direction, form="matrix_form"),
+    evidence("gradient-rule", "direction-recursive", "gradient-rule", direction, form="recursive_matrix_form"),
+]

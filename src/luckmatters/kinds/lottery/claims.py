@@ -1,69 +1,84 @@
 """Claims on lottery tickets: a branch against another, paired by seed (same teacher, mask, samples and steps)."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
 from luckmatters.judging.curves import at_end
+from luckmatters.judging.evidence import evidence
 from luckmatters.judging.statistics import (
     CONFIDENCE,
     Effect,
     LacksDataError,
-    Measure,
     difference,
     in_every_cell,
     mean_effect,
     sign_effect,
 )
+from luckmatters.judging.variants import Variants, one, this
 from luckmatters.tables.results import Results
 
-TEACHERS_SIZE, LARGER = "x1", ("x2", "x3")
-TENTH = "x0-2"  # on CIFAR-10 students have twice the teacher's nodes: a tenth of the dense width, as x1 is on GAUS
-HALF = "x1"  # half of it: of single weights, where a tenth leaves 1 % of the hidden ones, and nothing is learned
 CHANCE = 0.1  # of ten classes of as many test images
 # New initial weights, and the own ones of nodes that were chosen at random: one and the same draw, twice.
 CONTROLS = ("reinitialized", "random-nodes")
 
 
-def final(results: Results, quantity: str, branch: str, **labels: str) -> pd.Series:
+WEIGHTS = Variants("single weights", lambda run: run.settings.pruning.granularity == "weights")
+NODES = Variants("nodes", lambda run: run.settings.pruning.granularity == "nodes")
+AT_ONCE = Variants("in one round", lambda run: run.settings.pruning.rounds == 1)
+DENSE = one(
+    Variants("nothing pruned", lambda run: run.settings.pruning.kept == run.trained.settings.student.multiplier)
+)
+
+
+def kept(size: float) -> Variants:
+    """Pruned to so many times the teacher's hidden widths."""
+    return Variants(f"kept {size:g}", lambda run: run.settings.pruning.kept == size)
+
+
+def by(criterion: str) -> Variants:
+    """Pruned by a criterion."""
+    return Variants(f"by {criterion}", lambda run: run.settings.pruning.criterion == criterion)
+
+
+def final(results: Results, quantity: str, branch: str, which: Variants) -> pd.Series:
     """A whole network's quantity after a branch's last epoch, by seed. Raises LacksDataError if it is not there."""
-    rows = results.select(quantity, **labels)
+    rows = results.select(quantity, which)
     rows = rows[rows["branch"] == branch]
     if rows.empty or rows["variant"].nunique() > 1:
-        raise LacksDataError(f"{results.name} has no one variant with {labels} and the branch {branch}")
+        raise LacksDataError(f"{results.name} has no one variant ({which.text}) with the branch {branch}")
     return at_end(rows.set_index(["seed", "epoch"])["value"]).sort_index()
 
 
-def gain(results: Results, over: str, branch: str = "rewound", **labels: str) -> pd.Series:
+def gain(results: Results, which: Variants, over: str, branch: str = "rewound") -> pd.Series:
     """log of the final loss of one branch (`over`) over another's, by seed: above 0 where the other's is lower.
 
     NaN where the other diverged, +inf where `over` alone did.
     """
-    ours, theirs = (-np.log(final(results, "loss", one, **labels)) for one in (branch, over))
+    ours, theirs = (-np.log(final(results, "loss", one, which)) for one in (branch, over))
     return difference(ours, theirs)
 
 
-def chosen(results: Results, **labels: str) -> pd.Series:
+def chosen(results: Results, which: Variants) -> pd.Series:
     """The gain of kept nodes over the controls, averaged over those that there are; by seed."""
-    rows = results.select("loss", **labels)
+    rows = results.select("loss", which)
     there = [over for over in CONTROLS if (rows["branch"] == over).any()]
     if not there:
-        raise LacksDataError(f"{results.name} has neither {' nor '.join(CONTROLS)} with {labels}")
-    return pd.concat([gain(results, over, **labels) for over in there], axis=1).mean(axis=1, skipna=False)
+        raise LacksDataError(f"{results.name} has neither {' nor '.join(CONTROLS)} ({which.text})")
+    return pd.concat([gain(results, which, over) for over in there], axis=1).mean(axis=1, skipna=False)
 
 
-def accuracy_gain(results: Results, over: str, branch: str = "rewound", **labels: str) -> pd.Series:
+def accuracy_gain(results: Results, which: Variants, over: str, branch: str = "rewound") -> pd.Series:
     """Final accuracy of a branch minus that of another (`over`), by seed.
 
     Raises LacksDataError if the better of the two is not two standard errors above chance: nothing is learned.
     """
-    ours, theirs = (final(results, "accuracy", one, **labels) for one in (branch, over))
+    ours, theirs = (final(results, "accuracy", one, which) for one in (branch, over))
     better = max(ours, theirs, key=lambda one: one.mean())
     if not better.mean() - 2 * better.sem() > CHANCE:
-        size = " ".join(labels.values())
-        raise LacksDataError(f"{size}: neither {branch} nor {over} is above chance, so that they cannot be compared")
+        raise LacksDataError(
+            f"{which.text}: neither {branch} nor {over} is above chance, so that they cannot be compared"
+        )
     return difference(ours, theirs)
 
 
@@ -85,101 +100,85 @@ def ratio_effect(part: pd.Series, whole: pd.Series) -> Effect:
     return Effect(upper / lower, (b - half) / a, (b + half) / a, seeds)
 
 
-def luck(results: Results, **labels: str) -> pd.DataFrame:
+def luck(results: Results, which: Variants) -> pd.DataFrame:
     """Share of survivors that initial overlap would have kept too, minus chance's: by seed, a column a layer."""
     wide = []
     for quantity in ("lucky", "lucky_chance"):
-        rows = results.select(quantity, **labels)
+        rows = results.select(quantity, which)
         rows = rows[rows["branch"] == "rewound"]
         if rows.empty or rows["variant"].nunique() > 1:
-            raise LacksDataError(f"{results.name} has no one variant with {labels} that says who was lucky")
+            raise LacksDataError(f"{results.name} has no one variant ({which.text}) that says who was lucky")
         wide.append(rows.pivot(index="seed", columns="layer", values="value"))
     return wide[0] - wide[1]
 
 
-def ticket(curves: Results) -> Effect:
-    """The ticket against the controls, at the teacher's size."""
-    return in_every_cell(chosen(curves, size=TEACHERS_SIZE))
+def ticket(results: Results, which: Variants) -> Effect:
+    """The ticket against the controls."""
+    return in_every_cell(chosen(results, which))
 
 
-def ticket_sign(curves: Results) -> Effect:
+def ticket_sign(results: Results, which: Variants) -> Effect:
     """In which share of seeds it wins."""
-    return sign_effect(chosen(curves, size=TEACHERS_SIZE))
+    return sign_effect(chosen(results, which))
 
 
-def larger_tickets(curves: Results) -> Effect:
-    """The same at two and at three times that size."""
-    return in_every_cell(*(chosen(curves, size=size) for size in LARGER))
+def larger_tickets(results: Results, twice: Variants, thrice: Variants) -> Effect:
+    """The ticket against the controls at two larger sizes."""
+    return in_every_cell(chosen(results, twice), chosen(results, thrice))
 
 
-def own_scale(curves: Results) -> Effect:
-    """The ticket against new weights of the size that so narrow layers are usually given."""
-    return in_every_cell(gain(curves, "own-scale", size=TEACHERS_SIZE))
+def beats(results: Results, which: Variants, over: str) -> Effect:
+    """The ticket against another branch."""
+    return in_every_cell(gain(results, which, over))
 
 
-def nothing_lost(curves: Results) -> Effect:
+def nothing_lost(results: Results, which: Variants, dense: Variants) -> Effect:
     """The ticket against the dense network."""
-    ours, dense = (
-        -np.log(final(curves, "loss", branch, size=size))
-        for branch, size in (("rewound", TEACHERS_SIZE), ("dense", "dense"))
-    )
-    return in_every_cell(difference(ours, dense))
+    ours = -np.log(final(results, "loss", "rewound", which))
+    return in_every_cell(difference(ours, -np.log(final(results, "loss", "dense", dense))))
 
 
-def survivors(table: Results, by: str) -> Effect:
+def survivors(results: Results, which: Variants) -> Effect:
     """How much luckier than chance survivors were before training, averaged over layers."""
-    return in_every_cell(luck(table, by=by, size=TEACHERS_SIZE).mean(axis=1, skipna=False))
+    return in_every_cell(luck(results, which).mean(axis=1, skipna=False))
 
 
-def lucky_nodes_win(table: Results) -> Effect:
-    """Nodes chosen by initial overlap alone against the controls."""
-    return in_every_cell(chosen(table, by="initial-overlap", size=TEACHERS_SIZE))
-
-
-def weights(sparsity: Results, over: str) -> Effect:
-    """Rewound single weights against another branch."""
-    return in_every_cell(gain(sparsity, over, by="weights", size=TEACHERS_SIZE))
-
-
-def cifar(table: Results, over: str, by: str, size: str) -> Effect:
-    """Rewound against another branch on CIFAR-10 with labels, by test accuracy."""
-    return in_every_cell(accuracy_gain(table, over, by=by, size=size))
+def more_accurate(results: Results, which: Variants, over: str) -> Effect:
+    """The ticket against another branch, by test accuracy."""
+    return in_every_cell(accuracy_gain(results, which, over))
 
 
 def cases(results: Results, over: str, branch: str = "rewound") -> dict[str, Effect]:
     """A branch's gain over another, in every variant that has both."""
-    found = {}
-    for variant, labels in results.labels.items():
-        branches = set(results.table.loc[results.table["variant"] == variant, "branch"])
-        if {over, branch} <= branches:
-            its = {axis.replace("-", "_"): label for axis, label in labels.items()}
-            found[variant] = mean_effect(gain(results, over, branch, **its))
-    return found
+    branches = results.table.groupby("variant")["branch"].agg(set)
+    there = (variant for variant in results.runs if {over, branch} <= branches[variant])
+    return {variant: mean_effect(gain(results, this(results, variant), over, branch)) for variant in there}
 
 
-# Of each claim: its experiments, and of each of these the checks with the function that gives their effect.
-CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
-    "lottery": {
-        "lottery-curves": {
-            "beats-reinitialized": ticket,
-            "beats-reinitialized-sign": ticket_sign,
-            "beats-reinitialized-larger": larger_tickets,
-            "beats-own-scale": own_scale,
-            "nothing-lost": nothing_lost,
-        },
-        "lottery-luck": {
-            "survivors-lucky": partial(survivors, by="magnitude"),
-            "survivors-lucky-spread": partial(survivors, by="spread"),
-            "lucky-nodes-win": lucky_nodes_win,
-        },
-        "lottery-sparsity": {
-            f"weights-beat-{over}": partial(weights, over=over)
-            for over in ("reinitialized", "own-scale", "random-nodes", "shuffled")
-        },
-        "lottery-cifar": {
-            "cifar-nodes": partial(cifar, over="reinitialized", by="nodes", size=TENTH),
-            "cifar-nodes-own-scale": partial(cifar, over="own-scale", by="nodes", size=TENTH),
-            "cifar-weights": partial(cifar, over="reinitialized", by="weights", size=HALF),
-        },
-    }
-}
+# Students have ten times the teacher's nodes: a tenth of the dense width is the teacher's size.
+TENTH = one(kept(1))
+# Of single weights half is kept on CIFAR-10, where a tenth leaves 1 % of the hidden ones, and nothing is learned; there
+# students have twice the teacher's nodes.
+CIFAR_TENTH, CIFAR_HALF = one(NODES & kept(0.2)), one(WEIGHTS & kept(1))
+SINGLE = one(WEIGHTS & by("magnitude") & AT_ONCE & kept(1))
+
+EVIDENCE = [
+    evidence("lottery", "beats-reinitialized", "lottery-curves", ticket, which=TENTH),
+    evidence("lottery", "beats-reinitialized-sign", "lottery-curves", ticket_sign, which=TENTH),
+    evidence(
+        "lottery", "beats-reinitialized-larger", "lottery-curves", larger_tickets,
+        twice=one(kept(2)), thrice=one(kept(3)),
+    ),
+    evidence("lottery", "beats-own-scale", "lottery-curves", beats, which=TENTH, over="own-scale"),
+    evidence("lottery", "nothing-lost", "lottery-curves", nothing_lost, which=TENTH, dense=DENSE),
+    evidence("lottery", "survivors-lucky", "lottery-luck", survivors, which=one(by("magnitude") & kept(1))),
+    evidence("lottery", "survivors-lucky-spread", "lottery-luck", survivors, which=one(by("spread") & kept(1))),
+    evidence("lottery", "lucky-nodes-win", "lottery-luck", ticket, which=one(by("initial-overlap") & kept(1))),
+    evidence("lottery", "weights-beat-reinitialized", "lottery-sparsity", beats, which=SINGLE, over="reinitialized"),
+    evidence("lottery", "weights-beat-own-scale", "lottery-sparsity", beats, which=SINGLE, over="own-scale"),
+    evidence("lottery", "weights-beat-random-nodes", "lottery-sparsity", beats, which=SINGLE, over="random-nodes"),
+    evidence("lottery", "weights-beat-shuffled", "lottery-sparsity", beats, which=SINGLE, over="shuffled"),
+    evidence("lottery", "cifar-nodes", "lottery-cifar", more_accurate, which=CIFAR_TENTH, over="reinitialized"),
+    evidence("lottery", "cifar-nodes-own-scale", "lottery-cifar", more_accurate, which=CIFAR_TENTH, over="own-scale"),
+    evidence("lottery", "cifar-weights", "lottery-cifar", more_accurate, which=CIFAR_HALF, over="reinitialized"),
+]  # fmt: skip

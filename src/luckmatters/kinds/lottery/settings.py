@@ -3,11 +3,13 @@
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     model_validator,
 )
 
 from luckmatters.kinds import Kind, Layout
+from luckmatters.kinds.lottery.branches import names
 from luckmatters.science.shapes import scaled
 from luckmatters.settings.base import Model, Positive
 from luckmatters.settings.students import Measurement, StudentTraining
@@ -34,10 +36,13 @@ class Pruning(Model):
         return self
 
 
-BranchName = Literal[
-    "rewound", "early", "reinitialized", "same-signs", "own-scale", "rewound-own-scale", "random-nodes", "shuffled",
-    "scratch", "dense", "untrained",
-]  # fmt: skip
+def check_branch(name: str) -> str:
+    if name not in names():
+        raise ValueError(f"must be {', '.join(map(repr, names()[:-1]))} or {names()[-1]!r}")
+    return name
+
+
+BranchName = Annotated[str, AfterValidator(check_branch)]
 
 
 class Lottery(Measurement):

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from luckmatters.judging.curves import at_end, beside, change, curve
-from luckmatters.judging.statistics import Effect, LacksDataError, Measure, in_every_cell
+from luckmatters.judging.evidence import evidence
+from luckmatters.judging.statistics import Effect, LacksDataError, in_every_cell
 from luckmatters.tables.results import Results
 
 
@@ -87,11 +88,12 @@ def concentrates(results: Results) -> Effect:
     return in_every_cell(change(curve(results, "winners_share")))
 
 
-CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
-    "luck-speed": {
-        "luck-speed": {"passes-sooner": passes_sooner, "half-way-sooner": half_way_sooner, "lucky-pass": lucky_pass},
-    },
-    "winner-takes-all": {
-        "luck-speed": {"found": found, "few": few, "winners-carry": winners_carry, "concentrates": concentrates},
-    },
-}
+EVIDENCE = [
+    evidence("luck-speed", "passes-sooner", "luck-speed", passes_sooner),
+    evidence("luck-speed", "half-way-sooner", "luck-speed", half_way_sooner),
+    evidence("luck-speed", "lucky-pass", "luck-speed", lucky_pass),
+    evidence("winner-takes-all", "found", "luck-speed", found),
+    evidence("winner-takes-all", "few", "luck-speed", few),
+    evidence("winner-takes-all", "winners-carry", "luck-speed", winners_carry),
+    evidence("winner-takes-all", "concentrates", "luck-speed", concentrates),
+]

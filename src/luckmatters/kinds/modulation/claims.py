@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from luckmatters.judging.curves import at_end, change, curve
-from luckmatters.judging.statistics import Effect, Measure, in_every_cell
+from luckmatters.judging.evidence import evidence
+from luckmatters.judging.statistics import Effect, in_every_cell
 from luckmatters.tables.results import Results
 
 
@@ -40,18 +41,15 @@ def match_leads(results: Results) -> Effect:
     return in_every_cell(at_end(curve(results, "h_star_lead")))
 
 
-TOP_DOWN: dict[str, Measure] = {
-    "beta-grows": beta_grows,
-    "h-grows": h_grows,
-    "h-above-beta": h_above_beta,
-    "h-gains-more": h_gains_more,
-    "match-leads": match_leads,
-}
-
-
-CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {
-    "top-down": {
-        "modulation": TOP_DOWN,
-        "modulation-cifar": {f"cifar-{name}": measure for name, measure in TOP_DOWN.items()},
-    },
-}
+EVIDENCE = [
+    evidence("top-down", "beta-grows", "modulation", beta_grows),
+    evidence("top-down", "h-grows", "modulation", h_grows),
+    evidence("top-down", "h-above-beta", "modulation", h_above_beta),
+    evidence("top-down", "h-gains-more", "modulation", h_gains_more),
+    evidence("top-down", "match-leads", "modulation", match_leads),
+    evidence("top-down", "cifar-beta-grows", "modulation-cifar", beta_grows),
+    evidence("top-down", "cifar-h-grows", "modulation-cifar", h_grows),
+    evidence("top-down", "cifar-h-above-beta", "modulation-cifar", h_above_beta),
+    evidence("top-down", "cifar-h-gains-more", "modulation-cifar", h_gains_more),
+    evidence("top-down", "cifar-match-leads", "modulation-cifar", match_leads),
+]

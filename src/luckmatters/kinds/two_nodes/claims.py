@@ -1,6 +1,7 @@
 """Claims on how fast two nodes follow their teacher nodes."""
 
-from luckmatters.judging.statistics import Effect, Measure, in_every_cell
+from luckmatters.judging.evidence import evidence
+from luckmatters.judging.statistics import Effect, in_every_cell
 from luckmatters.tables.results import Results
 
 
@@ -19,4 +20,4 @@ def two_nodes(results: Results) -> Effect:
     return in_every_cell(*near)
 
 
-CLAIMS: dict[str, dict[str, dict[str, Measure]]] = {"luck-speed": {"two-nodes": {"two-nodes-predicted": two_nodes}}}
+EVIDENCE = [evidence("luck-speed", "two-nodes-predicted", "two-nodes", two_nodes)]

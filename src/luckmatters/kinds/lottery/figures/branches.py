@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocato
 
 from luckmatters.drawing.style import NETWORK_QUANTITIES
 from luckmatters.judging.statistics import Effect, mean_effect
+from luckmatters.kinds.lottery.branches import names
 from luckmatters.settings.experiment import Run
 from luckmatters.tables.results import Results
 
@@ -43,6 +44,8 @@ LOOKS = {
     "shuffled": Look("shuffled mask", _COLORS[5], (0, (1, 1)), "*"),
     "untrained": Look("not retrained", "0.5", (0, (1, 1.5)), "_"),
 }
+# A branch that is new has the plainest look until it is given another.
+LOOKS |= {name: Look(name.replace("-", " "), _COLORS[7], "-", "h") for name in names() if name not in LOOKS}
 QUANTITIES = {**NETWORK_QUANTITIES, "correlation": "mean best correlation $\\bar\\rho$,\nmean over layers"}
 LOGARITHMIC = ("loss",)
 FEWEST = 3  # seeds that an interval is drawn for: that of two is as wide as any figure

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from luckmatters.drawing.style import footer, label_name
 from luckmatters.judging.statistics import Effect, mean_effect
+from luckmatters.judging.variants import Variants, this
 from luckmatters.kinds.lottery.claims import gain, luck, ratio_effect
 from luckmatters.kinds.lottery.figures.branches import FEWEST, LOOKS, by_seed, pruned
 from luckmatters.tables.results import Results
@@ -61,7 +62,7 @@ def explained(results: Results, sizes: list[str]) -> list[str]:
     """
     found = []
     for size in sizes:
-        gains = [gain(results, "random-nodes", by=by, size=size) for by in ("spread", LUCK)]
+        gains = [gain(results, _which(results, by, size), "random-nodes") for by in ("spread", LUCK)]
         ticket, lucky = map(mean_effect, gains)
         share = ""
         if min(ticket.low, lucky.low) > 0:
@@ -83,13 +84,19 @@ def _variant(results: Results, by: str, size: str) -> str:
     return next(name for name, its in results.labels.items() if (its["by"], its[axis]) == (by, size))
 
 
+def _which(results: Results, by: str, size: str) -> Variants:
+    return this(results, _variant(results, by, size))
+
+
 def _survivors(axes: Axes, results: Results, size: str, colors: dict[str, object]) -> None:
     """The share of each layer's survivors that were lucky, for each criterion, and what chance would give."""
-    rows = results.select("lucky_chance", size=size)
+    axis = results.experiment.figure.columns
+    rows = results.select("lucky_chance")
+    rows = rows[rows[axis] == size]
     chance = rows[rows["branch"] == "rewound"].groupby("layer")["value"].mean()
     axes.plot(chance.index, chance, color="0.4", ls=":", lw=1.2)
     for number, (by, color) in enumerate(colors.items()):
-        above = luck(results, by=by, size=size)
+        above = luck(results, _which(results, by, size))
         effects = [mean_effect(above[layer] + chance[layer]) for layer in above]
         x = [int(layer) + 0.06 * (number - 1) for layer in above]
         _points(axes, x, effects, color=color, marker="o", ls="-")
@@ -102,7 +109,7 @@ def _gains(axes: Axes, results: Results, size: str, colors: dict[str, object]) -
     axes.axhline(0, color="0.4", lw=0.8, ls=":")
     for number, (by, color) in enumerate(colors.items()):
         for shift, over in zip((-0.15, 0.15), OTHERS, strict=True):
-            effect = mean_effect(gain(results, over, by=by, size=size))
+            effect = mean_effect(gain(results, _which(results, by, size), over))
             _points(axes, [number + shift], [effect], color=color, marker=LOOKS[over].marker, ls="")
     axes.set_xticks(range(len(colors)), [label_name(results, by).replace(" ", "\n", 1) for by in colors], fontsize=6.5)
 
@@ -114,7 +121,7 @@ def _scatter(axes: Axes, results: Results, size: str, colors: dict[str, object])
     for by, color in {**colors, None: "0.6"}.items():
         variant, branch = _variant(results, by or "spread", size), "rewound" if by else "reinitialized"
         before, chance = (by_seed(results, variant, one, "correlation").iloc[:, 0] for one in (branch, "random-nodes"))
-        gained = gain(results, "random-nodes", branch, by=by or "spread", size=size)
+        gained = gain(results, this(results, variant), "random-nodes", branch)
         marker = "o" if by else LOOKS[branch].marker
         axes.scatter(before - chance, gained.reindex(before.index), s=12, color=color, marker=marker)
     axes.set_xlabel("head start in $\\bar\\rho$ over random nodes", fontsize=8)

@@ -1,6 +1,6 @@
 """Rewrite the reference tables of the ci scale, and the tolerances within which later runs must stay.
 
-    python benchmarks/reference.py [experiment …]        (make reference SCALE=ci; all experiments, if none is named)
+    python maintenance/reference.py [experiment …]        (make reference SCALE=ci; all experiments, if none is named)
 
 It refuses a checkout that is not as committed.
 
@@ -10,6 +10,7 @@ condition and the plain run is written to data/reference/ci/spread.csv; the regr
 With --smallest one condition and one experiment are tried, and nothing is written.
 """
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -18,9 +19,8 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from _common import parser
 
-from luckmatters.artefacts import summary_file
+from luckmatters.artefacts import summary_files
 from luckmatters.config import Project
 from luckmatters.provenance import require_clean
 from luckmatters.regression import differences, greatest
@@ -51,7 +51,7 @@ def run(folder: Path, edits: dict[str, str], environment: dict[str, str], names:
     for old, new in edits.items():
         assert old in scale.read_text()
         scale.write_text(scale.read_text().replace(old, new))
-    targets = [str(summary_file(Path("figures/ci"), name)) for name in names]
+    targets = [str(summary_files(Path("figures/ci"), name)["csv"]) for name in names]
     command = ["snakemake", "--cores", "2", *CI, "--", *targets]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     inherited = {name: value for name, value in os.environ.items() if name != "LUCKMATTERS_CIFAR10"}  # synthetic images
@@ -64,7 +64,8 @@ def run(folder: Path, edits: dict[str, str], environment: dict[str, str], names:
 
 
 def main() -> None:
-    options = parser(__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--smallest", action="store_true", help="a trial of the script; nothing is written")
     options.add_argument("experiments", nargs="*")
     given = options.parse_args()
     names, conditions = given.experiments or list(Project(ROOT, scale="ci").experiments), CONDITIONS
@@ -80,7 +81,8 @@ def main() -> None:
             folder = Path(scratch) / str(number)
             run(folder, edits, environment, names)
             for name in names:
-                one, other = (pd.read_csv(place / summary_file(project.figures, name)) for place in (plain, folder))
+                file = summary_files(project.figures, name)["csv"]
+                one, other = (pd.read_csv(place / file) for place in (plain, folder))
                 moved = greatest(differences(one, other)).reset_index()
                 spread.append(moved.assign(experiment=name, condition=condition))
         table = pd.concat(spread)

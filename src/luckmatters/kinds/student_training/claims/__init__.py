@@ -1,0 +1,8 @@
+"""Claims on students of a teacher: a function a check, results in, effect out.
+
+A seed that diverged is NaN, and counts as the worst outcome (``luckmatters.judging.statistics.with_diverged``).
+"""
+
+from luckmatters.kinds.student_training.claims import ablations, growth, luck, over_parameterization
+
+EVIDENCE = [*growth.EVIDENCE, *luck.EVIDENCE, *ablations.EVIDENCE, *over_parameterization.EVIDENCE]
