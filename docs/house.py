@@ -21,8 +21,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 PACKAGE = Path(__file__).parents[1] / "src" / "luckmatters"
-# Small modules that import nothing but each other; together they are a room.
-TOOLS = ("artefacts", "dependencies", "downloads", "errors", "progress", "provenance", "torchvision_shim")
+# Small modules that share a room: tools import nothing but each other, sources are what jobs read from outside.
+SHARED = {
+    "tools": ("artefacts", "dependencies", "downloads", "errors", "progress", "provenance", "torchvision_shim"),
+    "sources": ("cifar10", "pretrained"),
+}
 ENTRANCES = ("__init__", "__main__")  # the version, and a door to cli
 
 
@@ -38,30 +41,30 @@ class Place:
 
 PLACES = {
     "science": Place(0, -1.4, 9.0, "tensors: networks, teachers, data, training, overlap, pruning"),
-    "tools": Place(1, 4.1, 7.7, " · ".join(TOOLS[:4]) + "\n" + " · ".join(TOOLS[4:])),
+    "tools": Place(1, 4.1, 7.7, "\n".join(" · ".join(part) for part in (SHARED["tools"][:4], SHARED["tools"][4:]))),
     "settings": Place(2, -1.4, 3.7, "what YAML may say, in models that kinds share"),
     "tables": Place(3, -1.4, 3.7, "columns, rows, histories, results"),
     "learning": Place(4, 0.0, 1.6, "students of a run"),
     "judging": Place(4, 1.9, 3.7, "effects, intervals"),
     "drawing": Place(5, 0.0, 1.6, "colours, panels"),
     "kinds": Place(6, 0.0, 3.7, "a folder each: settings · run · figure · claims"),
-    "config": Place(7, 1.2, 4.8, "files, checked and resolved"),
-    "pretrained": Place(7, 5.1, 6.7, "their BatchNorm"),
-    "cifar10": Place(7, 7.0, 9.0, "images, from any source"),
-    "jobs": Place(8, 3.3, 9.0, "verbs that compute, inputs, checkpoints, bundles"),
-    "regression": Place(9, -1.4, -0.2, "same numbers?"),
-    "costs": Place(9, 0.0, 1.0, "operations"),
-    "plan": Place(9, 1.2, 2.0, "for rules"),
-    "ledger": Place(9, 2.2, 4.2, "verdicts"),
-    "reading": Place(9, 4.4, 6.0, "finished runs"),
-    "findings": Place(10, 2.2, 3.3, "documents"),
-    "reports": Place(10, 3.5, 6.0, "figures, tables, checks"),
-    "cli": Place(11, 0.0, 6.0, "one verb a step"),
+    "config": Place(7, 1.2, 5.2, "files, checked and resolved"),
+    "sources": Place(7, 6.6, 9.0, " · ".join(SHARED["sources"])),
+    "plan": Place(8, 4.4, 7.4, "what rules make from what"),
+    "jobs": Place(9, 3.3, 9.0, "verbs that compute, inputs, checkpoints, bundles"),
+    "regression": Place(10, -1.4, -0.2, "same numbers?"),
+    "costs": Place(10, 0.0, 1.0, "operations"),
+    "ledger": Place(10, 1.2, 4.2, "verdicts"),
+    "reading": Place(10, 4.4, 6.0, "finished runs"),
+    "findings": Place(11, 1.2, 2.8, "documents"),
+    "reports": Place(11, 3.2, 6.0, "figures, tables, checks"),
+    "cli": Place(12, 0.0, 6.0, "one verb a step"),
 }
 # Names of floors, by their lowest row.
 FLOORS = {
     0: "1  tensors\n    and tools", 2: "2  settings", 3: "3  what\n    kinds share", 6: "4  kinds",
-    7: "5  config\n    and sources", 8: "6  jobs", 9: "7  what reads\n    results", 11: "8  command\n    line",
+    7: "5  config\n    and sources", 8: "6  plan\n    and jobs",
+    10: "7  what reads\n    results", 12: "8  command\n    line",
 }  # fmt: skip
 HEIGHT, GAP = 0.68, 0.38  # of a room, and between two rows
 LEFT, RIGHT = -3.3, 9.2  # ends of the floors
@@ -70,7 +73,7 @@ LEFT, RIGHT = -3.3, 9.2  # ends of the floors
 def room(module: str) -> str:
     """The room of a module (``science.training``)."""
     first = module.split(".")[0]
-    return "tools" if first in TOOLS else first
+    return next((name for name, modules in SHARED.items() if first in modules), first)
 
 
 def imports() -> dict[str, set[str]]:

@@ -14,8 +14,7 @@ AGAIN = "run python docs/house.py, and look at docs/house.svg"
 
 def rooms() -> set[tuple[str, str]]:
     """Which room imports which, by their names in the picture."""
-    tools = runpy.run_path(str(ROOT / "docs" / "house.py"))["TOOLS"]
-    name = lambda module: "tools" if module.split(".")[0] in tools else module.split(".")[0]  # noqa: E731
+    name = runpy.run_path(str(ROOT / "docs" / "house.py"))["room"]
     pairs = {(name(module), name(other)) for module, path in MODULES.items() for other in imported(path)}
     return {(one, other) for one, other in pairs if one != other and not {one, other} & {"__init__", "__main__"}}
 
