@@ -21,7 +21,7 @@ ALLOWED = {
     "learning": {"science", "settings", "tables"},
     "judging": {"settings", "tables"},
     "drawing": {"science", "settings", "tables", "learning", "judging"},
-    "kinds": SHARED,
+    "kinds": SHARED | {"errors"},
     "config": {"settings", "tables", "kinds"} | GROUND,
     "jobs": SHARED | {"kinds", "config", "cifar10", "pretrained"} | GROUND,
 }

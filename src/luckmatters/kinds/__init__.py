@@ -14,6 +14,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, get_args
 
+from luckmatters.errors import UserError
 from luckmatters.settings.base import Model, Verb
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class Kind:
     verb: Verb
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     measurable: bool = False
+
+    def __post_init__(self) -> None:
+        if self.verb not in get_args(Verb):
+            raise UserError(
+                f"{self.settings.__module__}: no such verb {self.verb!r}; allowed: {', '.join(get_args(Verb))}"
+            )
 
 
 # --- what run.py provides, by verb -----------------------------------------------------------------------------------
@@ -182,12 +189,12 @@ def claims_names() -> list[str]:
 
 
 def evidence() -> "dict[str, dict[str, Evidence]]":
-    """What decides checks: claim → check → evidence. Raises ValueError if a check has two."""
+    """What decides checks: claim → check → evidence. Raises UserError if a check has two."""
     found: dict = {}
     for name in claims_names():
         for one in load(name).EVIDENCE:
             if one.check in found.setdefault(one.claim, {}):
-                raise ValueError(f"{name}: claim {one.claim}, check {one.check}: has evidence already")
+                raise UserError(f"{name}: claim {one.claim}, check {one.check}: has evidence already")
             found[one.claim][one.check] = one
     return found
 
