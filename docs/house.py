@@ -25,6 +25,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "luckmatters"
 SHARED = {
     "tools": ("artefacts", "dependencies", "downloads", "errors", "progress", "provenance", "torchvision_shim"),
     "sources": ("cifar10", "pretrained"),
+    "documents": ("findings", "configuration_page"),
 }
 ENTRANCES = ("__init__", "__main__")  # the version, and a door to cli
 
@@ -47,7 +48,7 @@ PLACES = {
     "learning": Place(4, 0.0, 1.6, "students of a run"),
     "judging": Place(4, 1.9, 3.7, "effects, intervals"),
     "drawing": Place(5, 0.0, 1.6, "colours, panels"),
-    "kinds": Place(6, 0.0, 3.7, "a folder each: settings · run · figure · claims"),
+    "kinds": Place(6, 0.0, 4.9, "a folder each: settings · run · figure · claims"),
     "config": Place(7, 1.2, 5.2, "files, checked and resolved"),
     "sources": Place(7, 6.6, 9.0, " · ".join(SHARED["sources"])),
     "plan": Place(8, 4.4, 7.4, "what rules make from what"),
@@ -56,7 +57,7 @@ PLACES = {
     "costs": Place(10, 0.0, 1.0, "operations"),
     "ledger": Place(10, 1.2, 4.2, "verdicts"),
     "reading": Place(10, 4.4, 6.0, "finished runs"),
-    "findings": Place(11, 1.2, 2.8, "documents"),
+    "documents": Place(11, 1.2, 2.8, "written from results"),
     "reports": Place(11, 3.2, 6.0, "figures, tables, checks"),
     "cli": Place(12, 0.0, 6.0, "one verb a step"),
 }
