@@ -52,7 +52,9 @@ class Checkout:
         return self.run("git", "rev-parse", "--short=12", "HEAD").stdout.strip()
 
     def snakemake(self, *arguments: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess:
-        return self.run("snakemake", "--cores", "2", *arguments, status=status, **environment)
+        """Run Snakemake; the short timespan spares a small run the wait at its end."""
+        options = ("--cores", "2", "--max-jobs-per-timespan", "1000/1s")
+        return self.run("snakemake", *options, *arguments, status=status, **environment)
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a dry run plans."""
