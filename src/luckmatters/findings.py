@@ -108,7 +108,9 @@ def beside_published(kept: Kept) -> pd.DataFrame:
         for variant, file in kept.project.experiment(name).figure.published.items():
             levels = pd.read_csv(kept.project.root / "data" / "published" / file).dropna(subset="value")
             keys = [key for key in SUMMARY_KEYS if key in ours and key in levels]
-            both = ours[ours["variant"] == variant].merge(levels[[*keys, "value"]], on=keys)
+            moments = {"epoch": float}  # some runs are measured between epochs too
+            levels = levels[[*keys, "value"]].astype(moments)
+            both = ours[ours["variant"] == variant].astype(moments).merge(levels, on=keys)
             both["difference"] = both["mean"] - both["value"]
             for quantity, found in both.groupby("quantity"):
                 later, errors = found[found["epoch"] > 0], found.get("departure", pd.Series(dtype=float))
