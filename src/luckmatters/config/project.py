@@ -106,7 +106,7 @@ class Project:
         return variants
 
     def reduced(self, experiment: str) -> dict[str, str]:
-        """The scale's reductions behind an experiment's figure, in words, by the experiment or teacher that states them."""
+        """What the scale reduces in an experiment's runs, in words, by the experiment or teacher that says so."""
         runs = [run for run, _ in self.variants(experiment).values()]
         sources = {name: None for run in runs for name in (run.experiment, run.trained.experiment)}
         texts = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}

@@ -66,7 +66,7 @@ def read_images(project: Project) -> tuple[dict, dict[str, str], str]:
         content = bundle.read(TENSORS)
     except AlteredError:
         path = bundle.folder / TENSORS
-        path.unlink()  # snakemake makes only missing files again
+        path.unlink()  # the next run of snakemake makes a missing file again
         raise UserError(f"{path}: is truncated or altered, and has been removed; run snakemake again") from None
     return unpack(content), {"datasets/cifar10": artefacts.sha256(content)}, bundle.manifest()["data"]
 
