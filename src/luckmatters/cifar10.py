@@ -317,7 +317,7 @@ def _draw(kept: Kept) -> Cifar10Arrays:
 def _gratings(count: int, *, generator: np.random.Generator) -> Part:
     """``count`` images of each class, the classes in turn: a smaller count gives the first images of a larger.
 
-    Every class has a grating of another direction, frequency and colour. Phase and contrast (down to none) vary, colours
+    Each class has a grating of another direction, frequency and colour. Phase and contrast (down to none) vary, colours
     vary more within classes than between, and pixels are noisy. So some images cannot be told apart.
     """
     n = len(CLASSES)
