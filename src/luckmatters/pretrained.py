@@ -163,7 +163,7 @@ def extract(path: Path, model: str) -> Norms:
 
 
 def load(path: Path, model: str) -> dict[str, torch.Tensor]:
-    """Tensors of a checkpoint, mapped into memory if the format allows. Raises UserError if they are not the model's."""
+    """Tensors of a checkpoint, mapped into memory if the format allows. Raises UserError for another model."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         shapes = _shapes(state)
