@@ -52,7 +52,6 @@ class Checkout:
         return self.run("git", "rev-parse", "--short=12", "HEAD").stdout.strip()
 
     def snakemake(self, *arguments: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess:
-        """Run snakemake in the copy; see :meth:`run`."""
         return self.run("snakemake", "--cores", "2", *arguments, status=status, **environment)
 
     def planned(self, *arguments: str) -> dict[str, int]:
