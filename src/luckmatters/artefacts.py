@@ -18,7 +18,7 @@ from luckmatters.errors import UserError
 TABLE, TENSORS, MANIFEST = "table.parquet", "tensors.safetensors", "run.json"
 
 
-# --- the path vocabulary: one function an artefact -------------------------------------------------------------------
+# --- paths: a function for each artefact -----------------------------------------------------------------------------
 
 
 def teacher_folder(results: Path, teacher: str) -> Path:

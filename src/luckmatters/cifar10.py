@@ -126,7 +126,7 @@ def _counts(train: Part, test: Part) -> str:
     return f"{len(train[1]):,} + {len(test[1]):,} images"
 
 
-# --- the original, as torchvision keeps it ---------------------------------------------------------------------------
+# --- the original files, in torchvision's layout ---------------------------------------------------------------------
 
 
 def _read_root(root: Path, kept: Kept) -> Cifar10Arrays:

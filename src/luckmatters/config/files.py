@@ -13,7 +13,7 @@ from luckmatters.errors import UserError
 M = TypeVar("M", bound=BaseModel)
 
 
-# libyaml's parser where PyYAML has it: every job reads all files, and Python's own parser takes a quarter of a second.
+# libyaml's parser, if PyYAML has it: every job reads all files, and PyYAML's own parser takes a quarter of a second.
 class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML loader that refuses equal keys, except those merged by ``<<``. PyYAML silently keeps the last."""
 

@@ -106,7 +106,7 @@ class Project:
         return variants
 
     def reduced(self, experiment: str) -> dict[str, str]:
-        """What the scale reduces in an experiment's runs, in words, by the experiment or teacher that says so."""
+        """Texts on what the scale reduces in an experiment's runs, by name of experiment or teacher."""
         runs = [run for run, _ in self.variants(experiment).values()]
         sources = {name: None for run in runs for name in (run.experiment, run.trained.experiment)}
         texts = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}
