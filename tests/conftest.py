@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 
 
 class Checkout:
-    """A copy of the project in a folder of its own, whose package is the copy's."""
+    """A copy of the project in a separate folder. Commands run there import the copy's package."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -34,9 +34,9 @@ class Checkout:
                 shutil.copy(source, folder / part)
 
     def run(self, *command: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess:
-        """Run a command in the copy; fails unless it exits with the status (None: any)."""
+        """Run a command in the copy; fails unless the command exits with the status (None: any)."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        # Synthetic images unless a test says otherwise: results must not depend on what a machine happens to have.
+        # Synthetic images unless a test says otherwise: results must not depend on images on the machine.
         inherited = {name: value for name, value in os.environ.items() if name != "LUCKMATTERS_CIFAR10"}
         variables = {**inherited, "PATH": path, "PYTHONPATH": str(self.folder / "src"), **environment}
         done = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=1200)
@@ -45,7 +45,7 @@ class Checkout:
         return done
 
     def commit(self) -> str:
-        """Commit everything, in a repository of the copy's own; the commit as provenance names it."""
+        """Commit everything to a new repository in the copy; returns the commit as provenance names it."""
         self.run("git", "init", "--quiet")
         self.run("git", "add", ".")
         self.run("git", "-c", "user.name=test", "-c", "user.email=test", "commit", "--quiet", "--message", "all")
@@ -57,7 +57,7 @@ class Checkout:
         return self.run("snakemake", *options, *arguments, status=status, **environment)
 
     def planned(self, *arguments: str) -> dict[str, int]:
-        """How many jobs of each rule a dry run plans."""
+        """Number of jobs that a dry run plans, by rule."""
         text = self.snakemake("--dry-run", *arguments).stdout
         if "Nothing to be done" in text:
             return {}
@@ -65,12 +65,14 @@ class Checkout:
         return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[0] not in ("all", "total")}
 
     def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text in a file of the copy; fails if the file lacks the text."""
         path = self.folder / file
         text = path.read_text()
         assert old in text, f"{file} does not contain {old!r}"
         path.write_text(text.replace(old, new))
 
     def append(self, file: str, text: str) -> None:
+        """Append a text to a file of the copy."""
         with (self.folder / file).open("a") as opened:
             opened.write(text)
 
@@ -83,7 +85,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy in which the whole workflow has run at ci scale. Tests that change it work on `finished_copy`."""
+    """A copy in which the whole workflow has run at ci scale. Tests that change files use `finished_copy`."""
     copy = Checkout(tmp_path_factory.mktemp("finished") / "checkout")
     copy.commit()
     # The README's first command, at ci scale, with the environment that the tests run in.
@@ -93,7 +95,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy a file; large ones, which the package only ever replaces whole, are linked."""
+    """Copy a file. Large files are linked, since the package replaces them whole and never changes them."""
     (os.link if source.endswith(".safetensors") else shutil.copy2)(source, target)
 
 
@@ -108,7 +110,7 @@ def finished_copy(finished: Checkout, tmp_path: Path) -> Checkout:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the whole workflow are slow; ``make check`` leaves them out."""
+    """Mark the tests of the whole workflow as slow. ``make check`` leaves them out."""
     for item in items:
         if Path(__file__).with_name("workflow") in item.path.parents:
             item.add_marker("slow")

@@ -1,4 +1,4 @@
-"""The slow and obvious way: one network at a time, torch modules, autograd, torch.optim.SGD, float64."""
+"""Oracle for the batched code: single networks as torch modules, with autograd and torch.optim.SGD, in float64."""
 
 import math
 from collections.abc import Sequence
@@ -12,13 +12,16 @@ from luckmatters.science.overlap import Overlap
 
 
 def random_scores(like: Sequence[Tensor], seeds: Sequence[int]) -> list[Tensor]:
-    """Scores of the same shapes to make masks by, uniform in [0, 1), a generator for each seed."""
+    """Random scores for masks, uniform in [0, 1), with a generator for each seed.
+
+    like: tensors (S, …), whose shapes the scores have.
+    """
     streams = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return [torch.stack([torch.rand(layer.shape[1:], generator=one) for one in streams]) for layer in like]
+    return [torch.stack([torch.rand(layer.shape[1:], generator=stream) for stream in streams]) for layer in like]
 
 
 class Module(nn.Module):
-    """One of S networks as ordinary modules: linear or Conv2d, ReLU, BatchNorm after or before it."""
+    """One of S networks as ordinary modules: Linear or Conv2d, ReLU, and BatchNorm after or before the ReLU."""
 
     def __init__(self, networks: Networks, seed: int) -> None:
         super().__init__()
@@ -39,11 +42,11 @@ class Module(nn.Module):
                 self.norms.append(module)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, n_in) -> (N, n_out), samples first, as torch's modules have it."""
+        """Output (N, n_out) of the network for samples (N, n_in), samples first."""
         return self.activations(x)[-1]
 
     def activations(self, x: Tensor) -> list[Tensor]:
-        """The same for every layer; (N, n, H, W) of a convolution."""
+        """Activations (N, n) of every layer; (N, n, H, W) of a convolution."""
         layers = []
         for index, linear in enumerate(self.linears):
             if isinstance(linear, nn.Conv2d) and x.dim() == 2:
@@ -64,9 +67,10 @@ def sgd(
     loss=nn.functional.mse_loss,
     **options: float,
 ) -> Module:
-    """SGD, plain without options; batches of samples (n, B), samples last, and of outputs (n, B) or labels (B,).
+    """Module trained by torch.optim.SGD, in evaluation mode.
 
-    lr: of all batches, or of each.
+    batches: pairs of samples (n, B), samples last, and of outputs (n, B) or labels (B,);
+    lr: the learning rate of all batches, or a list with the rate of each.
     """
     rates = lr if isinstance(lr, list) else [lr] * len(batches)
     optimizer = torch.optim.SGD(module.parameters(), **options)
@@ -79,22 +83,22 @@ def sgd(
 
 
 def assert_same(module: Module, networks: Networks, seed: int, **tolerance: float) -> None:
-    """Every parameter and running statistic of the module equals this seed's."""
+    """Assert that every parameter and running statistic of the module equals the network of the seed."""
     for index, linear in enumerate(module.linears):
         torch.testing.assert_close(networks.weights[index][seed], linear.weight.detach(), **tolerance)
         torch.testing.assert_close(networks.biases[index][seed, :, 0], linear.bias.detach(), **tolerance)
-    for norm, theirs in zip(networks.norms, module.norms, strict=True):
+    for norm, module_norm in zip(networks.norms, module.norms, strict=True):
         for name, tensor in vars(norm).items():
-            torch.testing.assert_close(tensor[seed], getattr(theirs, name).detach(), **tolerance)
+            torch.testing.assert_close(tensor[seed], getattr(module_norm, name).detach(), **tolerance)
 
 
 def overlap(teacher: Tensor, student: Tensor) -> Overlap:
-    """The overlap of activations that are there at once."""
+    """Overlap of teacher and student activations, gathered in a single part."""
     gathered = Overlap()
     gathered.add(teacher, student)
     return gathered
 
 
 def correlation(teacher: Tensor, student: Tensor) -> Tensor:
-    """ρ of the same."""
+    """Correlation ρ of teacher and student activations."""
     return overlap(teacher, student).correlation()

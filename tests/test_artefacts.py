@@ -31,7 +31,7 @@ def test_a_bundle_returns_what_was_saved(bundle: Bundle) -> None:
         (lambda path: path.unlink(), "cannot be read"),
     ],
 )
-def test_damage_is_noticed_and_the_rule_is_named(bundle: Bundle, damage, words: str) -> None:
+def test_a_damaged_file_is_noticed_and_the_rule_is_named(bundle: Bundle, damage, words: str) -> None:
     damage(bundle.folder / "table.parquet")
     with pytest.raises(UserError, match=rf"table.parquet: .*{words}.*run it again") as error:
         bundle.read("table.parquet")
@@ -46,7 +46,7 @@ def test_a_damaged_manifest_is_noticed(bundle: Bundle, content: bytes) -> None:
         bundle.read("table.parquet")
 
 
-def test_a_manifest_that_lists_no_such_file_refuses_it(bundle: Bundle) -> None:
+def test_a_file_missing_from_the_manifest_is_refused(bundle: Bundle) -> None:
     manifest = json.loads((bundle.folder / "run.json").read_text())
     del manifest["files"]["table.parquet"]
     (bundle.folder / "run.json").write_text(json.dumps(manifest))
@@ -54,7 +54,7 @@ def test_a_manifest_that_lists_no_such_file_refuses_it(bundle: Bundle) -> None:
         bundle.read("table.parquet")
 
 
-def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_gives_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UserError, match=r"cannot be written.*config/config.yaml") as error:
         write(tmp_path / "file" / "table.csv", b"1")
@@ -81,6 +81,6 @@ def test_seed_labels_return_the_seeds(seeds: list[int]) -> None:
 
 
 @pytest.mark.parametrize("label", ["", "3-1", "1,2", "a", "1+", "-1", "1-2-3", "0+0"])
-def test_other_seed_labels_are_refused(label: str) -> None:
+def test_malformed_seed_labels_are_refused(label: str) -> None:
     with pytest.raises(UserError, match=r"--seeds"):
         parse_seeds(label)

@@ -255,7 +255,7 @@ def test_two_processes_download_once(small: Cifar10Arrays, server: Server, root:
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
-def test_a_download_that_is_cut_short_leaves_nothing_and_the_next_one_mends_it(
+def test_a_download_that_is_cut_short_leaves_nothing_and_the_next_download_succeeds(
     small: Cifar10Arrays, server: Server, root: Path, share: float
 ) -> None:
     server.sent = int(share * len(server.content))
@@ -266,14 +266,14 @@ def test_a_download_that_is_cut_short_leaves_nothing_and_the_next_one_mends_it(
     assert_same(read("torchvision", str(root), limit=None), small)
 
 
-def test_another_archive_is_refused(server: Server, root: Path) -> None:
+def test_an_archive_with_another_checksum_is_refused(server: Server, root: Path) -> None:
     server.content = server.content[:-1] + bytes([server.content[-1] ^ 1])
     with refused(r"cannot be downloaded \(.*wrong checksum"):
         read("torchvision", str(root), limit=None)
     assert left(root) == []
 
 
-def test_what_a_killed_run_left_is_downloaded_anew(small: Cifar10Arrays, server: Server, root: Path) -> None:
+def test_leftovers_of_a_killed_run_are_downloaded_anew(small: Cifar10Arrays, server: Server, root: Path) -> None:
     half = server.content[:1000]
     for folder in (root, root / ".cifar10-download", root / FOLDER, root / ".cifar10-download" / FOLDER):
         folder.mkdir(exist_ok=True)
@@ -296,7 +296,7 @@ def test_a_file_altered_after_the_download_is_mended(
     assert_same(read("torchvision", str(root), limit=None), small)
 
 
-def test_no_network_is_one_clear_line(server: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_gives_a_one_line_error(server: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/{ARCHIVE}"
@@ -313,7 +313,7 @@ def test_no_network_is_one_clear_line(server: Server, root: Path, monkeypatch: p
     ("status", "words"),
     [(404, "the server answers 404 Not Found"), (503, "the server answers 503"), (99, "HTTP/1.0 99")],
 )
-def test_a_server_without_the_file_is_one_clear_line(server: Server, root: Path, status: int, words: str) -> None:
+def test_a_server_without_the_file_gives_a_one_line_error(server: Server, root: Path, status: int, words: str) -> None:
     server.status = status
     with refused(rf"cannot be downloaded \({words}"):
         read("torchvision", str(root), limit=None)
@@ -330,7 +330,7 @@ def test_a_stalled_download_is_given_up(server: Server, root: Path, monkeypatch:
     assert socket.getdefaulttimeout() is None
 
 
-def test_a_full_disk_is_one_clear_line(server: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_gives_a_one_line_error(server: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(archive: tarfile.TarFile, path: Path) -> None:
         (Path(path) / FOLDER).mkdir()
         raise OSError(28, "No space left on device")
@@ -448,7 +448,7 @@ def _alter(path: Path, place: int, content: bytes) -> None:
         file.write(content)
 
 
-def test_a_name_of_two_lines_is_refused_in_one(folder: Path) -> None:
+def test_a_file_name_with_a_line_break_is_refused_in_one_line(folder: Path) -> None:
     path = zipped(folder, extra=("train/cat/00\n00.png",))
     with refused(r"images.zip: 'train/cat/00\\n00.png': is no name of a file"):
         read("folder", str(path), limit=None)
@@ -479,7 +479,7 @@ def test_a_damaged_zip_is_refused(folder: Path, damage: Callable[[Path], object]
         read("folder", str(path), limit=None)
 
 
-def test_a_source_that_nobody_knows_is_a_fault_of_the_caller() -> None:
+def test_an_unknown_source_is_an_error_of_the_caller() -> None:
     with pytest.raises(ValueError, match="auto"):
         read("auto", None, limit=None)
 
@@ -556,7 +556,7 @@ def test_a_limit_below_one_image_a_class_is_refused(limit: int) -> None:
 # --- where the images are --------------------------------------------------------------------------------------------
 
 
-def test_auto_finds_out_what_is_there(folder: Path, root: Path) -> None:
+def test_auto_finds_out_what_the_path_holds(folder: Path, root: Path) -> None:
     path = zipped(folder)
     assert locate("auto", str(folder), {}) == ("folder", str(folder))
     assert locate("auto", str(path), {}) == ("folder", str(path))
@@ -589,7 +589,7 @@ def test_a_home_folder_may_be_abbreviated(folder: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("source", ["folder", "root"])
-def test_a_source_that_needs_a_path_says_so(source: str) -> None:
+def test_a_source_without_the_path_it_needs_is_refused(source: str) -> None:
     with refused(rf"config/config.yaml: cifar10.path: missing; source {source} .*LUCKMATTERS_CIFAR10"):
         locate(source, None, {})
 

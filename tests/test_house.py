@@ -63,7 +63,7 @@ def test_imports_go_only_downward(room: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_computes_and_what_shows_do_not_import_each_other(kind: str) -> None:
+def test_computing_and_showing_modules_do_not_import_each_other(kind: str) -> None:
     folder = f"kinds.{kind.replace('-', '_')}"
     for name, path in MODULES.items():
         if not name.startswith(f"{folder}."):
@@ -99,14 +99,14 @@ def test_every_layout_has_a_module_that_draws(layout: str) -> None:
     assert hasattr(module, "animate") == kinds.layouts()[layout][1].animated
 
 
-def test_every_module_of_a_kind_that_draws_is_a_layout_or_is_used_by_one() -> None:
+def test_every_drawing_module_of_a_kind_is_a_layout_or_is_used_by_a_layout() -> None:
     drawn = {kinds.figure_name(layout) for layout in kinds.layouts()}
     used = set().union(*(imported(MODULES[name]) for name in drawn))
     there = {name for name in MODULES if name.startswith("kinds.") and ".figure" in name and name in MODULES}
     assert {name for name in there if not name.endswith(".figures")} <= drawn | used
 
 
-def test_nothing_runs_in_a_circle() -> None:
+def test_imports_have_no_cycle() -> None:
     graph = {name: imported(path) - {name} for name, path in MODULES.items()}
     done: set[str] = set()
     while ready := {name for name, others in graph.items() if name not in done and others & graph.keys() <= done}:
@@ -128,8 +128,8 @@ def functions(path: Path) -> dict[str, ast.FunctionDef]:
     return found
 
 
-def test_settings_make_no_numbers() -> None:
-    """They are no part of any step's closure: editing what a key may say reruns nothing."""
+def test_settings_compute_no_numbers() -> None:
+    """Settings are in no step's closure: an edited description or check of a key reruns nothing."""
     for name, path in MODULES.items():
         if name.startswith("settings.") or name.endswith(".settings"):
             for function, node in functions(path).items():

@@ -125,7 +125,7 @@ def test_a_download_gives_the_checkpoints_norms(
     }  # fmt: skip
 
 
-def test_a_real_architecture_in_the_order_of_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_norms_of_resnet18_are_in_the_order_of_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = import_torchvision().models.resnet18()
     content = saved(known_state(network))
     with monkeypatch.context() as patch, placed(content, tmp_path, patch, name_of(content)) as place:
@@ -136,12 +136,12 @@ def test_a_real_architecture_in_the_order_of_its_modules(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("model", "name"), [("vgg11_bn", "vgg11_bn-6002323d.pth"), ("vgg16_bn", "vgg16_bn-6c64b313.pth")]
 )
-def test_the_weights_are_those_that_torchvision_names(model: str, name: str) -> None:
+def test_the_weights_are_those_named_by_torchvision(model: str, name: str) -> None:
     assert pretrained.checkpoint_url(model).endswith(f"/{name}")
     assert len(norm_layers(model)) == int(model[3:5]) - 3  # VGG-n has n layers, three of them linear
 
 
-def test_the_table_is_kept_and_the_checkpoint_may_go(place: Place) -> None:
+def test_the_table_is_kept_and_the_checkpoint_may_be_deleted(place: Place) -> None:
     first = place.read()
     place.file.unlink()
     again = place.read()
@@ -181,7 +181,7 @@ def refused(words: str, kind: type[UserError] = UnreachableError) -> Iterator[No
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
-def test_a_download_that_is_cut_short_each_time_leaves_nothing_and_the_next_one_mends_it(
+def test_a_download_cut_short_each_time_leaves_nothing_and_the_next_download_succeeds(
     place: Place, share: float
 ) -> None:
     whole = len(place.server.content)
@@ -212,7 +212,7 @@ def test_a_download_that_breaks_off_or_stalls_is_tried_again(
     assert place.left() == [place.file.name]
 
 
-def test_altered_weights_are_no_reason_to_go_on_without(place: Place) -> None:
+def test_altered_weights_are_not_replaced_by_published_numbers(place: Place) -> None:
     place.server.content = saved({name: t + 1 for name, t in known_state(small_network()).items()})
     place.server.sent = len(place.server.content)
     words = r"what arrived is cut short or altered \(its sha256 begins with [0-9a-f]{8}, not with [0-9a-f]{8}\)"
@@ -247,14 +247,14 @@ def test_by_default_published_numbers_stand_in_after_the_last_attempt(
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>Please log in</html>", b"\n <html>404</html>"])
-def test_a_page_instead_of_weights_is_named(place: Place, page: bytes) -> None:
+def test_an_html_page_instead_of_weights_is_named(place: Place, page: bytes) -> None:
     place.server.content, place.server.sent = page, len(page)
     with refused(r"what arrived is an HTML page, not weights", UserError):
         place.read()
     assert place.left() == []
 
 
-def test_what_a_killed_run_left_is_downloaded_anew(place: Place) -> None:
+def test_leftovers_of_a_killed_run_are_downloaded_anew(place: Place) -> None:
     half = place.file.with_name(f".{place.file.name}.download")
     half.mkdir(parents=True)
     (half / f"{place.file.name}.0123.partial").write_bytes(place.server.content[:100])
@@ -263,7 +263,7 @@ def test_what_a_killed_run_left_is_downloaded_anew(place: Place) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_a_server_without_the_file_is_one_clear_line(place: Place, status: int) -> None:
+def test_a_server_without_the_file_gives_a_one_line_error(place: Place, status: int) -> None:
     place.server.status = status
     with refused(rf"the server answers {status}"):
         place.read()
@@ -279,13 +279,13 @@ def test_a_stalled_download_is_given_up(place: Place, monkeypatch: pytest.Monkey
     assert (place.left(), place.server.requests) == ([], 3)
 
 
-def test_no_network_is_one_clear_line(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_gives_a_one_line_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "checkpoint_url", lambda model: f"http://127.0.0.1:9/{place.file.name}")
     with refused(r"cannot be downloaded \(Connection refused\); connect to the network, or set"):
         place.read()
 
 
-def test_a_full_disk_is_no_reason_to_go_on_without_weights(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_numbers_do_not_stand_in_on_a_full_disk(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(answer: object, file: io.BufferedWriter, length: int) -> None:
         file.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")

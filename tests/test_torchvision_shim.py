@@ -33,7 +33,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         del sys.modules[name]
 
 
-def test_the_operators_are_declared_once_and_half_imported_modules_are_imported_anew(
+def test_operators_are_declared_once_and_half_imported_modules_are_reimported(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (package / "__init__.py").write_text(
@@ -56,7 +56,9 @@ def test_the_operators_are_declared_once_and_half_imported_modules_are_imported_
 @pytest.mark.parametrize(
     ("fault", "kind"), [("RuntimeError('another')", RuntimeError), ("ImportError('another')", ImportError)]
 )
-def test_other_faults_pass_through(package: Path, monkeypatch: pytest.MonkeyPatch, fault: str, kind: type) -> None:
+def test_other_errors_of_the_import_pass_through(
+    package: Path, monkeypatch: pytest.MonkeyPatch, fault: str, kind: type
+) -> None:
     (package / "__init__.py").write_text(f"raise {fault}\n")
     monkeypatch.setattr(torchvision_shim, "_declare_operators", lambda: pytest.fail("declared"))
     with pytest.raises(kind, match="another"):

@@ -1,7 +1,7 @@
-"""Where every artefact lies, and how it is written and read: whole or not at all, and never unchecked.
+"""Paths of all artefacts, and bundles: files written whole or not at all, and checked when read.
 
-A bundle is a set of files with a manifest (JSON) that holds their sha256 and their provenance. Each file is written to
-a temporary name and renamed, the manifest last; a file that does not match its manifest is refused.
+A bundle is a set of files with a manifest (JSON) of sha256 sums and provenance. Each file is written under a temporary
+name and renamed, the manifest last. A file that does not match the manifest is refused.
 """
 
 import contextlib
@@ -18,84 +18,84 @@ from luckmatters.errors import UserError
 TABLE, TENSORS, MANIFEST = "table.parquet", "tensors.safetensors", "run.json"
 
 
-# --- the path vocabulary: one function an artefact -------------------------------------------------------------------
+# --- paths: a function for each artefact -----------------------------------------------------------------------------
 
 
 def teacher_folder(results: Path, teacher: str) -> Path:
-    """The bundle of a teacher's networks."""
+    """Folder of the bundle of a teacher's networks."""
     return results / "teachers" / teacher
 
 
 def cifar10_folder(results: Path) -> Path:
-    """The bundle of the decoded images."""
+    """Folder of the bundle of the decoded images."""
     return results / "datasets" / "cifar10"
 
 
 def pretrained_folders(root: Path, model: str) -> list[Path]:
-    """Where the BatchNorm of a pretrained network may be kept: committed with the project, or from an earlier run."""
+    """Folders that may hold a pretrained network's BatchNorm: committed with the project, or left by an earlier run."""
     return [root / "data" / "reference" / "pretrained" / model, Path("data") / "downloads" / "pretrained" / model]
 
 
 def published_norms(root: Path) -> list[Path]:
-    """What others published of the BatchNorm of pretrained networks."""
+    """Files of published numbers on the BatchNorm of pretrained networks."""
     names = ("pretrained-bias-shares.csv", "pretrained-norm-moments.csv")
     return [root / "data" / "published" / name for name in names]
 
 
 def run_folder(results: Path, experiment: str, variant: str, seeds: str) -> Path:
-    """The bundle of one job: a variant of an experiment for a few seeds, as written by :func:`seed_label`."""
+    """Folder of a job's bundle: a variant of an experiment for some seeds, written as by :func:`seed_label`."""
     return results / experiment / variant / f"seeds-{seeds}"
 
 
 def bundle_files(folder: Path) -> dict[str, Path]:
-    """What the bundle of a teacher, of the images or of a job may hold: not each has a table, or tensors."""
+    """Files that a bundle of a teacher, of images or of a job may hold. Some bundles lack a table or tensors."""
     return {"table": folder / TABLE, "tensors": folder / TENSORS, "manifest": folder / MANIFEST}
 
 
 def summary_files(figures: Path, experiment: str) -> dict[str, Path]:
-    """Mean, spread and number of seeds of every quantity that an experiment measured, and their provenance."""
+    """Files of an experiment's summary (mean, spread and seeds of every quantity) and of the provenance."""
     return {"csv": figures / f"{experiment}.csv", "json": figures / f"{experiment}.csv.json"}
 
 
 def figure_files(figures: Path, experiment: str) -> dict[str, Path]:
-    """The rendered figure, by format, and its provenance."""
+    """Files of a rendered figure, by format, and of the provenance."""
     return {kind: figures / f"{experiment}.{kind}" for kind in ("pdf", "png", "json")}
 
 
 def animation_files(figures: Path, experiment: str) -> dict[str, Path]:
-    """The animation of an experiment whose layout has one, and its provenance."""
+    """Files of an experiment's animation and of the provenance."""
     return {"gif": figures / f"{experiment}.gif", "json": figures / f"{experiment}.gif.json"}
 
 
 def claims_files(figures: Path) -> dict[str, Path]:
-    """The ledger of verdicts, by format, and its provenance."""
+    """Files of the ledger of verdicts, by format, and of the provenance."""
     return {kind: figures / f"claims.{kind}" for kind in ("md", "csv", "json")}
 
 
 def reference_folder(scale: str) -> Path:
-    """What is kept of a scale's results, committed with the project."""
+    """Folder of a scale's committed results."""
     return Path("data") / "reference" / scale
 
 
 def reference_file(scale: str, experiment: str) -> Path:
-    """The committed summary that later ones are compared with; ``claims`` names the committed ledger."""
+    """File of an experiment's committed summary; ``claims`` names the committed ledger."""
     return reference_folder(scale) / f"{experiment}.csv"
 
 
 def teacher_reference_file(scale: str, teacher: str) -> Path:
-    """The committed table of a teacher's own training; its networks and provenance lie beside it."""
+    """File of the committed table of a teacher's training. Networks and provenance lie beside the table."""
     return reference_folder(scale) / "teachers" / f"{teacher}.csv"
 
 
 def seed_label(seeds: Sequence[int]) -> str:
-    """How a list of seeds is written in paths and on the command line: ``0-3`` for a run of them, else ``0+3+7``."""
+    """Seeds as text in paths and on the command line: ``0-3`` if consecutive, else ``0+3+7``."""
     if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]}-{seeds[-1]}"
     return "+".join(map(str, seeds))
 
 
 def parse_seeds(label: str) -> list[int]:
-    """The inverse of :func:`seed_label`. Raises UserError for anything else."""
+    """Seeds in a text by :func:`seed_label`. Raises UserError for any other text."""
     if match := re.fullmatch(r"(\d+)-(\d+)", label):
         first, last = map(int, match.groups())
         if first <= last:
@@ -111,7 +111,7 @@ def parse_seeds(label: str) -> list[int]:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Raises UserError if the place cannot be written."""
+    """Write a file whole or not at all. Raises UserError if the path cannot be written."""
     temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,24 +130,24 @@ def write(path: Path, content: bytes) -> None:
 
 
 def sha256(content: bytes) -> str:
-    """Hexadecimal digest."""
+    """SHA-256 of the content, in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 class AlteredError(UserError):
-    """A file is not what was written."""
+    """A file differs from what was written."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Files in a folder with one manifest; ``recipe`` says in errors how they are made."""
+    """Files in a folder with one manifest; recipe: how to make the files, for error messages."""
 
     folder: Path
     manifest_name: str = MANIFEST
     recipe: str = "run snakemake again"
 
     def save(self, files: Mapping[str, bytes], manifest: Mapping) -> None:
-        """Write the files, then the manifest with their checksums. Raises UserError if that cannot be done."""
+        """Write the files, then the manifest with checksums. Raises UserError if a file cannot be written."""
         for name, content in files.items():
             write(self.folder / name, content)
         sums = {name: sha256(content) for name, content in files.items()}
@@ -155,7 +155,7 @@ class Bundle:
         write(self.folder / self.manifest_name, text.encode())
 
     def manifest(self) -> dict:
-        """The manifest. Raises UserError if it is missing or damaged."""
+        """Content of the manifest. Raises UserError if the manifest is missing or damaged."""
         path = self.folder / self.manifest_name
         try:
             content = json.loads(path.read_bytes())
@@ -167,7 +167,7 @@ class Bundle:
         return content
 
     def read(self, name: str) -> bytes:
-        """A file's content. Raises UserError if it is missing, AlteredError if it is truncated or altered."""
+        """Content of a file. Raises UserError if the file is missing, AlteredError if it is truncated or altered."""
         path, expected = self.folder / name, self.manifest()["files"].get(name)
         try:
             content = path.read_bytes()
@@ -180,5 +180,5 @@ class Bundle:
         return content
 
     def _remedy(self) -> str:
-        what = self.folder if self.manifest_name == MANIFEST else self.folder / self.manifest_name
-        return f"delete {what}; {self.recipe}"
+        place = self.folder if self.manifest_name == MANIFEST else self.folder / self.manifest_name
+        return f"delete {place}; {self.recipe}"

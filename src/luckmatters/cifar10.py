@@ -1,4 +1,4 @@
-"""CIFAR-10 as arrays, from where it lies: the original files, a folder or zip of images, or images made up here."""
+"""CIFAR-10 as arrays: from the original files, from a folder or zip of images, or from synthetic images."""
 
 import contextlib
 import hashlib
@@ -40,7 +40,7 @@ Kept = tuple[int | None, int | None]  # training and test images to keep of each
 
 @dataclass(frozen=True)
 class Cifar10Arrays:
-    """Images of shape (N, 3, 32, 32), uint8, channels red, green, blue; labels (N,), int64, places in CLASSES.
+    """Training and test images (N, 3, 32, 32), uint8, red, green, blue, and labels (N,), int64, positions in CLASSES.
 
     description: source and number of images in one line, for captions.
     """
@@ -55,9 +55,9 @@ class Cifar10Arrays:
 def resolve(
     source: str, path: str | None, environment: Mapping[str, str], default: str = "torchvision"
 ) -> tuple[str, str | None]:
-    """The source and the path in force, from those in the configuration; looks at no file.
+    """Source and path of CIFAR-10, from the configuration and the environment. Looks at no file.
 
-    The environment's LUCKMATTERS_CIFAR10 goes before the configured path. Source ``auto`` becomes the default if there
+    LUCKMATTERS_CIFAR10 in the environment goes before the configured path. Source ``auto`` becomes the default if there
     is no path.
     """
     given = environment.get(VARIABLE) or path or None
@@ -67,10 +67,10 @@ def resolve(
 def locate(
     source: str, path: str | None, environment: Mapping[str, str], default: str = "torchvision"
 ) -> tuple[str, str | None]:
-    """The source and the path for :func:`read`, from those in the configuration.
+    """Source and path of CIFAR-10 for :func:`read`; looks at what the path holds.
 
-    Those of :func:`resolve`, but ``auto`` becomes what the path holds: ``folder`` or ``root``. Raises UserError if the
-    path holds neither, or if ``folder`` or ``root`` has no path.
+    Like :func:`resolve`, but ``auto`` with a path becomes ``folder`` or ``root``, whichever the path holds. Raises
+    UserError if the path holds neither, or if ``folder`` or ``root`` has no path.
     """
     source, given = resolve(source, path, environment, default)
     if not given:
@@ -83,15 +83,15 @@ def locate(
 
 
 def read(source: str, path: str | None, *, limit: int | None) -> Cifar10Arrays:
-    """All images of a source, or the first ones of each class.
+    """All images of a source, or the first images of each class.
 
-    source: ``torchvision`` is the original, downloaded to the path (or to data/downloads) unless it is there already;
-    ``root`` the same, where it is there already; ``folder`` a folder or zip of images; ``synthetic`` made-up images
-    for trials. limit: keep at most this many training and a fifth as many test images (10 at least), the first
-    ones of each class.
+    source: ``torchvision``, the original, downloaded to the path (or to data/downloads) unless present; ``root``, the
+    original at the path, without a download; ``folder``, a folder or zip of images; ``synthetic``, generated images for
+    trials;
+    limit: at most this many training images and a fifth as many test images (10 at least), the first of each class.
 
-    The original keeps its order; a folder's images come by class, then by name; synthetic ones class by class in turn.
-    Raises UserError for what is missing, damaged, of another kind, or cannot be downloaded.
+    Order: the original's; in a folder by class, then by name; of synthetic images the ten classes in turn. Raises
+    UserError for files that are missing, damaged, of another kind, or cannot be downloaded.
     """
     if limit is not None and limit < len(CLASSES):
         raise UserError(f"{KEY}.limit: must be at least {len(CLASSES)}, one image of each class, got {limit}")
@@ -126,7 +126,7 @@ def _counts(train: Part, test: Part) -> str:
     return f"{len(train[1]):,} + {len(test[1]):,} images"
 
 
-# --- the original, as torchvision keeps it ---------------------------------------------------------------------------
+# --- the original files, in torchvision's layout ---------------------------------------------------------------------
 
 
 def _read_root(root: Path, kept: Kept) -> Cifar10Arrays:
@@ -141,7 +141,7 @@ def _read_root(root: Path, kept: Kept) -> Cifar10Arrays:
 
 
 def _dataset(root: Path, **options: bool) -> object:
-    """torchvision's data set, which checks every file's md5. Raises OSError or RuntimeError if one is not right."""
+    """torchvision's data set, with every file's md5 checked. Raises OSError or RuntimeError for a wrong file."""
     return import_torchvision().datasets.CIFAR10(root, **options)
 
 
@@ -154,7 +154,7 @@ def _first(dataset: object, k: int | None) -> Part:
 
 
 def _fault(root: Path) -> str | None:
-    """What is wrong with the first of the original's files that is not as published, or None."""
+    """Fault of the first original file that differs from the published file; None if all agree."""
     torchvision = import_torchvision()
     published, check = torchvision.datasets.CIFAR10, torchvision.datasets.utils.check_integrity
     sums = [*published.train_list, *published.test_list, [published.meta["filename"], published.meta["md5"]]]
@@ -162,19 +162,19 @@ def _fault(root: Path) -> str | None:
         file = Path(published.base_folder) / name
         try:
             if not check(root / file, md5):
-                known = (root / file).is_file()
-                return f"{file} is not the original (wrong checksum)" if known else f"{file} is missing"
+                exists = (root / file).is_file()
+                return f"{file} is not the original (wrong checksum)" if exists else f"{file} is missing"
         except OSError as error:
             return f"{file} cannot be read ({error.strerror})"
     return None
 
 
 def _download(root: Path) -> None:
-    """Download, check and unpack the original; one process at a time, and whole or not at all."""
+    """Download, check and unpack the original, whole or not at all. One process downloads at a time."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         with only_process(root / ".cifar10.lock"):
-            if _fault(root):  # nobody else has mended it while this one waited
+            if _fault(root):  # another process may have finished the download meanwhile
                 _fetch(root, root / ".cifar10-download")
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError, zlib.error) as error:
         remedy = f"free 0.5 GB at {root} and make it writable" if is_local(error) else "connect to the network"
@@ -185,7 +185,7 @@ def _download(root: Path) -> None:
 
 
 def _fetch(root: Path, temporary: Path) -> None:
-    """Download to a folder of its own and move the outcome to the root; what an interrupted run left is dropped."""
+    """Download to a temporary folder, then move the images to the root. Files of an interrupted run are deleted."""
     torchvision = import_torchvision()
     published = torchvision.datasets.CIFAR10
     archive, folder = root / published.filename, root / published.base_folder
@@ -221,11 +221,14 @@ def _read_folder(path: Path, kept: Kept) -> Cifar10Arrays:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
-    """All names below a folder or in a zip, folders' ending in /, and what reads one. Raises UserError for others."""
+    """File names in a folder or zip (folders end in /), and a function that reads a file.
+
+    Raises UserError if the path is neither.
+    """
     if path.is_dir():
-        found = [file for part in PARTS for depth in ("*", "*/*") for file in path.glob(f"{part}/{depth}")]
+        files = [file for part in PARTS for depth in ("*", "*/*") for file in path.glob(f"{part}/{depth}")]
         yield (
-            [file.relative_to(path).as_posix() + "/" * file.is_dir() for file in found],
+            [file.relative_to(path).as_posix() + "/" * file.is_dir() for file in files],
             lambda name: (path / name).read_bytes(),
         )
         return
@@ -243,7 +246,10 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
 
 
 def _by_class(path: Path, names: Sequence[str]) -> dict[str, list[list[str]]]:
-    """The images' names, by part, class and name. Raises UserError unless both parts have just the ten classes."""
+    """Names of the images: for each part, a sorted list for each class.
+
+    Raises UserError unless both parts hold images of the ten classes and nothing else.
+    """
     listed = {part: {name: [] for name in CLASSES} for part in PARTS}
     for name in names:
         if not name.isprintable():
@@ -265,7 +271,7 @@ def _by_class(path: Path, names: Sequence[str]) -> dict[str, list[list[str]]]:
 
 
 def _decode_all(path: Path, classes: list[list[str]], k: int | None, read_bytes: Callable[[str], bytes]) -> Part:
-    """The first k images of each class."""
+    """The first k images of each class in a folder or zip, decoded."""
     chosen = [(label, name) for label, names in enumerate(classes) for name in names[:k]]
     images = np.empty((len(chosen), 3, SIZE, SIZE), dtype=np.uint8)
     for image, (_, name) in zip(images, chosen, strict=True):
@@ -274,7 +280,7 @@ def _decode_all(path: Path, classes: list[list[str]], k: int | None, read_bytes:
 
 
 def _decode(path: Path, name: str, read_bytes: Callable[[str], bytes]) -> np.ndarray:
-    """One image, shape (32, 32, 3), uint8. Raises UserError if it is damaged or of another size or kind."""
+    """An image (32, 32, 3), uint8. Raises UserError if the image is damaged or of another size or kind."""
     from PIL import Image
 
     expected = f"must be a JPEG or PNG of {SIZE}×{SIZE} pixels, 8 bits a channel"
@@ -289,7 +295,7 @@ def _decode(path: Path, name: str, read_bytes: Callable[[str], bytes]) -> np.nda
 
 
 def _digest(path: Path, train: Part, test: Part) -> str:
-    """sha256 of the zip, or of what was read from a folder."""
+    """SHA-256 of the zip, or of the images and labels read from a folder."""
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -309,10 +315,10 @@ def _draw(kept: Kept) -> Cifar10Arrays:
 
 
 def _gratings(count: int, *, generator: np.random.Generator) -> Part:
-    """``count`` images of each class, class by class in turn, so that fewer are the first of more.
+    """``count`` images of each class, the classes in turn: a smaller count gives the first images of a larger.
 
-    A class has its own direction, frequency and colour of a grating. Phase and contrast (down to none) vary, colours
-    vary more than they differ, and pixels are noisy, so that some images cannot be told apart.
+    Each class has a grating of another direction, frequency and colour. Phase and contrast (down to none) vary, colours
+    vary more within classes than between, and pixels are noisy. So some images cannot be told apart.
     """
     n = len(CLASSES)
     label = np.arange(n).reshape(n, 1, 1)

@@ -11,7 +11,7 @@ from luckmatters.costs import operations
 from luckmatters.errors import UserError
 from luckmatters.kinds import verb
 
-# The verbs that run an experiment's jobs, by the verb of its kind.
+# The verbs that run jobs of experiments, with their help texts.
 STEPS = {
     "train": "train one variant of an experiment",
     "retrain": "prune finished runs and train them again",
@@ -24,7 +24,7 @@ AS_WRITTEN = " (nothing is reduced at this scale)"
 
 
 def parser() -> argparse.ArgumentParser:
-    """All verbs and their options."""
+    """Parser of all verbs and options."""
     top = argparse.ArgumentParser(prog="luckmatters", description=__doc__)
     top.add_argument("--version", action="version", version=__version__)
     top.add_argument("--project", type=Path, default=Path(), help="folder that holds config/ and data/ (default: here)")
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb. Returns the exit status: 2, after one line on standard error, for what the user can mend."""
+    """Run a verb and return the exit status: 0, or 2 after a UserError, which is printed to standard error."""
     options = parser().parse_args(arguments)
     try:
         dispatch(options)
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def dispatch(options: argparse.Namespace) -> None:
-    """Load the configuration and call the verb's function; what is slow to import is imported only here."""
+    """Load the configuration and call the verb's function. Slow imports stand in the branches that need them."""
     overrides = {key: getattr(options, key) for key in OVERRIDES}
     project = Project(options.project, **overrides)
     if options.verb == "check":
@@ -123,12 +123,12 @@ def dispatch(options: argparse.Namespace) -> None:
 
 
 def wrote(*paths: Path) -> None:
-    """Say where a step has left its result."""
+    """Print the paths of a step's results."""
     print(f"wrote {', '.join(map(str, paths))}")
 
 
 def describe(project) -> str:
-    """Every experiment with its operations, and its variants with their seeds, one line each."""
+    """Text with a line for every experiment (question, operations) and every variant (number of seeds)."""
     lines = [f"scale {project.scale_name}: {project.scale.purpose}"]
     for name, experiment in project.experiments.items():
         own = [run for run in project.own_runs(name).values() if verb(run) in ("train", "retrain")]

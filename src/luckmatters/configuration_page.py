@@ -1,4 +1,4 @@
-"""docs/configuration.md: every key that a file in config/ may hold, written from the models of settings."""
+"""The page docs/configuration.md, written from the models of settings: every key that a file in config/ may hold."""
 
 import json
 import re
@@ -50,52 +50,52 @@ KINDS = {f"Kind `{name}`": kind.settings for name, kind in registry().items()}
 
 
 def title(model: str) -> str:
-    """The heading of a model that stands within others, by the name of its class or a reference to it."""
+    """Heading of an inner model; model: the name of the class, or a JSON reference to it."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", model.rpartition("/")[2]).capitalize()
     return words.replace("Cifar10", "CIFAR-10").replace("Gaus", "GAUS")
 
 
 def schemas() -> dict[str, dict]:
-    """The JSON schema of every model, by heading. The loader has `reduced` of a teacher from its `scales`."""
+    """JSON schema of every model, by heading. A teacher's `reduced` is left out: the loader takes it from `scales`."""
     models = dict.fromkeys([*FILES.values(), Changes, *KINDS.values()])
-    found = models_json_schema([(model, "validation") for model in models])[1]["$defs"]
-    del found["Teacher"]["properties"]["reduced"]
-    found["Teacher"]["properties"]["scales"] = found["Experiment"]["properties"]["scales"]
-    tops = {heading: found[model.__name__] for heading, model in (FILES | KINDS).items()}
-    return tops | {title(name): schema for name, schema in found.items()}
+    definitions = models_json_schema([(model, "validation") for model in models])[1]["$defs"]
+    del definitions["Teacher"]["properties"]["reduced"]
+    definitions["Teacher"]["properties"]["scales"] = definitions["Experiment"]["properties"]["scales"]
+    tops = {heading: definitions[model.__name__] for heading, model in (FILES | KINDS).items()}
+    return tops | {title(name): schema for name, schema in definitions.items()}
 
 
 SCHEMAS = schemas()
 
 
 def write(root: Path) -> Path:
-    """Write the page anew; its path."""
+    """Write the page and return its path."""
     path = root / "docs" / "configuration.md"
     artefacts.write(path, page(root).encode())
     return path
 
 
 def page(root: Path) -> str:
-    """The whole text, for the checkout at root."""
+    """Text of the page for the checkout at root."""
     files = {path: read_yaml(path) for pattern in FILES for path in sorted(root.glob(pattern))}
     shown, seen = examples(root, files), set()
-    contents = [*(f"- {link(one)}" for one in [*FILES, "Kinds"]), *(f"  - {link(one)}" for one in KINDS)]
+    contents = [f"- {link(heading)}" for heading in [*FILES, "Kinds"]] + [f"  - {link(heading)}" for heading in KINDS]
     lines = [HEAD, *contents, ""]
     for heading in FILES:
         lines += section(heading, 2, shown, seen)
     lines += section("Changes", 3, shown, seen)
     lines += ["## Kinds", "", "The keys that each kind adds to those of every experiment.", ""]
     for heading, (name, kind) in zip(KINDS, registry().items(), strict=True):
-        layouts = [f"`{one}`{its.single * ' (draws one variant)'}" for one, its in kind.layouts.items()]
-        ours = [path.stem for path, content in files.items() if content.get("kind") == name]
-        ours = [f"[{one}](../config/experiments/{one}.yaml)" for one in ours]
-        about = f"Layouts of figures: {', '.join(layouts)}. Experiments: {', '.join(ours)}."
+        layouts = [f"`{key}`{layout.single * ' (draws one variant)'}" for key, layout in kind.layouts.items()]
+        experiments = [path.stem for path, content in files.items() if content.get("kind") == name]
+        links = [f"[{experiment}](../config/experiments/{experiment}.yaml)" for experiment in experiments]
+        about = f"Layouts of figures: {', '.join(layouts)}. Experiments: {', '.join(links)}."
         lines += section(heading, 3, shown, seen, about)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def section(heading: str, level: int, shown: dict, seen: set[str], *about: str) -> list[str]:
-    """A model's table, and below it those of the models in it that have not been seen."""
+    """Lines of a model's table, then of the tables of inner models that are not in `seen`."""
     schema = SCHEMAS[heading]
     lines = ["\n\n".join(["#" * level + f" {heading}", prose(schema["description"]), *about, TABLE])]
     for key, field in schema["properties"].items():
@@ -112,12 +112,12 @@ def section(heading: str, level: int, shown: dict, seen: set[str], *about: str) 
 
 
 def link(heading: str) -> str:
-    """A link to a section."""
+    """Markdown link to the section of a heading."""
     return f"[{heading}](#{re.sub(r'[^a-z0-9 -]', '', heading.lower()).replace(' ', '-')})"
 
 
 def prose(text: str) -> str:
-    """A description in one line, with links to the files that it names."""
+    """Description in one line, with links to the files named."""
     text = " ".join(text.replace("``", "`").split())
     return re.sub(
         r"\b(?:config|data)/[a-z0-9-]+(?:\.yaml)?(?![\w/*-])", lambda file: f"[{file[0]}](../{file[0]})", text
@@ -125,7 +125,7 @@ def prose(text: str) -> str:
 
 
 def sample(value: object) -> str:
-    """A text as it is and other values as YAML, in one line, cut short."""
+    """Value in one short line: a text unchanged, any other value as YAML."""
     text = yaml.dump([value], default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf"))[1:-2]
     short = textwrap.shorten(value if value and isinstance(value, str) else text, 80, placeholder=" …").replace(
         "|", r"\|"
@@ -145,17 +145,17 @@ LIMITS = {
 
 
 def phrase(field: dict) -> str:
-    """What a key may hold, in words."""
+    """Type of a key, in words."""
     if "$ref" in field:
         return link(title(field["$ref"]))
     if options := field.get("anyOf") or field.get("oneOf"):
         optional = "default" in field and field["default"] is None
-        said = [phrase(one) for one in options if not (optional and one == {"type": "null"})]
-        return (", or " if any(" " in one for one in said) else " or ").join(said)
+        phrases = [phrase(option) for option in options if not (optional and option == {"type": "null"})]
+        return (", or " if any(" " in words for words in phrases) else " or ").join(phrases)
     if "const" in field:
         return f"`{field['const']}`"
     if "enum" in field:
-        *others, last = (f"`{one}`" for one in field["enum"])
+        *others, last = (f"`{value}`" for value in field["enum"])
         return f"{', '.join(others)} or {last}" if others else last
     match field["type"]:
         case "null":
@@ -172,7 +172,7 @@ def phrase(field: dict) -> str:
 
 
 def several(entry: dict, least: int | None, most: int | None) -> str:
-    """The entries of a list, and how many there are."""
+    """Type and number of a list's entries, in words."""
     count = f"{least}{'' if least == most else ' or more'} " if least else ""
     if "$ref" in entry or "enum" in entry:
         return f"{count}{'of these: ' * ('enum' in entry)}{phrase(entry)}"
@@ -181,12 +181,12 @@ def several(entry: dict, least: int | None, most: int | None) -> str:
 
 
 def bounds(field: dict) -> str:
-    """The limits of a number: above 0 and below 1."""
+    """Limits of a number, in words: above 0 and below 1."""
     return " and ".join(words.format(f"{field[key]:g}") for key, words in LIMITS.items() if key in field)
 
 
 def held(field: dict) -> dict | bool | None:
-    """What the values of a mapping may be; True: anything; None: the field is no mapping."""
+    """Schema of a mapping's values; True: any value; None: the field is no mapping."""
     return next(iter(field.get("patternProperties", {}).values()), field.get("additionalProperties"))
 
 
@@ -194,32 +194,32 @@ def held(field: dict) -> dict | bool | None:
 
 
 def examples(root: Path, files: dict[Path, dict]) -> dict[tuple[str, str], object]:
-    """The first value of every key that is not null (else null), by heading and key."""
-    found: dict = {}
+    """The first non-null value of every key, by heading and key; null if there is none."""
+    values: dict = {}
     for heading, model in FILES.items():
         for path in sorted(root.glob(heading)):
             headings = [heading, *([f"Kind `{files[path]['kind']}`"] if model is Experiment else [])]
             for entry in files[path].values() if model in (Teacher, Claim) else [files[path]]:
                 for use, value in uses(headings, entry):
-                    if found.get(use) is None:
-                        found[use] = value
-    return found
+                    if values.get(use) is None:
+                        values[use] = value
+    return values
 
 
 def uses(headings: list[str], content: dict) -> Iterator[tuple[tuple[str, str], object]]:
-    """Every key in a mapping, with its heading and value; headings: those whose keys the mapping may hold."""
+    """Heading and name of every key in a mapping, with the value; headings: models whose keys the mapping may hold."""
     for key, value in content.items():
-        heading = next(one for one in headings if key in SCHEMAS[one]["properties"])
+        heading = next(heading for heading in headings if key in SCHEMAS[heading]["properties"])
         yield (heading, key), value
         for model, inner in mappings(SCHEMAS[heading]["properties"][key], value):
             yield from uses([model] if model else [*headings, "Changes"], inner)
 
 
 def mappings(field: dict, value: object) -> Iterator[tuple[str, dict]]:
-    """The mappings in a value, each with its heading, or without one where it holds keys of the file itself."""
+    """Mappings in a value, each with a heading; the heading is empty if the mapping holds keys of the file itself."""
     if isinstance(value, list):
-        for one in value:
-            yield from mappings(field.get("items", {}), one)
+        for entry in value:
+            yield from mappings(field.get("items", {}), entry)
     elif isinstance(value, dict) and "$ref" in field:
         kind = SCHEMAS[title(field["$ref"])]["properties"].get("kind", {}).get("const")
         if kind in (None, value.get("kind")):
@@ -227,7 +227,7 @@ def mappings(field: dict, value: object) -> Iterator[tuple[str, dict]]:
     elif isinstance(value, dict) and held(field) is True:
         yield "", value
     elif isinstance(value, dict):
-        for one in value.values() if held(field) else []:
-            yield from mappings(held(field), one)
+        for entry in value.values() if held(field) else []:
+            yield from mappings(held(field), entry)
         for option in field.get("anyOf") or field.get("oneOf") or []:
             yield from mappings(option, value)

@@ -1,4 +1,4 @@
-"""How many operations an experiment takes."""
+"""Floating-point operations of experiments."""
 
 from luckmatters.kinds import verb
 from luckmatters.kinds.lottery.rounds import sizes
@@ -8,16 +8,17 @@ from luckmatters.settings.experiment import Run
 
 
 def operations(run: Run) -> float:
-    """Floating-point operations of training all seeds of a run, all branches and rounds of a lottery run."""
+    """Floating-point operations to train all seeds of a run, with all branches and rounds of a lottery run."""
     settings = run.trained.settings
     samples = settings.training.epochs * settings.data.samples_per_epoch * len(run.seeds)
-    return samples * sum(training_operations(run.teacher.shape, one, run.teacher.kernel) for one in _trained(run))
+    return samples * sum(training_operations(run.teacher.shape, widths, run.teacher.kernel) for widths in _trained(run))
 
 
 def _trained(run: Run) -> list[list[int]]:
-    """The widths of every network that a seed of a run trains; pruned weights are computed with, as zeros.
+    """Widths of every network that a seed of a run trains.
 
-    Where all layers are pruned together, as if each kept the same share.
+    Pruned weights count, since they are computed as zeros. Where nodes of all layers are pruned together, each layer is
+    taken to keep the same share.
     """
     if verb(run) == "train":
         return [student_widths(run)]

@@ -1,4 +1,4 @@
-"""Which source files a step depends on: the modules that it imports, found by reading, not by importing."""
+"""Source files that a step depends on: the modules imported, found by reading the code, not by importing it."""
 
 import ast
 import hashlib
@@ -7,8 +7,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-# Steps are rebuilt when these change. The rest is plumbing: what it passes on (resolved settings, checked files) is
-# tracked as such.
+# Parts whose changes rebuild steps. The other modules only pass on settings and files, which are tracked themselves.
 TRACKED = (
     "science", "tables", "learning", "judging", "drawing", "kinds", "ledger", "reading",
     "cifar10", "pretrained", "downloads",
@@ -17,20 +16,20 @@ TRACKED = (
 
 @cache
 def closure(module: str) -> tuple[Path, ...]:
-    """The files of a module (``science.training``) and of all that it imports of what is tracked, sorted."""
-    found: set[str] = set()
+    """Sorted files of a module (``science.training``) and of all tracked modules that it imports, at any depth."""
+    modules: set[str] = set()
     pending = [module]
     while pending:
         name = pending.pop()
-        if name not in found and _is_tracked(name):
-            found.add(name)
+        if name not in modules and _is_tracked(name):
+            modules.add(name)
             pending += _imports(_file(name))
-    # Relative to the working folder, so that a checkout that is moved is not a checkout that has changed.
-    return tuple(sorted(Path(os.path.relpath(_file(name))) for name in found))
+    # Relative to the working folder, so that moving a checkout rebuilds nothing.
+    return tuple(sorted(Path(os.path.relpath(_file(name))) for name in modules))
 
 
 def digest(module: str) -> str:
-    """A checksum of what :func:`closure` names: checkpoints from other code are not resumed."""
+    """Checksum of the files in :func:`closure`. Checkpoints of other code are not resumed."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in closure(module))).hexdigest()
 
 
@@ -46,7 +45,7 @@ def _file(module: str) -> Path:
 
 @cache
 def _imports(path: Path) -> list[str]:
-    """The package's modules that a file imports, at any depth, without the leading package name."""
+    """Modules of the package imported anywhere in a file, without the leading package name."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:

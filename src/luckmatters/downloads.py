@@ -1,4 +1,4 @@
-"""What every download needs: one process at a time, patience that ends, and one line on what went wrong."""
+"""Downloads: a lock for one process at a time, time limits, and errors in one line."""
 
 import contextlib
 import errno
@@ -16,7 +16,10 @@ LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, err
 
 @contextlib.contextmanager
 def only_process(lock: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock, which its end frees; where files cannot be locked, do not wait."""
+    """Hold a lock; wait while another process holds it.
+
+    The end of a process frees the lock. Where files cannot be locked, there is no wait.
+    """
     import fcntl
 
     with lock.open("w") as file:
@@ -27,7 +30,7 @@ def only_process(lock: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """Give connections up that have sent nothing for so long."""
+    """Time limit after which silent connections are given up."""
     before = socket.getdefaulttimeout()
     try:
         socket.setdefaulttimeout(seconds)
@@ -37,10 +40,11 @@ def patience(seconds: float) -> Iterator[None]:
 
 
 def fetch(url: str, path: Path, *, seconds: float, attempts: int) -> None:
-    """Download a file to a path, anew where the connection breaks off or sends nothing for so many seconds.
+    """Download a file to a path, with further attempts if the connection breaks off or stalls.
 
-    Raises OSError or HTTPException: the last attempt's; at once where there is no connection or answer (URLError), or
-    where the folder is at fault (see is_local).
+    seconds: time without a byte after which a connection has stalled; attempts: the number of tries.
+    Raises the last attempt's OSError or HTTPException. Without a connection or an answer (URLError), or if the folder
+    is at fault (see is_local), the first error is raised.
     """
     for left in reversed(range(attempts)):
         try:
@@ -61,12 +65,12 @@ def _fetch(url: str, path: Path, seconds: float) -> None:
 
 
 def is_local(error: Exception) -> bool:
-    """Whether the folder is at fault (full, not writable), not the network."""
+    """Whether an error is the folder's fault (full, not writable), not the network's."""
     return isinstance(error, OSError) and error.errno in LOCAL
 
 
 def reason(error: Exception) -> str:
-    """One line on what went wrong, without addresses."""
+    """Reason of a failed download in one line, without addresses."""
     if type(error) is RuntimeError:  # torchvision's, with advice that does not fit here
         return "what arrived is not the original: cut short, or a wrong checksum"
     if isinstance(error, urllib.error.HTTPError):

@@ -1,5 +1,5 @@
-"""The one exception that a user may see."""
+"""The exception for faults that a user can mend."""
 
 
 class UserError(Exception):
-    """Something that the user can mend: the message names file, key and remedy in one line."""
+    """A fault that the user can mend. The message names file, key and remedy in one line."""

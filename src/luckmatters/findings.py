@@ -1,4 +1,4 @@
-"""What README.md and docs/findings.md say of results: written from kept tables (data/reference), never by hand."""
+"""Results in README.md and docs/findings.md, written from the kept tables in data/reference."""
 
 import io
 import json
@@ -19,10 +19,10 @@ END = "<!-- results: to here -->"
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a scale's results.
+    """Kept results of a scale.
 
-    ledger: the judged claims; run: seconds, cores and processor of the whole run, empty where nothing is kept;
-    summaries: the tables of experiments that have published curves.
+    ledger: the judged claims; run: seconds, cores and processor of the whole run, empty if nothing is kept;
+    summaries: tables of the experiments that have published curves.
     """
 
     project: Project
@@ -32,9 +32,9 @@ class Kept:
 
 
 def read(project: Project) -> Kept:
-    """What is kept of the project's scale; where nothing is, all claims are not run.
+    """Kept results of the project's scale. If nothing is kept, all claims are "not run".
 
-    Raises UserError if something is missing or altered.
+    Raises UserError if a file is missing or altered.
     """
     if not (project.root / artefacts.reference_folder(project.scale_name)).exists():
         return Kept(project, judge_all(project, {}), {}, {})
@@ -45,14 +45,14 @@ def read(project: Project) -> Kept:
 
 
 def bundle(project: Project, name: str) -> artefacts.Bundle:
-    """The kept table of an experiment (or ``claims``, or ``run``) at the project's scale."""
+    """Bundle of an experiment's kept table (or ``claims``, or ``run``) at the project's scale."""
     scale = project.scale_name
     recipe = f"after a whole run of committed code, make reference SCALE={scale}"
     return artefacts.Bundle(project.root / artefacts.reference_folder(scale), f"{name}.json", recipe)
 
 
 def write(project: Project) -> list[Path]:
-    """Bring README.md and docs/findings.md up to what is kept of the project's scale; their paths."""
+    """Write the kept results to README.md and docs/findings.md; returns the paths."""
     texts = {project.root / name: text for name, text in documents(read(project)).items()}
     for path, text in texts.items():
         artefacts.write(path, text.encode())
@@ -60,7 +60,7 @@ def write(project: Project) -> list[Path]:
 
 
 def documents(kept: Kept) -> dict[str, str]:
-    """The whole text of README.md and of docs/findings.md, by name. Raises UserError if README.md has no marks."""
+    """Texts of README.md and docs/findings.md, by name. Raises UserError if README.md has no marks."""
     path = kept.project.root / "README.md"
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
@@ -70,18 +70,18 @@ def documents(kept: Kept) -> dict[str, str]:
 
 
 def block(kept: Kept) -> str:
-    """README's part: the balance, the time of the whole run, and a table of claims with their core checks."""
+    """Text for README.md: the balance, the time of the whole run, and a table of claims with core checks."""
     balance = head(kept.project, kept.ledger)[-1] if kept.run else ""
     rows = [
-        [f"`{one.name}`", one.claim.statement, f"**{one.verdict}**", "<br>".join(_core(one)) or "not judged"]
-        for one in kept.ledger
+        [f"`{j.name}`", j.claim.statement, f"**{j.verdict}**", "<br>".join(_core(j)) or "not judged"]
+        for j in kept.ledger
     ]
     table = _table(["claim", "in short", "verdict", "core checks: estimate (95 % interval), threshold, seeds"], rows)
     return "\n\n".join(["", *filter(None, [balance]), _time(kept.run), table, ""])
 
 
 def page(kept: Kept) -> str:
-    """docs/findings.md: every check of every claim, our curves beside the published ones, trained teachers."""
+    """Text of docs/findings.md: all checks of all claims, our curves beside published curves, trained teachers."""
     lines = [
         f"# Results at the scale `{kept.project.scale_name}`",
         "",
@@ -97,11 +97,11 @@ def page(kept: Kept) -> str:
 
 
 def beside_published(kept: Kept) -> pd.DataFrame:
-    """Kept means less published levels, of every variant that has a published curve.
+    """Differences of kept means from published levels, for every variant that has a published curve.
 
-    Columns: experiment, variant, quantity, start (mean difference over layers before training), epochs (the last that
-    both have), later (root of the mean squared difference after training began), errors (the same in standard errors of
-    the difference; NaN where the number of published seeds is not known).
+    Columns: experiment, variant, quantity, start (mean difference over layers before training), epochs (the last common
+    epoch), later (root mean square of the difference after the start of training), errors (that root mean square in
+    standard errors of the difference; NaN if the number of published seeds is unknown).
     """
     rows = []
     for name, ours in kept.summaries.items():
@@ -112,11 +112,11 @@ def beside_published(kept: Kept) -> pd.DataFrame:
             levels = levels[[*keys, "value"]].astype(moments)
             both = ours[ours["variant"] == variant].astype(moments).merge(levels, on=keys)
             both["difference"] = both["mean"] - both["value"]
-            for quantity, found in both.groupby("quantity"):
-                later, errors = found[found["epoch"] > 0], found.get("departure", pd.Series(dtype=float))
+            for quantity, curves in both.groupby("quantity"):
+                later, errors = curves[curves["epoch"] > 0], curves.get("departure", pd.Series(dtype=float))
                 rows.append({
                     "experiment": name, "variant": variant, "quantity": quantity,
-                    "start": found.loc[found["epoch"] == 0, "difference"].mean(), "epochs": found["epoch"].max(),
+                    "start": curves.loc[curves["epoch"] == 0, "difference"].mean(), "epochs": curves["epoch"].max(),
                     "later": _root_mean_square(later["difference"]),
                     "errors": _root_mean_square(errors[later.index] if len(errors) else errors),
                 })  # fmt: skip
@@ -124,7 +124,7 @@ def beside_published(kept: Kept) -> pd.DataFrame:
 
 
 def _published(kept: Kept) -> list[str]:
-    """The section on published curves."""
+    """Lines of the section on published curves."""
     table = beside_published(kept)
     rows = [[f"`{row[0]}`", *row[1:3], *map(_number, row[3:])] for row in table.itertuples(index=False)]
     columns = ["experiment", "variant", "quantity", "before training", "last epoch", "after", "in standard errors"]
@@ -142,31 +142,31 @@ def _published(kept: Kept) -> list[str]:
 
 
 def _teachers(project: Project) -> list[str]:
-    """The section on trained teachers that are kept, of any scale."""
+    """Lines of the section on kept trained teachers, of all scales."""
     rows = []
     for path in sorted((project.root / "data" / "reference").glob("*/teachers/*.json")):
         origin = json.loads(path.read_text(encoding="utf-8"))
         accuracies = sum(origin["test_accuracy"]) / len(origin["test_accuracy"]), origin["published_accuracy"]
-        rows.append([f"`{path.stem}`", path.parts[-3], *(f"{one:.2%}" for one in accuracies), origin["data"]])
+        rows.append([f"`{path.stem}`", path.parts[-3], *(f"{accuracy:.2%}" for accuracy in accuracies), origin["data"]])
     table = _table(["teacher", "scale", "test accuracy", "published", "images"], rows)
     return ["## Teachers trained on labels", "", table]
 
 
 def kept_rates(project: Project) -> pd.DataFrame:
-    """The kept summary of `learning-rate` at the paper scale, with the settings `rate` and `multiplier` of each row."""
+    """Kept summary of `learning-rate` at the paper scale, with columns `rate` and `multiplier` from the settings."""
     path = project.root / artefacts.reference_file("paper", "learning-rate")
     table, origin = pd.read_csv(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    settings = {variant: one["settings"] for variant, one in origin["variants"].items()}
-    rates = {variant: one["training"]["learning_rate"][0]["rate"] for variant, one in settings.items()}
-    multipliers = {variant: one["student"]["multiplier"] for variant, one in settings.items()}
+    settings = {variant: entry["settings"] for variant, entry in origin["variants"].items()}
+    rates = {variant: keys["training"]["learning_rate"][0]["rate"] for variant, keys in settings.items()}
+    multipliers = {variant: keys["student"]["multiplier"] for variant, keys in settings.items()}
     return table.assign(rate=table["variant"].map(rates), multiplier=table["variant"].map(multipliers))
 
 
 def rate_departures(table: pd.DataFrame) -> pd.DataFrame:
-    """How far each learning rate is from the published over-parameterization curves: the rule of `learning-rate`.
+    """Departure of each learning rate from the published over-parameterization curves, by the rule of `learning-rate`.
 
-    table: as ``kept_rates`` gives it. A row a multiplier and rate; columns: the root mean square of the departures over
-    epochs 1 to 20 by layer, in standard errors, `sum`, of their squares over all layers, and `seeds`.
+    table: see ``kept_rates``. A row for each multiplier and rate. Columns: for each layer the root mean square of the
+    departures over epochs 1 to 20, in standard errors; `sum` of squared departures over all layers; `seeds`.
     """
     later = table.query("quantity == 'correlation_192' and 1 <= epoch <= 20").dropna(subset="departure")
     later = later.assign(square=later["departure"] ** 2)
@@ -176,15 +176,15 @@ def rate_departures(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def inferred_rate(table: pd.DataFrame) -> float:
-    """The learning rate with the smallest sum of squared departures over both multipliers; table: ``kept_rates``."""
+    """Learning rate with the smallest sum of squared departures over both multipliers; table: see ``kept_rates``."""
     return float(rate_departures(table)["sum"].groupby("rate").sum().idxmin())
 
 
 def _rates(project: Project) -> list[str]:
-    """The section on the learning rate that was inferred."""
+    """Lines of the section on the inferred learning rate."""
     table = kept_rates(project)
-    found = rate_departures(table)
-    rows = [[str(m), f"{rate:g}", *map(_number, row)] for (m, rate), row in found.iterrows()]
+    squares = rate_departures(table)
+    rows = [[str(m), f"{rate:g}", *map(_number, row)] for (m, rate), row in squares.iterrows()]
     return [
         "## The learning rate of the over-parameterization figure",
         "",
@@ -198,7 +198,7 @@ def _rates(project: Project) -> list[str]:
 
 
 def _time(run: dict) -> str:
-    """How long the whole run took, and on what; or that there is none."""
+    """Sentence on the time and the processor of the whole run, or on the lack of a run."""
     if not run:
         return "No whole run of this scale is kept yet: `make figures` writes the ledger to `figures/laptop/claims.md`."
     if not run["seconds"]:
@@ -208,15 +208,15 @@ def _time(run: dict) -> str:
 
 
 def _core(judgement: Judgement) -> list[str]:
-    """The core checks of a claim that were judged, each in a few words."""
-    said = []
+    """Text of each judged core check of a claim."""
+    lines = []
     for key in judgement.claim.core:
         if key in judgement.effects:
             effect, outcome = judgement.effects[key]
             interval = f"{_number(effect.estimate)} ({_number(effect.low)} to {_number(effect.high)})"
             threshold = _number(judgement.claim.checks[key].threshold)
-            said.append(f"`{key}` {outcome}: {interval}; above {threshold}, {effect.seeds} seeds")
-    return said
+            lines.append(f"`{key}` {outcome}: {interval}; above {threshold}, {effect.seeds} seeds")
+    return lines
 
 
 def _number(value: float) -> str:

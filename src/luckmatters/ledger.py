@@ -1,8 +1,8 @@
-"""From effects to verdicts, and the ledger that lists them."""
+"""Verdicts on claims from measured effects, and the ledger of all verdicts."""
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import pandas as pd
@@ -20,12 +20,12 @@ EVIDENCE = kinds.evidence()
 SUPPORTS, CONTRADICTS, UNDECIDED = "supports", "contradicts", "undecided"
 IN_WORDS = {SUPPORTS: "supports the paper", CONTRADICTS: "contradicts the paper", UNDECIDED: "undecided"}
 ROLES = get_args(Role)  # core checks first
-BY_CHANCE = (1 - CONFIDENCE) / 2  # how often a check whose effect is its threshold supports the paper
+BY_CHANCE = (1 - CONFIDENCE) / 2  # probability that a check supports the paper if the effect equals the threshold
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim's verdict with the effect and the outcome of each check, core ones first; note: what is missing."""
+    """Verdict of a claim, with effect and outcome of each check, core checks first; note: what is missing."""
 
     name: str
     claim: Claim
@@ -40,12 +40,15 @@ class Judgement:
 
     @property
     def core(self) -> list[str]:
-        """The outcomes of the core checks; a check without results is undecided."""
+        """The outcomes of the core checks. A check without results is undecided."""
         return [self.outcomes.get(key, UNDECIDED) for key in self.claim.core]
 
 
 def outcome(effect: Effect, check: Check, min_seeds: int) -> str:
-    """Supports if the whole interval lies above the threshold, contradicts if none of it does, else undecided."""
+    """Outcome of a check: supports if the whole interval is above the threshold, contradicts if none of it is.
+
+    Otherwise undecided, as with fewer seeds than min_seeds.
+    """
     if effect.seeds < min_seeds:
         return UNDECIDED
     if effect.low > check.threshold:
@@ -54,21 +57,21 @@ def outcome(effect: Effect, check: Check, min_seeds: int) -> str:
 
 
 def verdict(core: Iterable[str]) -> Verdict:
-    """Of a claim, from the outcomes of its core checks; a missing check is undecided."""
-    found = set(core)
-    if found == {SUPPORTS}:
+    """Verdict of a claim from the outcomes of the core checks. A missing check is undecided."""
+    outcomes = set(core)
+    if outcomes == {SUPPORTS}:
         return "supported"
-    if CONTRADICTS in found:
-        return "mixed" if SUPPORTS in found else "contradicted"
+    if CONTRADICTS in outcomes:
+        return "mixed" if SUPPORTS in outcomes else "contradicted"
     return "undecided"
 
 
 def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> Judgement:
-    """The verdict by core checks, and every check's effect.
+    """Judgement of a claim: the verdict by core checks, and the effect of every check.
 
-    results: those that there are. A check that lacks them, or a variant or an epoch, is left out, and said to be. A
-    claim is not run if nothing is left, and not judged where the scale may not judge, or where every effect has fewer
-    seeds than the claim asks for (a check with fewer is undecided).
+    results: available results, by experiment. A check that lacks results, a variant or an epoch is left out, with a
+    note. A claim is "not run" if no check is left. A claim is "not judged" if the scale does not judge it, or if every
+    effect has fewer seeds than the claim asks for. A single check with too few seeds is undecided.
     """
     effects, notes = {}, []
     for key, evidence in EVIDENCE[name].items():
@@ -81,30 +84,30 @@ def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> J
             notes.append(f"{key} is missing: {error}")
     notes = list(dict.fromkeys(notes))
     notes += [f"{key}: {effect.note}" for key, effect in effects.items() if effect.note]
-    notes += [f"{key}: {one.diverged} of {one.seeds} seeds diverged" for key, one in effects.items() if one.diverged]
+    notes += [f"{key}: {e.diverged} of {e.seeds} seeds diverged" for key, e in effects.items() if e.diverged]
     thin = {key: effect.seeds for key, effect in effects.items() if effect.seeds < claim.min_seeds}
     if thin:
-        said = ", ".join(f"{key} has {seeds}" for key, seeds in thin.items())
-        notes.append(f"{claim.min_seeds} seeds are needed to decide a check, {said}")
+        counts = ", ".join(f"{key} has {seeds}" for key, seeds in thin.items())
+        notes.append(f"{claim.min_seeds} seeds are needed to decide a check, {counts}")
     order = sorted((key for key in claim.checks if key in effects), key=lambda key: ROLES.index(claim.checks[key].role))
     judged = {key: (effects[key], outcome(effects[key], claim.checks[key], claim.min_seeds)) for key in order}
-    found = Judgement(name, claim, "not run", judged, "; ".join(notes))
+    judgement = Judgement(name, claim, "not run", judged, "; ".join(notes))
     if not effects:
-        return found
+        return judgement
     unjudged = scale not in claim.scales or len(thin) == len(effects)
-    return Judgement(name, claim, "not judged at this scale" if unjudged else verdict(found.core), judged, found.note)
+    return replace(judgement, verdict="not judged at this scale" if unjudged else verdict(judgement.core))
 
 
 def judge_all(project: Project, results: dict[str, Results]) -> list[Judgement]:
-    """Every claim of config/claims.yaml, in its order, by the results that there are; see :func:`check_evidence`."""
+    """Judgement of every claim of config/claims.yaml, in order. Raises UserError, see :func:`check_evidence`."""
     check_evidence(project)
     return [judge(name, claim, results, project.scale_name) for name, claim in project.claims.items()]
 
 
 def check_evidence(project: Project) -> None:
-    """Raises UserError if config/claims.yaml and the evidence differ, or an experiment lacks variants that it needs.
+    """Check config/claims.yaml against the evidence, and experiments for the variants that checks need.
 
-    Variants are asked for only of claims that the scale in force judges.
+    Variants are required only for claims that the scale in force judges. Raises UserError.
     """
     for name, claim in project.claims.items():
         where = f"config/claims.yaml: {name}"
@@ -131,10 +134,10 @@ def _check_variants(project: Project, evidence: Evidence) -> None:
 
 
 def to_frame(judgements: list[Judgement]) -> pd.DataFrame:
-    """A row a check, or a row of a claim that was not run.
+    """Table with a row for each check, and a row for each claim that was not run.
 
-    Columns: claim, verdict, check, role, outcome, estimate, low, high, seeds, threshold, reason, diverged, note (the
-    claim's, the same in all of its rows).
+    Columns: claim, verdict, check, role, outcome, estimate, low, high, seeds, threshold, reason, diverged, note (of the
+    claim, repeated in all rows of the claim).
     """
     rows = [
         {
@@ -158,8 +161,11 @@ def to_csv(judgements: list[Judgement]) -> bytes:
 
 
 def from_csv(project: Project, content: bytes) -> list[Judgement]:
-    """What :func:`to_csv` wrote, of every claim of config/claims.yaml. Raises UserError for a check that it lacks."""
-    table, found = pd.read_csv(io.BytesIO(content), dtype={"note": str}).fillna({"note": ""}), []
+    """Judgement of every claim of config/claims.yaml, read from a CSV by :func:`to_csv`.
+
+    Raises UserError if the CSV has a check that config/claims.yaml lacks, or with another role or threshold.
+    """
+    table, judgements = pd.read_csv(io.BytesIO(content), dtype={"note": str}).fillna({"note": ""}), []
     for name, claim in project.claims.items():
         rows = table[table["claim"] == name]
         judged, effects = rows.dropna(subset="check"), {}
@@ -175,12 +181,12 @@ def from_csv(project: Project, content: bytes) -> list[Judgement]:
             effect = Effect(row.estimate, row.low, row.high, int(row.seeds), diverged=int(row.diverged))
             effects[row.check] = (effect, row.outcome)
         verdict, note = rows[["verdict", "note"]].iloc[0] if len(rows) else ("not run", "")
-        found.append(Judgement(name, claim, verdict, effects, note))
-    return found
+        judgements.append(Judgement(name, claim, verdict, effects, note))
+    return judgements
 
 
 def to_markdown(project: Project, judgements: list[Judgement]) -> str:
-    """The ledger for a reader: what was decided, a table of verdicts, then every claim with its evidence."""
+    """The ledger as Markdown: a summary, a table of verdicts, then every claim with evidence."""
     lines = [f"# Claims at scale {project.scale_name}", "", *head(project, judgements), ""]
     lines += ["| claim | verdict | core checks | statement |", "| --- | --- | --- | --- |"]
     for j in judgements:
@@ -192,10 +198,10 @@ def to_markdown(project: Project, judgements: list[Judgement]) -> str:
 
 
 def head(project: Project, judgements: list[Judgement]) -> list[str]:
-    """How to read the ledger, and how many core checks it decides."""
+    """Lines on how to read the ledger and on how many core checks are decided."""
     core = [outcome for j in judgements for outcome in j.core]
     words = {SUPPORTS: "support the paper", CONTRADICTS: "contradict it", UNDECIDED: "are undecided"}
-    counts = ", ".join(f"{core.count(kind)} {said}" for kind, said in words.items())
+    counts = ", ".join(f"{core.count(kind)} {text}" for kind, text in words.items())
     return [
         f"Scale: {project.scale.purpose}. A check supports the paper if the whole 95 % interval of its effect lies "
         "above the threshold, contradicts it if none of the interval does, and is undecided otherwise. A verdict goes "
@@ -209,7 +215,7 @@ def head(project: Project, judgements: list[Judgement]) -> list[str]:
 
 
 def evidence(j: Judgement) -> list[str]:
-    """The lines on one claim: what was measured, and each check."""
+    """Lines on a claim: what was measured, and a row for each check."""
     lines = ["", f"## {j.name}: {j.verdict}", "", f"{j.claim.statement} ({j.claim.source})", ""]
     lines += [f"Statistic: {j.claim.statistic}", "", f"Experiments: {', '.join(j.claim.experiments)}", ""]
     lines += [f"Note: {j.note}.", ""] if j.note else []
@@ -228,11 +234,11 @@ def evidence(j: Judgement) -> list[str]:
     changed = {key: j.claim.checks[key].amended for key in j.effects if j.claim.checks[key].amended}
     if changed:
         lines += ["", "Amended after results were seen:", ""]
-        lines += [f"- {key}: {amendment_text(one)}" for key, several in changed.items() for one in several]
+        lines += [f"- {key}: {amendment_text(change)}" for key, changes in changed.items() for change in changes]
     return lines
 
 
 def amendment_text(one) -> str:
-    """What was changed, why, and whether that made the check stricter."""
+    """Text of an amendment: what was changed, why, and whether the check became stricter."""
     words = {True: "stricter", False: "less strict", None: "neither stricter nor less strict"}
     return f"{one.what}, since {one.why} ({words[one.stricter]})"

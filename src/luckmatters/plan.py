@@ -1,4 +1,4 @@
-"""What is made from what: the files behind each rule of the workflow. Knows paths and settings, and no Snakemake."""
+"""Inputs and outputs of every rule of the workflow, from paths and settings. Imports no Snakemake."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ from luckmatters.settings.teachers import TEACHER_TEXTS
 
 
 class Wildcards(Protocol):
-    """The parts of a file's name, as a rule's functions receive them."""
+    """Parts of a file's name, as Snakemake passes them to a rule's functions."""
 
     experiment: str
     variant: str
@@ -29,13 +29,13 @@ class Wildcards(Protocol):
 
 
 class Plan:
-    """The workflow's files at the scale in force; what takes wildcards serves as a rule's function."""
+    """The workflow's files at the scale in force. Methods with wildcards are input functions of rules."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
 
     def everything(self) -> list[Path]:
-        """What `snakemake` makes by default: each experiment's figure (and animation) and summary, and the ledger."""
+        """The default targets: each experiment's figure, animation if any, and summary, and the ledger."""
         figures = [
             path
             for name in self.project.experiments
@@ -49,47 +49,47 @@ class Plan:
 
     @property
     def animated(self) -> list[str]:
-        """The experiments whose layout makes an animation too."""
-        return [name for name, one in self.project.experiments.items() if layouts()[one.figure.layout][1].animated]
+        """The experiments whose layout has an animation."""
+        return [name for name, e in self.project.experiments.items() if layouts()[e.figure.layout][1].animated]
 
     def cifar10_kind(self) -> str:
-        """Changes when real images take the place of synthetic ones or the other way round, and with their number."""
+        """Kind and limit of the images: real or synthetic. Snakemake decodes the images again when the text changes."""
         settings, scale = self.project.settings.cifar10, self.project.scale
         source, _ = cifar10.resolve(settings.source, settings.path, os.environ, scale.cifar10_default)
         return f"{'synthetic' if source == 'synthetic' else 'images'}, limit {scale.cifar10_limit}"
 
     def teachers(self, *, trained: bool) -> str:
-        """The teachers that are trained, or those that are not, as a regular expression for a wildcard."""
-        names = (name for name, one in self.project.teachers.items() if (one.init == "trained") == trained)
+        """Names of trained, or of untrained, teachers as a regular expression for a wildcard."""
+        names = (name for name, spec in self.project.teachers.items() if (spec.init == "trained") == trained)
         return "|".join(names) or "none"
 
     def job(self, run: Run, seeds: str) -> dict[str, Path]:
-        """The files of one job."""
+        """The files of a job."""
         return artefacts.bundle_files(artefacts.run_folder(self.project.results, run.experiment, run.variant, seeds))
 
     def names(self, *steps: str) -> str:
-        """The experiments of some steps (of all, if none is given), as a regular expression for a wildcard."""
+        """Names of experiments with one of the verbs `steps` (default: any) as a regular expression for a wildcard."""
         experiments = self.project.experiments.items()
-        return "|".join(name for name, one in experiments if not steps or registry()[one.kind].verb in steps) or "none"
+        return "|".join(name for name, e in experiments if not steps or registry()[e.kind].verb in steps) or "none"
 
     def verb(self, wildcards: Wildcards) -> Verb:
         """The verb that runs a job."""
         return verb(self.project.run(wildcards.experiment, wildcards.variant))
 
     def job_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
-        """What a job reads: the training job that it measures, its teacher, images, and the code of its kind."""
+        """Inputs of a job: the training job to measure, the teacher, the images, and the code of the kind."""
         run, results = self.project.run(wildcards.experiment, wildcards.variant), self.project.results
-        behind = run.trained.settings
-        labelled = run.teacher and behind.data.kind == "cifar10"
+        trained = run.trained.settings
+        labelled = run.teacher and trained.data.kind == "cifar10"
         return {
             "trained": list(self.job(run.source, wildcards.seeds).values()) if run.source else [],
-            "teacher": [artefacts.teacher_folder(results, behind.teacher.name) / TENSORS] if run.teacher else [],
+            "teacher": [artefacts.teacher_folder(results, trained.teacher.name) / TENSORS] if run.teacher else [],
             "images": [artefacts.cifar10_folder(results) / TENSORS] if labelled else [],
             "code": closure(run_name(run.kind)),
         }
 
     def pretrained_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
-        """What is read of a pretrained network besides its weights: published numbers, a table; the reader."""
+        """Inputs of a pretrained network besides weights: published numbers, a committed table, the reader's code."""
         run, root = self.project.run(wildcards.experiment, wildcards.variant), self.project.root
         committed, _ = artefacts.pretrained_folders(root, run.settings.model)
         return {
@@ -99,7 +99,7 @@ class Plan:
         }
 
     def tables(self, experiment: str, *, tensors: bool = False) -> list[Path]:
-        """Every table that an experiment's variants, own and included, consist of, with its manifest (and tensors)."""
+        """Tables of an experiment's variants, own and included, with manifests, and with tensors if asked for."""
         return [
             path
             for run, _ in self.project.variants(experiment).values()
@@ -109,16 +109,16 @@ class Plan:
         ]
 
     def published(self, experiment: str) -> list[Path]:
-        """The published numbers that an experiment is drawn or compared with."""
+        """Files of published numbers that an experiment is drawn or compared with."""
         files = self.project.experiment(experiment).figure.published.values()
         return [self.project.root / "data" / "published" / name for name in sorted(set(files))]
 
     def experiment_tables(self, wildcards: Wildcards) -> list[Path]:
-        """What a summary is made from: the tables of the experiment in a file's name, and what was published."""
+        """Inputs of a summary: the experiment's tables and published numbers."""
         return [*self.tables(wildcards.experiment), *self.published(wildcards.experiment)]
 
     def figure_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
-        """What a figure is drawn from: tables, published curves, and the code of its layout."""
+        """Inputs of a figure: tables, published curves, and the code of the layout."""
         options = self.project.experiment(wildcards.experiment).figure
         return {
             "tables": self.tables(wildcards.experiment, tensors=layouts()[options.layout][1].tensors),
@@ -127,7 +127,7 @@ class Plan:
         }
 
     def claims_inputs(self) -> dict[str, list[Path]]:
-        """What the ledger is judged from: the tables of every experiment that a claim names, and the claims' code."""
+        """Inputs of the ledger: tables of every experiment that a claim names, published numbers, claims, and code."""
         names = self.project.claimed_experiments
         return {
             "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
@@ -137,48 +137,48 @@ class Plan:
         }
 
     def claims_hash(self) -> str:
-        """Changes with what the ledger shows and selects by, besides tables and config/claims.yaml."""
+        """Hash of the ledger's other inputs: labels of variants and the scale's purpose."""
         names = self.project.claimed_experiments
-        labels = {name: {v: its for v, (_, its) in self.project.variants(name).items()} for name in names}
+        labels = {name: {v: labels for v, (_, labels) in self.project.variants(name).items()} for name in names}
         return artefacts.sha256(repr((labels, self.project.scale.purpose)).encode())
 
     def teacher_hash(self, wildcards: Wildcards) -> str:
-        """Changes with a teacher's settings."""
+        """Hash of a teacher's settings, without texts."""
         name = choose(wildcards.teacher, self.project.teachers, "teacher")
         return artefacts.sha256(self.project.teachers[name].model_dump_json(exclude=set(TEACHER_TEXTS)).encode())
 
     def config_hash(self, wildcards: Wildcards) -> str:
-        """Changes with any setting that a run's numbers depend on, and with nothing else."""
+        """Hash of all settings that a run's numbers depend on, and of no others."""
         return config_hash(self.project.run(wildcards.experiment, wildcards.variant))
 
     def question(self, wildcards: Wildcards) -> str:
-        """What an experiment asks, for captions."""
+        """Question of an experiment, for captions."""
         return self.project.experiment(wildcards.experiment).question
 
     def published_as(self, wildcards: Wildcards) -> str:
-        """Where the authors show it, for captions."""
+        """Place of an experiment's published results, for captions."""
         return self.project.experiment(wildcards.experiment).published_as
 
     def stand_in(self, wildcards: Wildcards, input: Mapping[str, list[str]]) -> str:
-        """For the caption of a figure of pretrained networks without their weights; nothing for all others.
+        """Caption sentence for a figure of pretrained networks without weights; empty for all other figures.
 
-        Raises FileNotFoundError, which Snakemake takes for "not known yet", before the jobs have run.
+        Raises FileNotFoundError before the jobs have run. Snakemake takes this error for "not known yet".
         """
         if self.project.experiment(wildcards.experiment).kind != "bn-bias":
             return ""
         lacking = {}
         for path in (path for path in map(Path, input["tables"]) if path.name == MANIFEST):
-            with contextlib.suppress(ValueError):  # a damaged one is refused by the job that reads it
+            with contextlib.suppress(ValueError):  # the job that reads a damaged manifest refuses it
                 manifest = json.loads(path.read_bytes())
                 if why := manifest.get("no_weights"):
                     lacking[manifest["settings"]["model"]] = why
-        whys = "; ".join(dict.fromkeys(lacking.values()))
+        reasons = "; ".join(dict.fromkeys(lacking.values()))
         remedy = WEIGHTS_REMEDY.replace("`", "``")  # as captions mark code
-        said = f"Published numbers stand in for the weights of {', '.join(lacking)} ({whys}). {remedy}."
-        return said if lacking else ""
+        sentence = f"Published numbers stand in for the weights of {', '.join(lacking)} ({reasons}). {remedy}."
+        return sentence if lacking else ""
 
     def display_hash(self, wildcards: Wildcards) -> str:
-        """Changes with what an experiment's outputs show besides numbers: variants, labels, options, texts."""
+        """Hash of what an experiment's outputs show besides numbers: variants, labels, options, texts."""
         variants = {name: labels for name, (_, labels) in self.project.variants(wildcards.experiment).items()}
         shown = self.project.experiment(wildcards.experiment).model_dump_json(exclude={"claims", "scales", "grid"})
         shown += repr(self.project.reduced(wildcards.experiment))

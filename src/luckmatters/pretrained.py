@@ -1,4 +1,4 @@
-"""BatchNorm of torchvision's pretrained networks: a checkpoint of up to half a gigabyte, once; then a small table."""
+"""BatchNorm of torchvision's pretrained networks, from a checkpoint of up to half a gigabyte or a small kept table."""
 
 import hashlib
 import http.client
@@ -22,13 +22,13 @@ from luckmatters.torchvision_shim import import_torchvision
 
 WEIGHTS = "IMAGENET1K_V1"
 PATIENCE = 15.0  # seconds without a byte after which an attempt is given up
-ATTEMPTS = 3  # at a download that breaks off or stalls
+ATTEMPTS = 3  # at each download, if the connection breaks off or stalls
 # What torch.load raises for files that are no checkpoints, or that hold more than tensors.
 NOT_WEIGHTS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError)
 
 
 class UnreachableError(UserError):
-    """The network does not give the weights: the one failure for which published numbers stand in; why: in short."""
+    """Failure to reach the weights over the network. Only then do published numbers stand in; why: the reason."""
 
     def __init__(self, file: str, why: str) -> None:
         super().__init__(_cannot(file, why, "connect to the network"))
@@ -37,10 +37,10 @@ class UnreachableError(UserError):
 
 @dataclass(frozen=True)
 class Norms:
-    """The BatchNorm layers of one pretrained network.
+    """The BatchNorm layers of a pretrained network.
 
     table: columns layer (0 = lowest, in the order of the network's modules), module, channel, weight, bias (float32);
-    origin: model, weights, checkpoint (file name), its sha256, and the version of torchvision that named it.
+    origin: model, weights, checkpoint (file name), sha256 of the checkpoint, and torchvision (version).
     """
 
     table: pd.DataFrame
@@ -50,9 +50,9 @@ class Norms:
 def read(model: str, *, kept: Sequence[Path]) -> Norms:
     """The BatchNorm layers of a model: from the checkpoint in torch's cache, from a kept table, or downloaded.
 
-    kept: folders that may hold a table from an earlier time, the first one goes first; what a checkpoint gives is kept
-    in the last, so that the checkpoint may be deleted. Where both are there, they must agree. Raises UnreachableError
-    if the network fails, and UserError for anything altered, of another network or model, or without space.
+    kept: folders that may hold a table, the preferred folder first. A table from a checkpoint is kept in the last
+    folder, so that the checkpoint may be deleted. A checkpoint and a kept table must agree. Raises UnreachableError if
+    the network fails, and UserError for files that are altered or of another model, or if the disk is full.
     """
     url = checkpoint_url(model)
     path = cache() / Path(urlparse(url).path).name
@@ -71,46 +71,47 @@ def read(model: str, *, kept: Sequence[Path]) -> Norms:
 
 
 def describe(norms: Norms) -> str:
-    """Where they come from, in a line."""
-    its = norms.origin
-    return f"{its['model']}, torchvision {its['weights']} ({its['checkpoint']}, sha256 {its['sha256'][:12]}…)"
+    """Origin of the layers in one line."""
+    origin = norms.origin
+    checkpoint = f"{origin['checkpoint']}, sha256 {origin['sha256'][:12]}…"
+    return f"{origin['model']}, torchvision {origin['weights']} ({checkpoint})"
 
 
 def checkpoint_url(model: str) -> str:
-    """Where torchvision says that a model's weights are."""
+    """URL of a model's weights, by torchvision."""
     return import_torchvision().models.get_model_weights(model)[WEIGHTS].url
 
 
 def cache() -> Path:
-    """Torch's folder of checkpoints (below TORCH_HOME, where that is set)."""
+    """Torch's folder of checkpoints, below TORCH_HOME if that is set."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def check(path: Path) -> str:
-    """The sha256 of a checkpoint, whose name has its first digits. Raises ValueError, with the fault, if it has not."""
+    """SHA-256 of a checkpoint. Raises ValueError with the fault if it lacks the first digits in the file's name."""
     digits = torch.hub.HASH_REGEX.search(path.name).group(1)
     with path.open("rb") as file:
         start = file.read(512).lstrip().lower()
         file.seek(0)
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found.startswith(digits):
-        return found
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest.startswith(digits):
+        return digest
     if start.startswith((b"<!doctype", b"<html")):
         raise ValueError("is an HTML page, not weights")
-    raise ValueError(f"is cut short or altered (its sha256 begins with {found[: len(digits)]}, not with {digits})")
+    raise ValueError(f"is cut short or altered (its sha256 begins with {digest[: len(digits)]}, not with {digits})")
 
 
 def download(url: str, path: Path) -> None:
-    """Download a checkpoint, check it, and only then move it to its place; one process at a time.
+    """Download a checkpoint, check the download, then move the file to the path. One process downloads at a time.
 
-    An interrupted download is begun anew. Raises UnreachableError if there is no connection or it breaks off each time;
-    UserError if the folder is at fault, or if what arrived whole is not the checkpoint.
+    An interrupted download starts anew. Raises UnreachableError if there is no connection, or if every attempt breaks
+    off; UserError if the folder is at fault, or if the complete download is not the checkpoint.
     """
     temporary = path.with_name(f".{path.name}.download")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with only_process(path.with_name(f".{path.name}.lock")):
-            if path.exists():  # another process has brought it while this one waited
+            if path.exists():  # another process has downloaded the file meanwhile
                 return
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
@@ -136,7 +137,7 @@ def _cannot(file: str, why: str, remedy: str) -> str:
 
 
 def extract(path: Path, model: str) -> Norms:
-    """The BatchNorm layers in a checkpoint. Raises UserError if it is damaged or holds another network."""
+    """The BatchNorm layers in a checkpoint. Raises UserError if the file is damaged or holds another network."""
     try:
         digest = check(path)
     except OSError as error:
@@ -162,36 +163,36 @@ def extract(path: Path, model: str) -> Norms:
 
 
 def load(path: Path, model: str) -> dict[str, torch.Tensor]:
-    """A checkpoint's tensors, mapped into memory where its format allows. Raises UserError if it is not the model's."""
+    """Tensors of a checkpoint, mapped into memory if the format allows. Raises UserError for another model."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        found = _shapes(state)
+        shapes = _shapes(state)
     except NOT_WEIGHTS:
         fault = "holds no weights that torch can load safely"
         raise UserError(f"{path}: {fault}; delete it and run snakemake again") from None
     expected = _shapes(_network(model).state_dict())
-    if found != expected:
-        name = next(name for name in [*expected, *found] if found.get(name) != expected.get(name))
+    if shapes != expected:
+        name = next(name for name in [*expected, *shapes] if shapes.get(name) != expected.get(name))
         raise UserError(
-            f"{path}: holds another network than {model} ({name}: shape {found.get(name, 'missing')}, must be "
+            f"{path}: holds another network than {model} ({name}: shape {shapes.get(name, 'missing')}, must be "
             f"{expected.get(name, 'absent')}); delete it and run snakemake again"
         )
     return state
 
 
 def _shapes(state: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    """By name; without the counts of batches seen, which older checkpoints do not have."""
-    return {name: tuple(one.shape) for name, one in state.items() if not name.endswith("num_batches_tracked")}
+    """Shapes of tensors by name, without the counts of batches, which older checkpoints lack."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def _network(model: str) -> torch.nn.Module:
-    """A model without memory for its weights."""
+    """Module of a model, without memory for weights."""
     with torch.device("meta"):
         return import_torchvision().models.get_model(model)
 
 
 def norm_layers(model: str) -> list[tuple[str, int]]:
-    """Name and channels of a model's BatchNorm layers, in the order of its modules."""
+    """Names and channels of a model's BatchNorm layers, in the order of the modules."""
     modules = _network(model).named_modules()
     return [(name, module.num_features) for name, module in modules if isinstance(module, torch.nn.BatchNorm2d)]
 
@@ -203,7 +204,7 @@ def _keep(folder: Path, norms: Norms) -> None:
 
 
 def _read_kept(folder: Path, model: str, checkpoint: str) -> Norms:
-    """A kept table. Raises UserError if it is altered, or another model's or checkpoint's."""
+    """Layers in a kept table. Raises UserError if the table is altered, or of another model or checkpoint."""
     bundle = Bundle(folder)
     manifest, content = bundle.manifest(), bundle.read(TABLE)
     table = pd.read_parquet(io.BytesIO(content))

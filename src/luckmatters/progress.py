@@ -1,4 +1,4 @@
-"""Progress of a long job: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a long job: a bar on a terminal, otherwise a line every 20 seconds."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ EVERY_S = 20.0  # seconds between lines
 
 
 def progress(items: Iterable[T], *, total: int, label: str, done: int = 0) -> Iterator[T]:
-    """Yield the items and report on standard error how far along they are; ``done`` were finished earlier."""
+    """Yield the items and report progress on standard error; done: number of items finished earlier."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""Where a number comes from: code, libraries, machine."""
+"""Provenance of numbers: code, libraries, machine."""
 
 import importlib.metadata
 import platform
@@ -9,13 +9,13 @@ from pathlib import Path
 from luckmatters import __version__
 from luckmatters.errors import UserError
 
-ROOT = Path(__file__).parents[2]  # of an editable installation, which the Makefile and environment.yml make
+ROOT = Path(__file__).parents[2]  # the Makefile and environment.yml install the package as editable
 PARTS = ("Snakefile", "workflow", "config", "data", "src")  # what results depend on
 LIBRARIES = ("torch", "numpy", "pandas", "scipy", "matplotlib", "seaborn", "snakemake")
 
 
 def provenance() -> dict:
-    """Code version and commit, Python and library versions, torch's threads, and its graphics card if it used one."""
+    """Code version and commit, Python and library versions, torch's threads, and the graphics card if torch used it."""
     torch = sys.modules.get("torch")
     card = {"card": torch.cuda.get_device_name()} if torch and torch.cuda.is_initialized() else {}
     return {
@@ -28,7 +28,7 @@ def provenance() -> dict:
 
 
 def commit() -> str:
-    """The checkout's commit, marked if files differ from it or are new; ``unknown`` outside a checkout."""
+    """Commit of the checkout, with ``-dirty`` if files are changed or new; ``unknown`` outside a checkout."""
     try:
         return _git("rev-parse", "--short=12", "HEAD") + "-dirty" * bool(_changed_parts())
     except (OSError, subprocess.CalledProcessError):
@@ -36,12 +36,12 @@ def commit() -> str:
 
 
 def is_clean(code: str) -> bool:
-    """Whether a commit, as :func:`commit` writes it, says all of the code that it stands for."""
+    """Whether a text by :func:`commit` identifies the code completely."""
     return code != "unknown" and not code.endswith("-dirty")
 
 
 def require_clean() -> None:
-    """Raises UserError unless the checkout is as committed, since the commit must say what made the kept numbers."""
+    """Check that the checkout equals its commit, which identifies the code behind kept numbers. Raises UserError."""
     try:
         lines = _git("status", "--porcelain", "--untracked-files=no").splitlines() or _changed_parts()
     except (OSError, subprocess.CalledProcessError):
@@ -52,7 +52,7 @@ def require_clean() -> None:
 
 
 def processor() -> str:
-    """The name of this machine's processor, as far as the system tells."""
+    """Name of the processor, as far as the system tells."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -60,7 +60,7 @@ def processor() -> str:
 
 
 def _changed_parts() -> list[str]:
-    """What git says of files that results depend on: changed ones, and new ones that it does not ignore."""
+    """Lines of git's status for files that results depend on: changed files, and new files that git does not ignore."""
     return _git("status", "--porcelain", "--", *(part for part in PARTS if (ROOT / part).exists())).splitlines()
 
 

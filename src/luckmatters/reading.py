@@ -1,4 +1,4 @@
-"""Finished runs of an experiment, read back and checked."""
+"""Results of an experiment, read from finished runs and checked."""
 
 import io
 
@@ -12,7 +12,7 @@ from luckmatters.tables.results import Results
 
 
 def is_complete(project: Project, name: str) -> bool:
-    """Whether every job of an experiment's variants has left its results."""
+    """Whether every job of an experiment's variants has results."""
     return all(
         (bundle.folder / bundle.manifest_name).exists()
         for run, _ in project.variants(name).values()
@@ -21,15 +21,15 @@ def is_complete(project: Project, name: str) -> bool:
 
 
 def load(project: Project, name: str, *, tensors: bool = False) -> Results:
-    """Read every job of an experiment's variants. Raises UserError if one is missing or damaged."""
-    frames, runs, labels, manifests, inputs, named = [], {}, {}, [], {}, {}
-    for variant, (run, its_labels) in project.variants(name).items():
-        runs[variant], labels[variant] = run, its_labels
+    """Results of all jobs of an experiment's variants. Raises UserError if a file is missing or damaged."""
+    frames, runs, labels, manifests, inputs, snapshots = [], {}, {}, [], {}, {}
+    for variant, (run, own_labels) in project.variants(name).items():
+        runs[variant], labels[variant] = run, own_labels
         for seeds in project.chunks(run):
             bundle = finished_bundle(project, run, seeds)
             content = bundle.read(TABLE)
             frame = (
-                pd.read_parquet(io.BytesIO(content)).drop(columns="experiment").assign(variant=variant, **its_labels)
+                pd.read_parquet(io.BytesIO(content)).drop(columns="experiment").assign(variant=variant, **own_labels)
             )
             frames.append(frame)
             manifests.append((variant, bundle.manifest()))
@@ -37,7 +37,7 @@ def load(project: Project, name: str, *, tensors: bool = False) -> Results:
             if tensors:
                 content = bundle.read(TENSORS)
                 inputs[str(bundle.folder / TENSORS)] = sha256(content)
-                named.setdefault(variant, []).append(safetensors.numpy.load(content))
+                snapshots.setdefault(variant, []).append(safetensors.numpy.load(content))
     published = {}
     for variant, file in project.experiment(name).figure.published.items():
         content = (project.root / "data" / "published" / file).read_bytes()
@@ -54,6 +54,6 @@ def load(project: Project, name: str, *, tensors: bool = False) -> Results:
         manifests,
         inputs,
         project.reduced(name),
-        named,
+        snapshots,
         published,
     )

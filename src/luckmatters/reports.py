@@ -25,17 +25,18 @@ FRAMES_A_SECOND = 4  # of an animation
 
 
 def summary(project: Project, experiment: str) -> list[Path]:
-    """Write an experiment's summary table, and its provenance beside it; the table's path."""
+    """Write an experiment's summary table with provenance; returns the table's path."""
     results, paths = load(project, experiment), artefacts.summary_files(project.figures, experiment)
     return _save({paths["csv"]: summary_csv(results)}, paths["json"], _origin(results))
 
 
 def reference(project: Project, experiments: Sequence[str] = (), seconds: float | None = None) -> list[Path]:
-    """Keep the summary tables of these experiments, with provenance, in data/reference; their paths.
+    """Keep summary tables of experiments, with provenance, in data/reference; returns the paths.
 
-    Without a name: of every experiment, with the ledger, and (run.json) how many seconds the whole run took on this
-    machine. Raises UserError, before anything is written, unless the checkout is as committed, all of these experiments
-    are complete, and one commit made them and the teachers behind them.
+    experiments: names; none means all experiments, the ledger, and run.json with time, cores and processor;
+    seconds: duration of the whole run.
+    Raises UserError, before anything is written, unless the checkout equals its commit, all these experiments are
+    complete, and one commit made their results and teachers.
     """
     from luckmatters.ledger import judge_all, to_csv
 
@@ -50,10 +51,8 @@ def reference(project: Project, experiments: Sequence[str] = (), seconds: float 
     def path(name: str) -> Path:
         return project.root / artefacts.reference_file(project.scale_name, name)
 
-    # All contents first: the first file written makes the checkout differ from its commit.
-    kept = [
-        ({path(name): summary_csv(one)}, path(name).with_suffix(".json"), _origin(one)) for name, one in results.items()
-    ]
+    # All contents are computed first: the first file written makes the checkout differ from the commit.
+    kept = [({path(name): summary_csv(r)}, path(name).with_suffix(".json"), _origin(r)) for name, r in results.items()]
     if not experiments:
         judged = {name: results[name] for name in project.claimed_experiments}
         ledger = to_csv(judge_all(project, judged))
@@ -64,30 +63,30 @@ def reference(project: Project, experiments: Sequence[str] = (), seconds: float 
 
 
 def _commits(project: Project, results: Mapping[str, Results]) -> dict[str, set[str]]:
-    """The commits that made each experiment's results, and the teachers behind them."""
-    found = {name: {manifest["code"]["commit"] for _, manifest in one.manifests} for name, one in results.items()}
-    runs = [run for one in results.values() for run in one.runs.values() if run.teacher]
+    """Commits behind each experiment's results, and behind the teachers used."""
+    commits = {name: {manifest["code"]["commit"] for _, manifest in r.manifests} for name, r in results.items()}
+    runs = [run for r in results.values() for run in r.runs.values() if run.teacher]
     for name in sorted({run.trained.settings.teacher.name for run in runs}):
-        found[f"teachers/{name}"] = {teacher_bundle(project, name).manifest()["code"]["commit"]}
-    return found
+        commits[f"teachers/{name}"] = {teacher_bundle(project, name).manifest()["code"]["commit"]}
+    return commits
 
 
 def _common_code(commits: Mapping[str, set[str]]) -> str:
-    """The commit that made everything. Raises UserError if there are several, or if it does not say all of the code."""
+    """The commit that made everything. Raises UserError for several commits, or a commit with uncommitted changes."""
     made: dict[str, list[str]] = {}
-    for name, its in commits.items():
-        for code in its:
+    for name, codes in commits.items():
+        for code in codes:
             made.setdefault(code, []).append(name)
     if len(made) == 1 and is_clean(code := next(iter(made))):
         return code
-    said = "; ".join(f"{code}: {', '.join(names)}" for code, names in sorted(made.items()))
-    raise UserError(f"numbers are kept only if one commit, without changes, made them all; these were made by {said}")
+    makers = "; ".join(f"{code}: {', '.join(names)}" for code, names in sorted(made.items()))
+    raise UserError(f"numbers are kept only if one commit, without changes, made them all; these were made by {makers}")
 
 
 def reference_teacher(project: Project, teacher: str) -> list[Path]:
-    """Write a teacher that was trained on labels, and the table of its training, to data/reference; the files' paths.
+    """Write a trained teacher and the table of the training to data/reference; returns the paths.
 
-    Raises UserError if the teacher is not one that is trained, or has not been with the settings of the configuration.
+    Raises UserError if the teacher's init is not trained, or if the teacher was trained with other settings.
     """
     spec = project.teachers[choose(teacher, project.teachers, "teacher")]
     if not spec.learning:
@@ -111,7 +110,7 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
 
 
 def figure(project: Project, experiment: str) -> list[Path]:
-    """Render an experiment's figure as PDF and PNG, its provenance in the files and beside them; their paths."""
+    """Render an experiment's figure as PDF and PNG, with provenance; returns the paths."""
     options = project.experiment(experiment).figure
     results = load(project, experiment, tensors=layouts()[options.layout][1].tensors)
     try:
@@ -128,15 +127,15 @@ def figure(project: Project, experiment: str) -> list[Path]:
                            "pdf": {"Title": title, "Subject": text, **dates}}.items():  # fmt: skip
         buffer = io.BytesIO()
         drawn.savefig(buffer, format=kind, dpi=160, metadata=metadata)
-        drawn.set_layout_engine("none")  # everything stays where it was placed for the first file
+        drawn.set_layout_engine("none")  # the second file keeps the layout of the first
         rendered[paths[kind]] = buffer.getvalue()
     return _save(rendered, paths["json"], origin)
 
 
 def animation(project: Project, experiment: str) -> list[Path]:
-    """Render an experiment's animation as GIF, its provenance beside it; its path.
+    """Render an experiment's animation as GIF, with provenance; returns the path.
 
-    Raises UserError if its layout has none.
+    Raises UserError if the experiment's layout has no animation.
     """
     options = project.experiment(experiment).figure
     if not layouts()[options.layout][1].animated:
@@ -156,7 +155,7 @@ def animation(project: Project, experiment: str) -> list[Path]:
 
 
 def claims(project: Project) -> str:
-    """Judge every claim, write the ledger, and return it as text; what lacks an experiment's results is not run."""
+    """Judge every claim, write the ledger, and return the ledger as text. Incomplete experiments are left out."""
     from luckmatters.ledger import judge_all, to_csv, to_markdown
 
     results = {name: load(project, name) for name in project.claimed_experiments if is_complete(project, name)}
@@ -171,16 +170,16 @@ def _judged_from(project: Project, results: Mapping[str, Results]) -> dict:
     """Provenance of a ledger."""
     return {
         "scale": project.scale_name,
-        "inputs": {path: checksum for one in results.values() for path, checksum in one.inputs.items()},
-        "made_with": distinct(manifest for one in results.values() for _, manifest in one.manifests),
+        "inputs": {path: checksum for r in results.values() for path, checksum in r.inputs.items()},
+        "made_with": distinct(manifest for r in results.values() for _, manifest in r.manifests),
         "judged_with": provenance(),
     }
 
 
 def verify(project: Project) -> int:
-    """Compare every file of the scale in force with the checksum that was recorded when it was made.
+    """Compare every file of the scale in force with the recorded checksum; returns the number of files.
 
-    Returns how many there are. Raises UserError with a line for each that is missing or altered, or if there is none.
+    Raises UserError with a line for each missing or altered file, or if there are no files.
     """
     recipe = f"make it again with: snakemake --cores 1 --config scale={project.scale_name}"
     places = [(path.parent, path.name) for path in sorted(project.results.rglob(artefacts.MANIFEST))]
@@ -207,9 +206,9 @@ def verify(project: Project) -> int:
 
 
 def distinct(manifests: Iterable[dict]) -> list[dict]:
-    """The different combinations of code, libraries, device, card and threads that jobs were run with."""
+    """Distinct combinations of code, libraries, device, card and threads among manifests of jobs."""
     keys = ("code", "python", "libraries", "device", "card", "threads")
-    return list({repr(one): one for one in ({key: m.get(key) for key in keys} for m in manifests)}.values())
+    return list({repr(entry): entry for entry in ({key: m.get(key) for key in keys} for m in manifests)}.values())
 
 
 def _origin(results: Results) -> dict:
@@ -240,8 +239,8 @@ def _origin(results: Results) -> dict:
 
 
 def _save(files: Mapping[Path, bytes], sidecar: Path, origin: dict) -> list[Path]:
-    """Write files and, beside them, where they come from, with their checksums; the files' paths."""
-    artefacts.Bundle(sidecar.parent, sidecar.name).save({path.name: one for path, one in files.items()}, origin)
+    """Write files, and a sidecar with their provenance and checksums; returns the files' paths."""
+    artefacts.Bundle(sidecar.parent, sidecar.name).save({path.name: content for path, content in files.items()}, origin)
     return list(files)
 
 

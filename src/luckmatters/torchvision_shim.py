@@ -1,4 +1,4 @@
-"""Importing torchvision beside a torch that was built for another kind of device."""
+"""Import of torchvision beside a torch that was built for another kind of device."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 
 _MISSING = "operator torchvision::nms does not exist"
-# What torchvision's C++ extension declares, as far as the Python side asks for it while it is imported.
+# Declarations of torchvision's C++ extension that the import of torchvision needs.
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -17,9 +17,9 @@ _libraries: list[object] = []  # an operator lives as long as the library that d
 def import_torchvision() -> ModuleType:
     """The torchvision module.
 
-    PyPI's wheel is built for CUDA. Beside a CPU-only torch its extension cannot be loaded, and the import stops at an
-    operator that the extension would have declared. With a declaration alone everything but the operators themselves
-    (boxes and regions of detection networks) works: models, datasets, transforms. Any other failure passes through.
+    PyPI's wheel is built for CUDA. Beside a CPU-only torch the wheel's extension cannot be loaded, and the import stops
+    at an operator that the extension declares. With a bare declaration of the operator, models, datasets and transforms
+    work. The operators (boxes and regions of detection networks) do not. Any other failure passes through.
     """
     try:
         import torchvision
@@ -33,12 +33,13 @@ def import_torchvision() -> ModuleType:
 
 
 def _forget_half_imported() -> None:
-    """Python drops a package whose import failed, but keeps the submodules that it had got to."""
+    """Remove torchvision's submodules from sys.modules, where Python keeps them after a failed import."""
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]
 
 
 def _declare_operators() -> None:
+    """Declare the operators in _SCHEMAS to torch."""
     from torch.library import Library
 
     library = Library("torchvision", "DEF")

@@ -165,7 +165,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("file", "old", "new", "message"), FAULTS)
-def test_a_fault_is_one_clear_line(root: Path, file: str, old: str, new: str, message: str) -> None:
+def test_a_fault_gives_a_one_line_error(root: Path, file: str, old: str, new: str, message: str) -> None:
     edit(root, file, old, new)
     with pytest.raises(UserError) as error:
         Project(root)
@@ -175,8 +175,8 @@ def test_a_fault_is_one_clear_line(root: Path, file: str, old: str, new: str, me
     assert "\n" not in text
 
 
-def test_what_a_mapping_takes_over_it_may_override(tmp_path: Path) -> None:
-    """YAML's ``<<`` beside the refusal of equal keys: those of one mapping itself are refused, taken over or not."""
+def test_a_mapping_may_override_merged_keys(tmp_path: Path) -> None:
+    """Keys merged by YAML's ``<<`` may be overridden. Equal keys written in the same mapping are refused."""
     file = tmp_path / "file.yaml"
     file.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\n")
     assert read_yaml(file) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 3, "y": 4}}
@@ -203,7 +203,7 @@ def test_an_experiment_left_without_variants_is_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Gaus_FC", "claims"])
-def test_a_file_whose_name_cannot_be_an_experiments_is_refused(root: Path, name: str) -> None:
+def test_a_file_name_that_is_no_name_of_an_experiment_is_refused(root: Path, name: str) -> None:
     shutil.copy(root / GAUS, root / "config" / "experiments" / f"{name}.yaml")
     with pytest.raises(UserError, match=rf"{name}.yaml: the file's name is the experiment's.*rename the file"):
         Project(root)
@@ -220,7 +220,7 @@ def test_merge_goes_into_mappings_and_null_removes() -> None:
     assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": None}) == {"a": {"b": 9, "c": 2}}
 
 
-def test_the_hash_follows_what_numbers_depend_on(root: Path) -> None:
+def test_the_hash_changes_with_what_numbers_depend_on(root: Path) -> None:
     before = config_hash(Project(root).run("gaus-fc", "bn"))
     for old, new in (
         ("question: Do", "question: Did"),

@@ -20,11 +20,11 @@ TABLE_LINES = [line for line in TEXT.splitlines() if line.startswith("| ")]
 CHOSEN = {"grid": 2, "adjust": 1, "labels": 1, "published": 1, "starts": 1, "scales": 1, "checks": 1}
 
 
-def test_the_page_is_as_generated() -> None:
+def test_the_committed_page_equals_the_generated_page() -> None:
     assert PAGE.read_bytes() == page(ROOT).encode(), "luckmatters configuration writes it anew"
 
 
-def test_the_command_writes_it(tmp_path: Path) -> None:
+def test_the_command_writes_the_page(tmp_path: Path) -> None:
     for part in ("config", "data/published"):
         shutil.copytree(ROOT / part, tmp_path / part)
     assert main(["--project", str(tmp_path), "configuration"]) == 0

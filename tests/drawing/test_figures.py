@@ -357,7 +357,7 @@ def test_overlap_grid_of_one_axis_has_one_row() -> None:
 
 
 @pytest.mark.parametrize(("move", "told"), [(0.019, False), (0.021, True)])
-def test_captions_tell_what_published_curves_do_beyond_the_last_epoch(move: float, told: bool) -> None:
+def test_captions_describe_published_curves_beyond_the_last_epoch(move: float, told: bool) -> None:
     results = trained("gaus-fc")
     level = {0: 0.2, 2: np.nan, 3: np.nan, 5: 0.5 + move}  # the last known level is that of epoch 1
     rows = [("correlation_192", 2, epoch, level.get(epoch, 0.5)) for epoch in range(7)]
@@ -414,7 +414,7 @@ def followed() -> Results:
     return results
 
 
-def test_luck_speed_shows_who_waits_and_who_stands() -> None:
+def test_luck_speed_shows_waiting_times_and_standing_students() -> None:
     results = followed()
     figure = draw(results)
     named = {text: style for text, (_, style) in legend(figure).items()}

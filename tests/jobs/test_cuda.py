@@ -29,7 +29,7 @@ TRAINED = [name for name in CI.experiments if ON_DEVICE & {kinds.verb(run) for r
 
 @pytest.mark.parametrize("momentum", [0, 0.9])
 @pytest.mark.parametrize("shape", [FULL, CONV], ids=["fully-connected", "convolutional"])
-def test_recorded_steps_are_those_of_the_cpu_in_float64(shape: dict, momentum: float) -> None:
+def test_recorded_steps_equal_those_of_the_cpu_in_float64(shape: dict, momentum: float) -> None:
     """Batches of two sizes, whose steps are recorded apart, and a learning rate that changes, and comes back."""
     sizes, rates = [16, 16, 16, 5] * 4, [0.1] * 6 + [0.03] * 6 + [0.1] * 4
     x, y = draw((len(sizes), 2, inputs(shape), 16), 1), draw((len(sizes), 2, 4, 16), 2)
@@ -48,7 +48,7 @@ def test_recorded_steps_are_those_of_the_cpu_in_float64(shape: dict, momentum: f
 
 
 @pytest.mark.parametrize("norm", ["after", "before"])
-def test_recorded_steps_in_bfloat16_are_those_of_the_cpu_in_float32_to_its_precision(norm: str) -> None:
+def test_recorded_steps_in_bfloat16_equal_the_cpu_in_float32_to_their_precision(norm: str) -> None:
     """Each step from the CPU's state; twice as much is allowed as for the first one on a CPU (see test_training)."""
     x, y = draw((5, 2, inputs(CONV), 64), 1, torch.float32), draw((5, 2, 4, 64), 2, torch.float32)
     exact, rounded = (students([0, 1], norm, torch.float32, CONV, device) for device in ("cpu", "cuda"))
@@ -65,8 +65,8 @@ def test_recorded_steps_in_bfloat16_are_those_of_the_cpu_in_float32_to_its_preci
                 assert 0 < error < 2 * ROUNDING, (step, name)
 
 
-def test_a_trainer_steps_on_when_another_is_gone() -> None:
-    """Whose recording may have made what libraries keep for all recordings."""
+def test_a_trainer_goes_on_after_another_is_deleted() -> None:
+    """The deleted trainer's recording may have created state that libraries share among recordings."""
     x, y = draw((6, 2, inputs(CONV), 16), 1), draw((6, 2, 4, 16), 2)
     expected = Trainer(students([0, 1], "after", shape=CONV))
     kept, gone = (Trainer(students([0, 1], "after", shape=CONV, device="cuda")) for _ in range(2))
@@ -90,7 +90,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_numbers_are_those_of_the_cpu(name: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_on_the_card_agree_with_the_committed_summary(
+    name: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All of an experiment's jobs, against the summary that is committed, until the end of the first epoch.
 
     From then on rounding grows from step to step; until then the means may differ by what other processors' do, or by

@@ -49,7 +49,7 @@ def rates(seeds: int, cells: int, means: np.ndarray, runs: int = 2000) -> tuple[
 
 @pytest.mark.parametrize("cells", [4, 16])
 @pytest.mark.parametrize("seeds", [3, 5, 8])
-def test_error_rates_of_the_rule_for_every_cell(seeds: int, cells: int) -> None:
+def test_the_rule_for_every_cell_keeps_its_error_rates(seeds: int, cells: int) -> None:
     """At most 2.5 % false support (a single cell at 0, the others far above), 5 % false contradiction (all at 0)."""
     worst = np.where(np.arange(cells) == 0, 0.0, 50.0)
     chance = 3 * np.sqrt(0.025 * 0.975 / 2000)  # three standard errors of the simulation
@@ -61,14 +61,14 @@ POWER = {(3, 4): 0.05, (5, 4): 0.69, (8, 4): 0.99, (3, 16): 0.0, (5, 16): 0.20, 
 
 
 @pytest.mark.parametrize(("seeds", "cells"), POWER)
-def test_power_of_the_rule_where_every_true_effect_is_two_standard_deviations(seeds: int, cells: int) -> None:
+def test_the_rule_has_the_stated_power_at_effects_of_two_standard_deviations(seeds: int, cells: int) -> None:
     """So a check on 16 cells needs 8 seeds, and with 3 seeds only effects of many standard deviations are decided."""
     support, contradiction = rates(seeds, cells, np.full(cells, 2.0))
     assert support == pytest.approx(POWER[seeds, cells], abs=0.04)
     assert contradiction == 0
 
 
-def test_the_limits_are_a_plain_lower_and_a_corrected_upper_one() -> None:
+def test_the_lower_limit_is_plain_and_the_upper_limit_is_corrected() -> None:
     table = noise(0) + np.array([5.0, 0.0, 9.0])
     effect, worst = in_every_cell(table), table[1]
     low, _ = stats.t.interval(0.95, 4, worst.mean(), stats.sem(worst))
@@ -78,7 +78,7 @@ def test_the_limits_are_a_plain_lower_and_a_corrected_upper_one() -> None:
     assert in_every_cell(worst) == mean_effect(worst)
 
 
-def test_cells_may_have_different_seeds_and_the_fewest_are_counted() -> None:
+def test_the_smallest_number_of_seeds_in_any_cell_is_reported() -> None:
     table = noise(0) + 9
     alone = pd.Series([1.0, 1.1, 1.2], index=[7, 8, 9])
     effect = in_every_cell(table, alone)
@@ -88,7 +88,7 @@ def test_cells_may_have_different_seeds_and_the_fewest_are_counted() -> None:
         in_every_cell()
 
 
-def test_neither_a_bad_nor_an_open_cell_hides_behind_a_lower_mean() -> None:
+def test_a_bad_or_undecided_cell_is_not_hidden_by_a_cell_of_lower_mean() -> None:
     steady = np.linspace(-0.01, 0.01, 6)
     hidden = pd.DataFrame({0: 1000 * steady - 0.2, 1: steady - 0.1})  # the lowest mean is open, the other is below zero
     assert decided(hidden) == CONTRADICTS
@@ -120,7 +120,7 @@ def test_a_diverged_seed_is_the_worst_outcome_for_the_side_that_diverged() -> No
     assert decided(far, far * np.nan) == CONTRADICTS
 
 
-def test_where_all_seeds_diverged_the_side_that_did_has_lost() -> None:
+def test_where_all_seeds_diverged_the_side_that_diverged_has_lost() -> None:
     nothing = pd.Series([np.nan] * 4)
     assert decided(nothing) == CONTRADICTS
     assert decided(nothing.fillna(np.inf)) == SUPPORTS
@@ -137,7 +137,7 @@ def test_a_difference_pairs_by_seed_and_says_who_diverged() -> None:
         difference(ours, theirs.set_axis(range(10, 16)))
 
 
-def test_the_sign_effect_is_the_exact_binomial_interval() -> None:
+def test_the_sign_effect_has_the_exact_binomial_interval() -> None:
     values = pd.Series([0.5, 0.1, -0.2, 0.3, 0.0, 0.7])
     effect = sign_effect(values)
     expected = stats.binomtest(4, 5).proportion_ci(0.95)
@@ -154,7 +154,7 @@ def test_a_diverged_seed_counts_in_the_sign_effect() -> None:
 # --- means, curves, spreads ------------------------------------------------------------------------------------------
 
 
-def test_mean_effect_is_students_interval_of_the_finite_values() -> None:
+def test_the_mean_effect_has_students_interval_of_the_finite_values() -> None:
     values = pd.Series([0.1, 0.4, 0.2, np.nan, 0.5, np.inf])
     effect = mean_effect(values)
     expected = stats.ttest_1samp([0.1, 0.4, 0.2, 0.5], 0).confidence_interval(0.95)
@@ -170,11 +170,11 @@ def curve(values: list[float]) -> pd.DataFrame:
     return pd.DataFrame({0: values}, index=index)
 
 
-def test_gap_closed_is_the_share_of_the_way_to_one() -> None:
+def test_gap_closed_is_the_closed_share_of_the_initial_gap_to_one() -> None:
     assert gap_closed(curve([0.2, 0.6, 0.5, 1.0]))[0].tolist() == pytest.approx([0, 0.5, 0, 1])
 
 
-def test_on_the_way_leaves_the_initial_epoch_out_and_keeps_diverged_seeds_apart() -> None:
+def test_on_the_way_leaves_out_the_initial_and_last_epoch_and_diverged_seeds() -> None:
     found = on_the_way(curve([100.0, 1.0, 3.0, 100.0, 2.0, np.nan]))
     assert found.loc[0, 0] == 2
     assert np.isnan(found.loc[1, 0])
@@ -182,7 +182,7 @@ def test_on_the_way_leaves_the_initial_epoch_out_and_keeps_diverged_seeds_apart(
 
 @pytest.mark.parametrize(("kind", "expected"), [("normal", 0.95), ("exponential", 0.89)])
 def test_the_interval_of_a_ratio_of_spreads_covers_the_true_ratio(kind: str, expected: float) -> None:
-    """Of 32 and 8 seeds; the F test's interval covers that of exponential values in 80 % of cases only."""
+    """For 32 and 8 seeds. The F test's interval covers the ratio of exponential values in only 80 % of cases."""
     draw = np.random.default_rng(0)
     covered = 0
     for _ in range(300):
@@ -192,7 +192,7 @@ def test_the_interval_of_a_ratio_of_spreads_covers_the_true_ratio(kind: str, exp
     assert covered / 300 == pytest.approx(expected, abs=3 * np.sqrt(expected * (1 - expected) / 300))
 
 
-def test_spreads_of_too_few_equal_or_diverged_values() -> None:
+def test_spread_ratios_of_too_few_equal_or_diverged_values_are_open() -> None:
     wide, narrow = pd.Series([0.0, 1.0, 5.0, 2.0]), pd.Series([0.0, 0.1, 0.25, 0.05])
     effect = log_spread_ratio(wide, narrow)
     assert effect.low < effect.estimate < effect.high
@@ -207,7 +207,7 @@ def test_spreads_of_too_few_equal_or_diverged_values() -> None:
 # --- published levels ------------------------------------------------------------------------------------------------
 
 
-def test_agreement_is_what_is_left_of_students_quantile() -> None:
+def test_agreement_is_students_quantile_less_the_standardized_difference() -> None:
     ours = pd.Series([0.90, 0.91, 0.92, 0.93])
     error = np.sqrt(ours.var() * (1 / 4 + 1 / 32) + 0.01**2)
     near, far = (agreement(ours, level, 32, 0.01) for level in (0.92, 0.80))
@@ -221,13 +221,13 @@ def test_agreement_is_what_is_left_of_students_quantile() -> None:
 
 
 @pytest.mark.parametrize("m", [1, 10])
-def test_published_curves_have_the_quantities_and_seeds_that_they_are_compared_by(m: int) -> None:
+def test_published_curves_of_over_param_have_correlation_192_and_32_seeds(m: int) -> None:
     frame = pd.read_csv(ROOT / "data/published" / f"over-param-m{m}-no-bn.csv")
     assert set(frame["quantity"]) == {"correlation_192"}
     assert set(frame["seeds"]) == {32}
 
 
-def test_no_published_curve_has_a_quantity_of_ours_on_other_samples() -> None:
+def test_no_published_curve_has_a_quantity_that_we_measure_on_other_samples() -> None:
     for file in (ROOT / "data/published").glob("*.csv"):
         frame = pd.read_csv(file)
         assert not {"correlation", "mean_rank"} & set(frame.get("quantity", []))

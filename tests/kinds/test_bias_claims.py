@@ -82,7 +82,7 @@ OWN = ("own-negative", "own-rare", "own-below-independence", "own-falls")
 PAIRS = (*OWN, "fc-rare", "conv-rare")
 
 
-def test_small_overlap_holds_where_it_is_small() -> None:
+def test_small_overlap_is_supported_where_nodes_rarely_fire_together() -> None:
     assert outcomes(small_overlap()) == dict.fromkeys(PAIRS, SUPPORTS)
 
 
@@ -90,7 +90,7 @@ def test_small_overlap_holds_where_it_is_small() -> None:
 @pytest.mark.parametrize(
     ("network", "prefix"), [("conv-bn-relu", "own"), ("fc-small", "fc"), ("fc-large", "fc"), ("conv", "conv")]
 )
-def test_one_layer_that_fires_together_fails_its_network_alone(network: str, prefix: str, layer: int) -> None:
+def test_a_layer_that_fires_together_fails_only_its_network(network: str, prefix: str, layer: int) -> None:
     def where(value: float, otherwise: Value) -> Value:
         def changed(one: str, its: int, epoch: int, seed: int) -> float:
             hit = (one, its) == (network, layer)
@@ -107,7 +107,7 @@ def test_one_layer_that_fires_together_fails_its_network_alone(network: str, pre
 
 
 @pytest.mark.parametrize(("together", "expected"), [(0.245, SUPPORTS), (0.255, CONTRADICTS)])
-def test_rarely_is_less_than_a_quarter_of_the_cases_in_which_a_node_fires(together: float, expected: str) -> None:
+def test_firing_together_rarely_is_less_than_a_quarter_of_a_nodes_firing(together: float, expected: str) -> None:
     def always(network: str, layer: int, epoch: int, seed: int) -> float:
         return together + 0.1 * wave(layer, seed)
 
@@ -134,7 +134,7 @@ def test_a_network_with_few_negative_biases_fails() -> None:
     assert outcomes(small_overlap(negative=few)) == dict.fromkeys(PAIRS, SUPPORTS) | {"own-negative": CONTRADICTS}
 
 
-def test_own_biases_are_counted_over_all_channels_at_the_end() -> None:
+def test_trained_biases_are_counted_over_all_channels_at_the_last_epoch() -> None:
     def one_layer(network: str, layer: int, epoch: int, seed: int) -> float:
         return 1.0 if layer == 3 else 0.4
 
@@ -192,7 +192,7 @@ def test_matching_weights_and_negative_biases_support_the_whole_claim() -> None:
 
 
 @pytest.mark.parametrize("variant", EVERY)
-def test_one_missed_number_fails(variant: str) -> None:
+def test_a_single_missed_number_fails_the_check(variant: str) -> None:
     name, amount = ("positive", 1.0) if EVERY[variant] in set(SHARES["model"]) else ("bias_std", 0.0002)
     effect = as_published(pretrained("bn-bias-all", **{variant: matching(EVERY[variant], **{name: (3, amount)})}))
     assert (effect.estimate, effect.high) == (-1, -1)
@@ -210,12 +210,12 @@ def test_the_statistic_counts_the_layers_that_the_published_moments_decide() -> 
 
 
 @pytest.mark.parametrize("model", ["vgg11", "vgg16"])
-def test_a_network_with_few_negative_biases_fails_its_check_alone(model: str) -> None:
+def test_a_network_with_few_negative_biases_fails_only_its_check(model: str) -> None:
     found = outcomes(pretrained("bn-bias-vgg", **{model: matching(f"{model}_bn", negative=0.4)}))
     assert found == dict.fromkeys(("vgg11", "vgg16"), SUPPORTS) | {model: CONTRADICTS}
 
 
-def test_those_that_have_weights_are_compared_and_the_others_named() -> None:
+def test_networks_with_weights_are_compared_and_the_others_are_named() -> None:
     lacking = {variant: matching(EVERY[variant], weights=False) for variant in ("vgg13", "resnet50")}
     results = pretrained("bn-bias-all", resnet18=matching("resnet18", positive=(0, 2.0)), **lacking)
     judgement = judge("small-overlap", CLAIM, {"bn-bias-all": results}, "paper")

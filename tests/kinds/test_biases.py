@@ -43,27 +43,27 @@ def published_of(model: str) -> list[pd.DataFrame]:
 # --- the published tables --------------------------------------------------------------------------------------------
 
 
-def test_published_shares_are_counts_over_channels() -> None:
+def test_published_shares_are_counts_divided_by_channels() -> None:
     assert ((SHARES["not_positive"] >= 0) & (SHARES["not_positive"] <= SHARES["channels"])).all()
     percent = 100 * SHARES["not_positive"] / SHARES["channels"]
     np.testing.assert_allclose(SHARES["percent"], percent, rtol=0, atol=0.005 + 1e-9)  # printed to two decimals
 
 
 @pytest.mark.parametrize("model", VGGS + RESNETS)
-def test_published_layers_are_the_networks_in_order(model: str) -> None:
+def test_published_layers_are_those_of_the_network_in_order(model: str) -> None:
     layers = pretrained.norm_layers(model)
     for table in published_of(model):
         assert table["layer"].tolist() == list(range(len(layers)))
         assert list(zip(table["module"], table["channels"], strict=True)) == layers
 
 
-def test_the_published_tables_are_of_the_networks_that_experiments_know() -> None:
+def test_published_tables_and_experiments_have_the_same_networks() -> None:
     project = Project(ROOT)
     models = {run.settings.model for name in ("bn-bias-vgg", "bn-bias-all") for run in project.own_runs(name).values()}
     assert models == {*SHARES["model"], *PUBLISHED_MOMENTS["model"]} == {*VGGS, *RESNETS}
 
 
-def test_biases_that_are_added_are_equal() -> None:
+def test_norms_whose_outputs_are_added_have_equal_published_shares() -> None:
     """A downsampling branch's BatchNorm is added to the last one of its block: equal gradients keep equal biases."""
     counts = SHARES.set_index(["model", "module"])["not_positive"]
     branches = SHARES[SHARES["module"].str.contains("downsample")]
@@ -73,7 +73,7 @@ def test_biases_that_are_added_are_equal() -> None:
         assert row.not_positive == counts[row.model, row.module.replace("downsample.1", last)]
 
 
-def test_published_shares_and_moments_of_vgg19_allow_each_other() -> None:
+def test_published_shares_of_vgg19_lie_within_the_bounds_of_published_moments() -> None:
     both = SHARES.merge(PUBLISHED_MOMENTS, on=["model", "layer", "module", "channels"])
     assert len(both) == 16
     for row in both.itertuples():
@@ -101,7 +101,7 @@ def test_bounds_hold_for_any_values(seed: int) -> None:
         assert low <= likely_negative_share(mean, std) <= high
 
 
-def test_equal_values_are_on_one_side() -> None:
+def test_equal_values_are_all_negative_or_all_nonnegative() -> None:
     assert [likely_negative_share(mean, 0.0) for mean in (-0.1, 0.0, 0.1)] == [1.0, 0.0, 0.0]
 
 
@@ -156,7 +156,7 @@ def test_the_table_has_every_channel_and_every_layer() -> None:
     assert layers["published_bias_mean"].tolist() == published_of("vgg11_bn")[0]["bias_mean"].tolist()
 
 
-def test_without_weights_the_table_has_what_was_published() -> None:
+def test_without_weights_the_table_has_the_published_numbers() -> None:
     layers = by_layer(tabulate(None, published_of("vgg19_bn")))
     assert {*layers} == {"channels", "published_not_positive", *(f"published_{name}" for name in MOMENTS)}
     assert layers["published_not_positive"].iloc[-1] == layers["channels"].iloc[-1] == 512  # 100 % in the last layer
@@ -173,7 +173,7 @@ def test_published_numbers_are_met_by_the_published_rule() -> None:
 
 
 @pytest.mark.parametrize("name", MOMENTS)
-def test_a_moment_that_is_off_by_the_last_decimal_is_missed(name: str) -> None:
+def test_a_moment_that_differs_in_the_last_decimal_is_not_met(name: str) -> None:
     norms = norms_of("vgg11_bn")
     shares, moments = published_from(norms)
     moments.loc[5, name] += 0.001
@@ -236,12 +236,12 @@ def test_without_network_figure_and_provenance_say_so(tmp_path, monkeypatch: pyt
         assert all(one.startswith("published numbers of ") and "not its weights" in one for one in data)
 
 
-def test_a_choice_is_named_as_one(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_numbers_by_choice_are_named_as_a_choice(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = extracted("bn-bias-vgg", tmp_path, monkeypatch, None)
     assert "`weights` is set to published" in small_print(bias_histograms.draw(results, {}))
 
 
-def test_other_faults_than_the_networks_are_not_passed_over(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_an_unreachable_network_lets_published_numbers_stand_in(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     from luckmatters.errors import UserError
 
     def damaged(model: str, *, kept: list) -> Norms:
@@ -280,7 +280,7 @@ def test_without_weights_the_claim_rests_on_bounds_and_says_so(tmp_path, monkeyp
     assert judgement.outcomes == {"vgg11": "supports", "vgg16": "supports"}
 
 
-def test_bounds_of_a_network_are_those_of_its_layers_together() -> None:
+def test_bounds_of_a_network_combine_all_layers() -> None:
     layers = by_layer(tabulate(None, published_of("vgg19_bn")))
     bounds = share_bounds(layers)
     published = layers["published_not_positive"] / layers["channels"]

@@ -111,7 +111,7 @@ def worth(module: Module, x: torch.Tensor, target: torch.Tensor) -> float:
 
 
 @KINDS
-def test_every_branch_trains_as_it_would_alone_with_torchs_modules_on_the_shared_samples(kind: str) -> None:
+def test_every_branch_trains_like_torchs_modules_on_the_shared_samples(kind: str) -> None:
     run = RUNS[kind]
     states, result = run_to_end(run)
     mask = Mask.from_state({name.removeprefix("mask/"): value for name, value in result.tensors.items()})
@@ -135,7 +135,7 @@ def test_every_branch_trains_as_it_would_alone_with_torchs_modules_on_the_shared
     assert states[-1].epoch == last(run) == run.settings.pruning.rounds * EPOCHS
 
 
-def test_all_branches_take_the_same_samples_which_the_dense_network_had_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_branches_share_samples_that_the_dense_network_did_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     class Watched(Gaus):
@@ -152,7 +152,7 @@ def test_all_branches_take_the_same_samples_which_the_dense_network_had_not(monk
 
 
 @KINDS
-def test_resuming_gives_the_undisturbed_numbers(kind: str) -> None:
+def test_resuming_gives_the_numbers_of_an_uninterrupted_run(kind: str) -> None:
     run = RUNS[kind]
     states, expected = run_to_end(run)
     assert [state.epoch for state in states] == list(range(last(run) + 1))
@@ -185,7 +185,7 @@ def test_masks_have_the_teachers_counts_and_rounds_are_nested() -> None:
     assert states[3].network()["layer.0.weight"].shape == (2, 6, 5)  # tickets are narrower from round to round
 
 
-def test_the_later_rounds_prune_what_was_trained_since() -> None:
+def test_later_rounds_prune_the_networks_of_the_round_before() -> None:
     states, _ = run_to_end(RUNS["rounds"])
     job = prepare(RUNS["rounds"], TEACHERS, DATA, TENSORS, SEEDS, "cpu")
     ticket, stream = Networks.from_state(states[1].network()), batches(job.teachers, DATA, SEEDS, 5, on_labels=False)
@@ -204,7 +204,7 @@ def test_the_later_rounds_prune_what_was_trained_since() -> None:
             assert sorted(kept.tolist()) == after.nonzero().flatten().tolist()
 
 
-def test_untrained_is_measured_once_and_equals_the_pruned_final_network() -> None:
+def test_the_untrained_branch_is_measured_once_and_equals_the_pruned_final_network() -> None:
     table = run_to_end(RUNS["nodes"])[1].table
     rows = table[table["branch"] == "untrained"]
     assert set(rows["epoch"]) == {0}

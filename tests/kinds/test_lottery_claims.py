@@ -68,7 +68,7 @@ def outcomes(results: dict[str, Results]) -> dict[str, str]:
     return judge("lottery", CLAIM, results, "paper").outcomes
 
 
-def test_results_as_the_article_has_them_support_the_claim() -> None:
+def test_results_as_in_the_article_support_the_claim() -> None:
     judgement = judge("lottery", CLAIM, everything(), "paper")
     assert judgement.outcomes == dict.fromkeys(CLAIM.checks, SUPPORTS)
     assert judgement.verdict == "supported"
@@ -99,7 +99,7 @@ def changed(branch: str, factor: float, **where: str):
         ("lottery-sparsity", "shuffled", 0.4, {"by": "weights", "size": "x1"}, {"weights-beat-shuffled"}),
     ],
 )
-def test_each_check_notices_its_own_case_alone(experiment, branch, factor, where, failing) -> None:
+def test_each_check_notices_only_its_own_case(experiment, branch, factor, where, failing) -> None:
     found = outcomes({**everything(), experiment: make(experiment, changed(branch, factor, **where))})
     assert {key for key, result in found.items() if result == CONTRADICTS} == failing
     assert all(result == SUPPORTS for key, result in found.items() if key not in failing)
@@ -113,7 +113,7 @@ def test_each_check_notices_its_own_case_alone(experiment, branch, factor, where
         ("weights", "x1", "reinitialized", "cifar-weights"),
     ],
 )
-def test_cifar_goes_by_accuracy_where_something_is_learned(by: str, size: str, branch: str, failing: str) -> None:
+def test_cifar_is_judged_by_accuracy_where_something_is_learned(by: str, size: str, branch: str, failing: str) -> None:
     def accuracy(labels, one, seed):
         lost = labels == {"by": by, "size": size} and one == branch
         return 0.6 - 0.1 * WORSE[one] * (0.1 if lost else 1) + 0.001 * seed
@@ -135,7 +135,7 @@ def test_branches_that_stay_at_chance_are_not_compared(lift: float, judged: bool
     assert {"cifar-nodes", "cifar-nodes-own-scale"} <= set(judgement.effects)
 
 
-def test_survivors_at_chance_were_not_lucky() -> None:
+def test_survivors_no_luckier_than_chance_do_not_support() -> None:
     unlucky = make("lottery-luck", lucky=-0.05)
     found = outcomes({**everything(), "lottery-luck": unlucky})
     assert {found["survivors-lucky"], found["survivors-lucky-contribution"]} <= {CONTRADICTS, UNDECIDED}
@@ -199,7 +199,7 @@ def test_a_ratio_of_means_has_the_interval_that_its_test_gives() -> None:
     assert ratio_effect(part.mask(part.index == 2), whole).seeds == 7
 
 
-def test_a_share_of_the_tickets_gain_is_named_only_where_both_are_gains() -> None:
+def test_the_share_of_the_tickets_gain_is_given_only_if_both_branches_gain() -> None:
     assert "of it (" in explained(make("lottery-luck"), ["x1"])[0]
 
     def loss(labels, branch, seed):
@@ -209,7 +209,7 @@ def test_a_share_of_the_tickets_gain_is_named_only_where_both_are_gains() -> Non
     assert "of it" not in explained(make("lottery-luck", loss), ["x1"])[0]
 
 
-def test_the_cases_where_a_branch_does_not_lose_are_named() -> None:
+def test_cases_in_which_a_branch_does_not_lose_are_named() -> None:
     results = make("lottery-sparsity", changed("reinitialized", 0.5, by="iterative", size="x2"))
     effects = cases(results, "reinitialized")
     assert {name for name, effect in effects.items() if not effect.low > 0} == {"iterative-x2"}
@@ -222,7 +222,7 @@ def test_the_cases_where_a_branch_does_not_lose_are_named() -> None:
 
 
 @pytest.mark.parametrize(("count", "wide"), [(1, 1), (5, 5), (6, 3), (9, 5)])
-def test_columns_that_are_too_many_go_on_below_and_share_their_axes(count: int, wide: int) -> None:
+def test_surplus_columns_continue_below_and_share_axes(count: int, wide: int) -> None:
     figure, columns = panels(2, count)
     assert len(figure.axes) == 2 * count == 2 * len(columns)
     places = [[axes.get_subplotspec() for axes in column] for column in columns]

@@ -64,7 +64,7 @@ def run_to_end(run: Run, seeds: tuple[int, ...] = (0, 2)):
 
 @pytest.mark.parametrize("kind", SETTINGS)
 @pytest.mark.parametrize("after", [0, 2, 4])
-def test_resuming_gives_the_undisturbed_numbers(kind: str, after: int) -> None:
+def test_resuming_gives_the_numbers_of_an_uninterrupted_run(kind: str, after: int) -> None:
     run = make_run(kind)
     states, expected = run_to_end(run)
     module = SETTINGS[kind][0]
@@ -86,7 +86,7 @@ def test_a_seed_alone_gives_the_same_table(kind: str) -> None:
     assert not (run_to_end(run)[1].table.query("seed == 0")["value"].to_numpy() == alone["value"].to_numpy()).all()
 
 
-def test_fan_out_norms_are_those_of_a_rerun_step_by_step() -> None:
+def test_fan_out_norms_equal_those_of_a_rerun_step_by_step() -> None:
     run = make_run("fan-out")
     _, result = run_to_end(run)
     teacher, students = fan_out.draw(run, (0, 2))
@@ -112,7 +112,7 @@ def test_fan_out_norms_are_those_of_a_rerun_step_by_step() -> None:
     assert not result.table.duplicated(["seed", "start", "epoch", "layer", "quantity"]).any()
 
 
-def test_a_diverged_start_is_told() -> None:
+def test_a_diverged_start_is_reported() -> None:
     run = make_run("fan-out")
     states, _ = run_to_end(run)
     states[-1].tensors["history/norm/0"][2:, 1, 0, 3] = torch.nan
@@ -156,7 +156,7 @@ def test_two_nodes_keep_the_teachers_fan_out_and_no_biases() -> None:
 
 
 @pytest.mark.parametrize("gradient", ["matrix", "accurate"])
-def test_measured_times_are_the_predicted_ones(gradient: str) -> None:
+def test_measured_times_equal_predicted_times(gradient: str) -> None:
     """Small steps and large batches; the scatter of batches of 64 at rate 0.01 is about 0.012."""
     settings = {"gradient": gradient, "inputs": 5, "learning_rate": 0.02, "batch": 256, "steps_per_epoch": 10}
     _, result = run_to_end(make_run("two-nodes", epochs=60, **settings))
@@ -169,7 +169,7 @@ def test_measured_times_are_the_predicted_ones(gradient: str) -> None:
     assert ratio.sub(1).abs().max() < 0.1
 
 
-def test_decision_lines_are_the_hidden_nodes() -> None:
+def test_decision_lines_are_the_weights_of_hidden_nodes() -> None:
     run = make_run("decision-lines")
     states, result = run_to_end(run)
     weight, bias = (states[-1].network()[f"layer.0.{name}"] for name in ("weight", "bias"))
@@ -225,7 +225,7 @@ def outcomes(name: str, experiment: str, results: Results) -> dict[str, str]:
     return judge(name, PROJECT.claims[name], {experiment: results}, "paper").outcomes
 
 
-def test_the_theorem_supports_every_check() -> None:
+def test_results_that_follow_the_theorem_support_every_check() -> None:
     found = outcomes("fan-out-vanishes", "fan-out-one-hidden", fan_out_results("fan-out-one-hidden", as_theorem))
     assert set(found.values()) == {SUPPORTS}
     three = outcomes("fan-out-vanishes", "fan-out-two-hidden", fan_out_results("fan-out-two-hidden", as_theorem))
@@ -235,7 +235,7 @@ def test_the_theorem_supports_every_check() -> None:
 
 @pytest.mark.parametrize("odd", ["m2", "m5", "m10"])
 @pytest.mark.parametrize("start", ["1-0", "1-03", "1-1"])
-def test_every_multiplier_and_start_counts(odd: str, start: str) -> None:
+def test_a_single_multiplier_and_start_that_deviates_fails_its_check(odd: str, start: str) -> None:
     """Published levels are those of m = 5 alone."""
 
     def stays(variant, its, epoch, quantity, seed):
@@ -282,7 +282,7 @@ def test_winners_below_the_others_anywhere_fail_their_check() -> None:
     assert winners_above(fan_out_results("fan-out-one-hidden", swapped)).high < 0
 
 
-def test_numbers_as_published_are_within_tolerance_and_others_are_not() -> None:
+def test_published_numbers_are_within_tolerance_and_other_numbers_are_not() -> None:
     frame = pd.read_csv(ROOT / "data/published/fan-out-one-hidden.csv").set_index(["quantity", "start", "epoch"])[
         "value"
     ]
@@ -307,7 +307,7 @@ def test_numbers_as_published_are_within_tolerance_and_others_are_not() -> None:
     assert departures(replace(measured(0.0), published={})).empty
 
 
-def test_curves_without_starts_are_compared_too_at_whole_epochs() -> None:
+def test_curves_without_starts_are_compared_at_whole_epochs() -> None:
     """As in over-param, whose epochs are fractions where a luck-speed run is included."""
     labels, runs = {"m10": {"multiplier": "m10"}}, {}
     rows = [
@@ -328,18 +328,18 @@ def test_curves_without_starts_are_compared_too_at_whole_epochs() -> None:
     assert found["departure"].tolist() == pytest.approx([0, 0.015 / error])
 
 
-def test_joint_tolerance_is_bonferronis() -> None:
+def test_joint_tolerance_has_bonferronis_correction() -> None:
     assert joint_tolerance(pd.DataFrame({"seeds": [8] * 16})) == pytest.approx(stats.t.ppf(1 - 0.05 / 32, 7))
 
 
-def test_a_missing_start_is_no_verdict() -> None:
+def test_a_missing_start_lacks_data() -> None:
     results = fan_out_results("fan-out-one-hidden", as_theorem)
     with pytest.raises(LacksDataError, match="no start 1-1-1"):
         kept(results, "1-1-1")
     assert [values.mean() for values in lost(results, "1-1").values()] == pytest.approx([0.97] * 3, abs=0.001)
 
 
-def test_times_that_follow_their_prediction_or_luck_hold_and_others_fail() -> None:
+def test_times_that_follow_the_prediction_or_luck_pass_and_other_times_fail() -> None:
     def results(measured) -> Results:
         rows = []
         for variant, seed, replica in itertools.product(("matrix", "accurate"), SEEDS, range(8)):
@@ -372,7 +372,7 @@ def test_times_that_follow_their_prediction_or_luck_hold_and_others_fail() -> No
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_lines_end_on_the_edge_and_fulfil_their_equation(seed: int) -> None:
+def test_lines_end_on_the_edge_and_satisfy_their_equation(seed: int) -> None:
     line = np.random.default_rng(seed).normal(size=3)
     ends = crossings(line)
     corners = np.array(list(itertools.product((-HALF, HALF), repeat=2))) @ line[:2] + line[2]
@@ -383,7 +383,7 @@ def test_lines_end_on_the_edge_and_fulfil_their_equation(seed: int) -> None:
         np.testing.assert_allclose(edge_point(edge_position(end)), end, atol=1e-9)
 
 
-def test_upright_lines_and_nodes_without_weights_are_no_exception() -> None:
+def test_vertical_lines_and_nodes_without_weights_raise_no_error() -> None:
     up = crossings(np.array([1.0, 0.0, 1.0]))
     assert sorted(map(tuple, up)) == [(-1.0, -HALF), (-1.0, HALF)]
     assert crossings(np.array([0.0, 0.0, 1.0])) is None

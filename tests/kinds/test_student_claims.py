@@ -195,7 +195,7 @@ def test_batch_norm_is_judged_only_where_the_learning_rate_is_the_same() -> None
 
 
 @pytest.mark.parametrize("odd", ["fc", "conv"])
-def test_every_check_on_both_kinds_notices_either(odd: str) -> None:
+def test_every_check_on_both_networks_notices_a_failure_of_either(odd: str) -> None:
     def shrinks(labels, layer, epoch, seed):
         return rising(0.5, 0.4 if labels["network"] == odd else 0.9, epoch, seed)
 
@@ -247,7 +247,7 @@ def test_recovery_fails_where_one_layer_of_one_variant_shrinks() -> None:
 
 
 @pytest.mark.parametrize(("check", "quantity"), [("above-control", "control"), ("above-floor", "floor")])
-def test_an_overlap_that_is_no_more_than_control_or_floor_is_noticed(check: str, quantity: str) -> None:
+def test_an_overlap_no_higher_than_control_or_floor_is_noticed(check: str, quantity: str) -> None:
     def high(its, layer, epoch, seed):
         return 0.95 if (its, layer) == ({"teacher": "large", "batch-norm": "bn"}, 2) else 0.1
 
@@ -271,7 +271,7 @@ def test_the_second_layer_is_compared_with_the_published_curve(level: float, exp
     assert "no published curve" in judge("recovery", PROJECT.claims["recovery"], {"over-param": nothing}, "paper").note
 
 
-def test_students_that_become_the_other_teacher_open_no_box() -> None:
+def test_students_that_grow_towards_the_other_teacher_fail_pandoras_box() -> None:
     def grown(its, layer, epoch, seed):
         return rising(0.4, 0.8, epoch, seed)
 
@@ -289,7 +289,7 @@ def test_students_that_become_the_other_teacher_open_no_box() -> None:
     assert found[1.01] == {"becomes-its-teacher": CONTRADICTS, "not-the-other": CONTRADICTS}
 
 
-def test_low_first_notices_a_higher_layer_that_is_better_or_sooner() -> None:
+def test_low_first_fails_if_a_higher_layer_is_better_or_faster() -> None:
     def upside_down(labels, layer, epoch, seed):
         return published_like(labels, 3 - layer, epoch, seed)
 
@@ -302,7 +302,7 @@ def test_low_first_notices_a_higher_layer_that_is_better_or_sooner() -> None:
     assert found == {"lowest-best": SUPPORTS, "lowest-first": SUPPORTS, "ordered": CONTRADICTS}
 
 
-def test_what_comes_first_is_asked_of_long_runs_alone() -> None:
+def test_the_order_of_layers_is_judged_in_long_runs_only() -> None:
     def late(labels, layer, epoch, seed):  # the lowest layer is behind in the first epochs, in the large teacher
         behind = labels["teacher"] == "large" and layer == 0 and epoch <= 4
         return rising(0.4, 0.35, epoch, seed) if behind else published_like(labels, layer, epoch, seed)
@@ -323,7 +323,7 @@ def cut(results: Results, rows: pd.Series) -> Results:
 
 
 @pytest.mark.parametrize("check", ["every-layer-ahead", "far-ahead"])
-def test_chance_is_the_mean_rank_of_so_many_students(check: str) -> None:
+def test_chance_rank_is_the_mean_rank_of_the_students(check: str) -> None:
     """(n − 1) / 2n: the lowest layer of the small teacher's students has 100 nodes, so that chance is 0.495."""
 
     def constant(rank: float):
@@ -354,7 +354,7 @@ def test_luck_keeps_fails_at_chance_level() -> None:
     assert found["far-ahead"] == CONTRADICTS
 
 
-def test_batch_norm_claims_turn_with_the_sign() -> None:
+def test_swapping_batch_norm_reverses_the_outcomes() -> None:
     def swapped(labels, layer, epoch, seed):
         other = {"bn": "no-bn", "no-bn": "bn"}[labels["batch-norm"]]
         return published_like({**labels, "batch-norm": other}, layer, epoch, seed)
@@ -372,7 +372,7 @@ def test_the_gain_without_batch_norm_has_the_limits_of_its_own_difference() -> N
         assert (found[check][0].low, found[check][0].high) == pytest.approx(limits)
 
 
-def test_a_small_teacher_that_is_only_a_little_faster_is_not_much_faster() -> None:
+def test_a_small_teacher_that_is_slightly_faster_is_not_much_faster() -> None:
     def similar(labels, layer, epoch, seed):
         return rising(0.4, 0.8 if labels["teacher"] == "small" else 0.75, epoch, seed)
 
@@ -404,7 +404,7 @@ def falls(labels, epoch, seed):
     return (1 + 0.1 * seed) / int(labels["multiplier"].removeprefix("m"))
 
 
-def test_over_parameterization_claims() -> None:
+def test_growth_with_the_multiplier_supports_over_parameterization_and_flat_curves_do_not() -> None:
     results = {"over-param": multipliers(loss=falls), "starts": starts(20.0)}
     judgement = judge("over-param-helps", PROJECT.claims["over-param-helps"], results, "paper")
     assert judgement.outcomes == dict.fromkeys(PROJECT.claims["over-param-helps"].checks, SUPPORTS)
@@ -485,7 +485,7 @@ def test_a_stall_is_a_growth_below_a_hundredth_with_and_without_batch_norm(growt
 
 
 @pytest.mark.parametrize(("more", "expected"), [(0.019, SUPPORTS), (0.021, CONTRADICTS)])
-def test_batch_norm_may_let_the_overlap_grow_more_by_less_than_the_margin(more: float, expected: str) -> None:
+def test_overlap_may_grow_more_with_batch_norm_by_less_than_the_margin(more: float, expected: str) -> None:
     def slightly(labels, layer, epoch, seed):
         return rising(0.4, 0.6 + (more if labels["batch-norm"] == "bn" else 0), epoch, seed)
 
@@ -525,7 +525,9 @@ def test_a_comparison_is_lost_by_the_side_that_diverged(variant: str, check: str
 
 
 @pytest.mark.parametrize(("norm", "rank", "growth"), [("bn", UNDECIDED, SUPPORTS), ("no-bn", SUPPORTS, UNDECIDED)])
-def test_the_sides_of_batch_norm_checks_on_cifar(norm: str, rank: str, growth: str) -> None:
+def test_a_diverged_seed_counts_against_its_side_of_batch_norm_checks_on_cifar(
+    norm: str, rank: str, growth: str
+) -> None:
     """BatchNorm is to improve the rank, and not to let the overlap grow more."""
     skip = ((f"fc-{norm}", 0),)
     results = make("cifar-conv", networks_as_published, rank_as_published, accuracy=accuracy_as_published, skip=skip)
@@ -563,7 +565,7 @@ def test_a_check_supports_only_if_its_whole_interval_does(low: float, high: floa
         ([UNDECIDED, UNDECIDED], "undecided"),
     ],
 )
-def test_the_verdict_of_core_checks(core: list[str], expected: str) -> None:
+def test_the_verdict_follows_the_outcomes_of_core_checks(core: list[str], expected: str) -> None:
     assert verdict(core) == expected
 
 
@@ -583,7 +585,7 @@ def test_verdicts_follow_the_core_checks_the_scale_and_the_data() -> None:
     assert judge("recovery", claim, {"teacher-size": never}, "paper").verdict == "contradicted"
 
 
-def test_a_check_that_is_no_core_check_is_no_part_of_the_verdict() -> None:
+def test_a_check_outside_the_core_does_not_change_the_verdict() -> None:
     def two_and_three_swapped(labels, layer, epoch, seed):
         return published_like(labels, {2: 3, 3: 2}.get(layer, layer), epoch, seed)
 
@@ -593,7 +595,7 @@ def test_a_check_that_is_no_core_check_is_no_part_of_the_verdict() -> None:
     assert list(judgement.effects) == ["lowest-best", "lowest-first", "ordered"]  # core checks first
 
 
-def test_too_few_seeds_or_missing_variants_and_epochs_leave_their_own_checks_out() -> None:
+def test_checks_with_too_few_seeds_or_missing_variants_and_epochs_are_left_out_alone() -> None:
     claim = PROJECT.claims["small-teacher-faster"]
     sizes = make("teacher-size", published_like, falling_rank)
     judgement = judge("small-teacher-faster", claim, {"teacher-size": cut(sizes, sizes.table["seed"] < 2)}, "paper")
@@ -628,7 +630,7 @@ def test_the_ledger_lists_every_claim_even_without_results() -> None:
     assert frame.set_index("claim").loc["finite-stalls", "verdict"] == "not run"
 
 
-def test_the_ledger_says_what_it_decides_and_what_was_amended() -> None:
+def test_the_ledger_lists_decisions_and_amendments() -> None:
     judgements = judge_all(PROJECT, as_published())
     text = to_markdown(PROJECT, judgements)
     core = sum(len(claim.core) for claim in PROJECT.claims.values())
@@ -642,7 +644,7 @@ def test_the_ledger_says_what_it_decides_and_what_was_amended() -> None:
     assert to_csv(judgements).decode().splitlines()[0] == columns
 
 
-def test_checks_that_no_function_gives_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_without_a_function_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(PROJECT.claims) == set(EVIDENCE)
     assert judge_all(PROJECT, {})
     only = evidence("low-first", "lowest-best", "teacher-size", lambda results: None)
@@ -662,8 +664,8 @@ def test_independent_seeds_have_welchs_interval() -> None:
     assert independent_difference(ours, theirs.replace(0.2, np.nan)).high == np.inf
 
 
-def test_divergence_never_supports_and_hides_no_other_cell() -> None:
-    """Of the students that the claim speaks for; with fewer than two left they have lost."""
+def test_diverged_seeds_never_support_and_hide_no_other_cell() -> None:
+    """Seeds of the claim's own students diverge. With fewer than two seeds left the check is lost."""
     check = next(iter(PROJECT.claims["pandoras-box"].checks.values()))
     values = pd.Series([1.0, 1.1, 0.9, 1.2, 1.05, 0.95])
     cells = [values.mask(values.index < lost) for lost in range(7)]
@@ -673,7 +675,7 @@ def test_divergence_never_supports_and_hides_no_other_cell() -> None:
     assert set(beside) == {CONTRADICTS}
 
 
-def test_variants_that_a_check_needs_are_asked_for_before_anything_trains(tmp_path) -> None:
+def test_variants_that_a_check_needs_are_required_before_training(tmp_path) -> None:
     """By their settings: a renamed label is no fault, a missing variant and one too many are."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "data").symlink_to(ROOT / "data")

@@ -203,7 +203,7 @@ def test_training_loss_is_the_mean_over_an_epochs_samples_before_each_step() -> 
 
 
 @pytest.mark.parametrize("alive", [True, False])
-def test_keeping_by_chance_and_for_certain(alive: bool) -> None:
+def test_shares_of_kept_teachers_equal_counts_by_hand(alive: bool) -> None:
     """Three students of four stay with node 0, 1, 1; a dead one counts neither before nor after it dies."""
     closest = torch.tensor([[[0, 1, 1, 0 if alive else -1]], [[0, 1, 1, 1]], [[1, 1, 1, -1]]], dtype=torch.int16)
     found = keeps(closest, 3)
@@ -214,7 +214,7 @@ def test_keeping_by_chance_and_for_certain(alive: bool) -> None:
     assert keeps(torch.full((1, 1, 2), -1, dtype=torch.int16), 3)["keeps_teacher"].isnan().all()
 
 
-def test_uniform_scales_change_the_scales_alone_and_are_of_batch_norm() -> None:
+def test_uniform_scales_change_only_scales_and_need_batch_norm() -> None:
     plain, drawn = (initial_students(make_run(batch_norm=True, **more), SEEDS, "cpu") for more in ({}, UNIFORM))
     changed = [
         name
@@ -245,14 +245,14 @@ def test_a_seed_alone_gives_the_same_table(teacher_seed: object) -> None:
     pd.testing.assert_frame_equal(together, alone, rtol=1e-4, atol=1e-6)
 
 
-def test_students_share_the_one_teacher_or_have_their_own() -> None:
+def test_students_share_a_teacher_or_have_their_own() -> None:
     assert select_teachers(make_run(teacher_seed=1), TEACHERS, SEEDS).seeds == 1
     own = select_teachers(make_run(), TEACHERS, SEEDS)
     assert torch.equal(own.weights[0], TEACHERS.weights[0][SEEDS])
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
-def test_resuming_gives_the_undisturbed_numbers(after: int) -> None:
+def test_resuming_gives_the_numbers_of_an_uninterrupted_run(after: int) -> None:
     run = make_run(batch_norm=True)
     states, expected = run_to_end(run)
     rest = list(train(run, TEACHERS, DATA, SEEDS, resume=states[after]))
@@ -269,7 +269,7 @@ def test_initial_final_and_chosen_snapshots_are_kept() -> None:
         snapshot(result.tensors, 1)
 
 
-def test_a_diverged_seed_is_recorded_and_the_other_is_as_if_alone() -> None:
+def test_a_diverged_seed_is_recorded_and_the_other_seed_is_unchanged() -> None:
     run = make_run()
     states = train(run, TEACHERS, DATA, SEEDS)
     first = next(states)
@@ -297,7 +297,7 @@ def test_parameters_that_overflow_count_as_diverged_even_if_the_loss_does_not() 
     assert diverged["value"].tolist() == [0, 1, 1, 1]
 
 
-def test_a_lower_rate_from_an_epoch_on_changes_the_run_only_from_there() -> None:
+def test_a_lower_rate_changes_the_run_only_from_its_epoch_on() -> None:
     plain, scheduled = (
         run_to_end(make_run(learning_rate=schedule))[1].table.query("quantity == 'loss'")["value"].tolist()
         for schedule in ([{"epoch": 0, "rate": 0.05}], [{"epoch": 0, "rate": 0.05}, {"epoch": 2, "rate": 0.001}])

@@ -129,7 +129,7 @@ AGAINST = [
 
 
 @pytest.mark.parametrize(("name", "check", "values"), AGAINST, ids=[check for _, check, _ in AGAINST])
-def test_one_bad_layer_is_enough_against(name: str, check: str, values: dict) -> None:
+def test_one_bad_layer_contradicts_its_check(name: str, check: str, values: dict) -> None:
     good = SUPPORTING[name]
     (experiment, table) = next(iter(good.items()))
     (quantity, value) = next(iter(values.items()))
@@ -144,7 +144,7 @@ def test_one_bad_layer_is_enough_against(name: str, check: str, values: dict) ->
     assert judgement.verdict == ("mixed" if core else "supported")
 
 
-def test_luck_that_does_not_matter_or_hurts_is_not_supported() -> None:
+def test_luck_that_does_not_matter_or_hurts_does_not_support() -> None:
     for slope, half_way in ((0.0, UNDECIDED), (-1.0, CONTRADICTS)):  # no time is below 1.2, so that nobody passes
         given = {"luck-speed": luck(slope, noise=0.05), "two-nodes": pairs()}
         assert judge("luck-speed", PROJECT.claims["luck-speed"], given, "paper").outcomes == {
@@ -173,7 +173,7 @@ def test_a_diverged_seed_has_no_nodes_but_counts() -> None:
     assert (effect.seeds, effect.diverged, effect.low) == (4, 1, -np.inf)
 
 
-def test_a_seed_that_has_found_no_teacher_node_has_nothing_to_count_and_has_not_diverged() -> None:
+def test_a_seed_that_found_no_teacher_node_has_no_counts_and_has_not_diverged() -> None:
     table = luck(1.0)
     here = (table.table["seed"] == 2) & (table.table["layer"] == 1) & (table.table["epoch"] == 1)
     values = table.table["value"].mask(here & (table.table["quantity"] == "standing"))
@@ -193,7 +193,7 @@ def test_rank_correlation_equals_scipy_on_pandas_ranks() -> None:
     assert passes_sooner(table).estimate == pytest.approx(by_layer.min())
 
 
-def test_a_time_that_all_nodes_share_has_no_rank() -> None:
+def test_equal_times_of_all_nodes_have_no_rank_correlation() -> None:
     layer = pd.DataFrame(
         {"initial_overlap": [0.1, 0.4, 0.2], "never": np.nan, "together": 3.0, "apart": [9.0, 1.0, 5.0]}
     )
@@ -201,7 +201,7 @@ def test_a_time_that_all_nodes_share_has_no_rank() -> None:
     assert rank_correlation(layer, "apart") == pytest.approx(-1)
 
 
-def test_nodes_renumbered_change_no_effect() -> None:
+def test_renumbering_nodes_changes_no_effect() -> None:
     table = luck(0.7)
     shuffled = table.table.copy()
     shuffled["node"] = (shuffled["node"] * 7 + 3) % 60
@@ -211,7 +211,7 @@ def test_nodes_renumbered_change_no_effect() -> None:
             assert evidence(renumbered) == evidence(table)
 
 
-def test_many_standing_students_or_weak_winners_are_against() -> None:
+def test_many_standing_students_or_weak_winners_contradict() -> None:
     judgement = winners(luck(1.0, standing=5.0, carried=0.3, found=0.4))
     assert judgement.outcomes == {
         "found": CONTRADICTS, "few": CONTRADICTS, "winners-carry": CONTRADICTS, "concentrates": SUPPORTS,

@@ -50,7 +50,7 @@ def luck_states(seeds: list[int] = SEEDS, resume: TrainingState | None = None) -
     return list(luck_speed.train(LUCK, TEACHERS, DATA, seeds, resume=resume))
 
 
-def test_moments_are_evenly_spaced_from_the_first_step_to_the_last_and_the_end_of_every_epoch() -> None:
+def test_moments_are_evenly_spaced_and_include_the_end_of_every_epoch() -> None:
     moments = luck_speed.steps(LUCK)
     assert (moments[0], moments[1], moments[-1]) == (0, 7, 160)
     assert moments == sorted(set(moments))
@@ -61,7 +61,7 @@ def test_moments_are_evenly_spaced_from_the_first_step_to_the_last_and_the_end_o
 
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["no-bn", "bn"])
-def test_whole_epochs_are_those_of_student_training_exactly(batch_norm: bool) -> None:
+def test_numbers_at_whole_epochs_equal_those_of_student_training(batch_norm: bool) -> None:
     changes = {"student": {"multiplier": 3, "batch_norm": batch_norm}}
     luck = make_run("luck-speed", LuckSpeed.model_validate(WITHOUT_SNAPSHOTS | TIMES | changes))
     training = make_run("student-training", StudentTraining.model_validate(SETTINGS | changes))
@@ -91,7 +91,7 @@ def test_measuring_more_often_trains_the_same_students() -> None:
 
 
 @pytest.mark.parametrize("moment", [0, 3, 7])
-def test_resuming_within_an_epoch_gives_the_undisturbed_numbers(moment: int) -> None:
+def test_resuming_within_an_epoch_gives_the_numbers_of_an_uninterrupted_run(moment: int) -> None:
     states = luck_states()
     *_, resumed = luck_states(resume=states[moment])
     for name, tensor in states[-1].tensors.items():
@@ -106,7 +106,7 @@ def test_a_seed_alone_gives_the_same_table() -> None:
     np.testing.assert_allclose(merged["value_both"], merged["value_alone"], rtol=1e-3, atol=1e-4)
 
 
-def test_a_seed_that_diverges_is_told_and_has_no_numbers() -> None:
+def test_a_diverged_seed_is_reported_and_has_no_numbers() -> None:
     tensors = dict(luck_states()[-1].tensors)
     for name, since in (("moment_finite", 6), ("finite", 1)):  # within the first epoch
         tensors[f"history/{name}"] = tensors[f"history/{name}"].clone()
@@ -177,7 +177,7 @@ def test_standing_counts_students_that_overlap_and_contribute() -> None:
     assert found == pytest.approx({"passed": 2, "standing": 1, "found": 2 / 3, "winners_share": 1.95 / 2})
 
 
-def test_a_diverged_seed_is_nan_in_the_modulation_and_the_other_is_as_if_alone() -> None:
+def test_a_diverged_seed_has_nan_modulation_and_leaves_the_other_seed_unchanged() -> None:
     run = make_run("modulation", GradientMeasurement(source="toy/base", samples=48), TRAINING)
     good, bad = trained(), trained()
     bad["snapshot/2/layer.1.weight"][0] = torch.nan
@@ -205,7 +205,7 @@ def test_gradient_rule_holds_at_every_saved_epoch_and_layer() -> None:
         torch.testing.assert_close(result.tensors[f"predicted/{epoch}/1"], result.tensors[f"true/{epoch}/1"])
 
 
-def test_a_wrong_rule_is_seen_in_the_residual(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_rule_leaves_a_residual(monkeypatch: pytest.MonkeyPatch) -> None:
     right = gradient_rule.gradients
     monkeypatch.setattr(gradient_rule, "gradients", lambda *arguments: 1.001 * right(*arguments))
     residual = measured(gradient_rule).table.query("quantity == 'residual'")["value"]
@@ -219,8 +219,8 @@ def test_agreement_is_cosine_and_ratio_of_norms() -> None:
     torch.testing.assert_close(found["norm_ratio"], 2 * torch.ones(2))
 
 
-def test_modulation_tells_a_student_that_is_its_teacher() -> None:
-    """Students that begin with the teacher's own nodes: H* of a match is that of the teacher node with itself."""
+def test_modulation_of_a_student_equal_to_its_teacher_is_the_teachers_own() -> None:
+    """Students that begin with the teacher's nodes have the H* of a teacher node with itself at a match."""
     run = make_run("modulation", GradientMeasurement(source="toy/base", samples=48), TRAINING)
     tensors = trained()
     teachers = TEACHERS.select(SEEDS)

@@ -79,7 +79,7 @@ def test_a_teacher_is_the_same_alone_and_shares_no_stream_with_students() -> Non
 
 @pytest.mark.parametrize(("shape", "precision"), [({}, None), (CONV, None), (CONV, "bfloat16")])
 @pytest.mark.parametrize("options", [{}, RECIPE], ids=["plain", "momentum"])
-def test_resuming_gives_the_undisturbed_numbers(options: dict, shape: dict, precision: str | None) -> None:
+def test_resuming_gives_the_numbers_of_an_uninterrupted_run(options: dict, shape: dict, precision: str | None) -> None:
     teacher = make_teacher(precision=precision, shape=shape, **options)
     states = list(teacher_training.train(teacher, images()))
     assert [state.epoch for state in states] == [0, 1, 2, 3]
@@ -108,7 +108,7 @@ def test_bfloat16_changes_a_small_network_less_than_its_seed_does() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"weight_decay": 0.05}, RECIPE])
-def test_training_is_that_of_torchs_optimizer_on_the_same_batches(options: dict) -> None:
+def test_training_equals_torchs_optimizer_on_the_same_batches(options: dict) -> None:
     rates = [{"epoch": 0, "rate": 0.05}, {"epoch": 1, "rate": 0.01}]
     teacher, data = make_teacher(learning_rate=rates, epochs=2, **options), images()
     networks = teacher_training.untrained(teacher, range(2))
@@ -122,7 +122,7 @@ def test_training_is_that_of_torchs_optimizer_on_the_same_batches(options: dict)
 
 
 @pytest.mark.parametrize("place", ["after", "before"])
-def test_a_readout_scale_is_what_the_uppermost_batchnorm_starts_with_and_nothing_else(place: str) -> None:
+def test_a_readout_scale_sets_only_the_initial_scale_of_the_uppermost_batchnorm(place: str) -> None:
     teacher = make_teacher(shape={"norm": place})
     learning = teacher.learning.model_copy(update={"readout_scale": 0.1})
     plain, scaled = (
@@ -135,7 +135,7 @@ def test_a_readout_scale_is_what_the_uppermost_batchnorm_starts_with_and_nothing
     torch.testing.assert_close(scaled, plain, rtol=0, atol=0)
 
 
-def test_annealed_rates_are_those_of_torchs_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_annealed_rates_equal_those_of_torchs_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     monkeypatch.setattr(Trainer, "step", lambda trainer, x, target, lr: taken.append(lr))
     list(teacher_training.train(make_teacher(0.05, 1, epochs=5, annealing="cosine"), images()))

@@ -28,7 +28,7 @@ def test_order_puts_matched_students_first_and_keeps_everyone() -> None:
     assert order(torch.tensor([[3, 0], [1, 4]]), 5).tolist() == [[3, 0, 1, 2, 4], [1, 4, 0, 2, 3]]
 
 
-def test_dominance_is_diagonal_over_off_diagonal_of_the_nodes_used() -> None:
+def test_dominance_is_diagonal_over_off_diagonal_of_used_nodes() -> None:
     block = torch.tensor([[[-4.0, 1, 9], [3, 2, 9], [9, 9, 9]]])
     used = torch.tensor([[True, True, False]])
     assert dominance(block, used).item() == pytest.approx(3 / 2)
@@ -36,7 +36,7 @@ def test_dominance_is_diagonal_over_off_diagonal_of_the_nodes_used() -> None:
     assert dominance(block, torch.tensor([[True, False, False]])).isnan().all()
 
 
-def test_share_and_lead_are_of_all_students() -> None:
+def test_share_and_lead_compare_with_all_students() -> None:
     matrix = torch.tensor([[[1.0, 0], [-3, 0], [2, 0]]])  # three students, two teacher nodes, the second without mass
     assert share(matrix, torch.tensor([[2, 0]]))[0, 0].item() == pytest.approx(2 / 6)
     assert share(matrix, torch.tensor([[2, 0]]))[0, 1].isnan()
@@ -81,7 +81,7 @@ def drawn(shape: tuple, seed: int, widths: tuple[int, ...] = (5, 4, 6)) -> tuple
 
 
 @SHAPES
-def test_a_copied_teacher_has_its_weights_however_its_nodes_are_numbered_scaled_or_split(shape: tuple) -> None:
+def test_a_copied_teacher_is_recognized_if_nodes_are_renumbered_scaled_or_split(shape: tuple) -> None:
     teachers, x = drawn(shape, 0)
     copy = teachers.to(torch.float64)
     weights, biases = copy.weights, copy.biases
@@ -130,7 +130,7 @@ def test_cosine_equals_a_naive_loop(shape: tuple) -> None:
             below = rho, spread[:nodes], spread[nodes:]
 
 
-def test_students_that_have_nothing_to_do_with_a_teacher_have_none_of_its_weights() -> None:
+def test_unrelated_students_do_not_resemble_a_teachers_weights() -> None:
     """Wide layers: the mean cosine of many random vectors is about 0."""
     (teachers, x), (students, _) = (drawn(((20,), None), seed, (40, 50, 60)) for seed in (0, 2))
     below = [one.mean().item() for one in cosines(teachers, students, x)[1:]]

@@ -31,7 +31,7 @@ def measured(*parts: torch.Tensor) -> LayerCoactivation:
     return gathered.measure()
 
 
-def test_joint_firing_equals_a_naive_loop_however_it_comes() -> None:
+def test_joint_firing_from_any_parts_equals_a_naive_loop() -> None:
     f = draw(2, 5, 40).relu()
     f[0, 3] = 0  # never fires
     f[1, 2] = 1  # always does
@@ -49,7 +49,7 @@ def test_joint_firing_equals_a_naive_loop_however_it_comes() -> None:
             assert found.independent()[seed].item() == pytest.approx(independent)
 
 
-def test_half_spaces_fire_together_as_their_angle_says() -> None:
+def test_half_spaces_fire_together_according_to_their_angle() -> None:
     """Sheppard's formula: P(both > 0) = 1/4 + arcsin(cosine) / 2π for Gaussian inputs and no biases."""
     weight = draw(1, 6, 4)
     networks = Networks([weight, draw(1, 2, 6)], [torch.zeros(1, 6, 1), torch.zeros(1, 2, 1)], [])

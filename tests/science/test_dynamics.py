@@ -70,7 +70,7 @@ def naive_step(x: np.ndarray, student: list[np.ndarray], teacher: list[np.ndarra
 
 
 @pytest.mark.parametrize(("widths", "multiplier"), [([4, 5, 6], 2), ([4, 5, 6], 16), ([4, 5, 6, 3], 3)])
-def test_the_batch_is_the_naive_loop_over_runs_in_float64(widths: list[int], multiplier: int) -> None:
+def test_the_batch_equals_a_naive_loop_over_runs_in_float64(widths: list[int], multiplier: int) -> None:
     teacher, students = draw(widths, multiplier, [0, 5])
     dynamics, x = Dynamics(students, teacher), batches(6, 2, 16, widths[0])
     dynamics.run(x, 0.05)
@@ -83,7 +83,7 @@ def test_the_batch_is_the_naive_loop_over_runs_in_float64(widths: list[int], mul
 
 
 @pytest.mark.parametrize("widths", [[4, 5, 6], [4, 5, 6, 3]])
-def test_the_accurate_gradient_is_autograds(widths: list[int]) -> None:
+def test_the_accurate_gradient_equals_autograds(widths: list[int]) -> None:
     teacher, students = draw(widths, 3, [0, 1])
     x, rate = batches(1, 2, 16, widths[0]), 0.05
     dynamics = Dynamics(students, teacher, accurate=True)
@@ -98,7 +98,7 @@ def test_the_accurate_gradient_is_autograds(widths: list[int]) -> None:
         torch.testing.assert_close(layer, expected, rtol=0, atol=1e-14)
 
 
-def test_of_one_sample_the_matrix_form_is_the_accurate_gradient_but_for_biases_above() -> None:
+def test_matrix_form_is_exact_for_one_sample_but_for_biases_above() -> None:
     """As published, H leaves the constant node out on its way down, and with it the difference of the biases above."""
     teacher, students = draw([4, 5, 6, 3], 2, [3])
     for equal_above in (True, False):
@@ -117,7 +117,7 @@ def test_of_one_sample_the_matrix_form_is_the_accurate_gradient_but_for_biases_a
 
 
 @pytest.mark.parametrize("accurate", [False, True])
-def test_a_teacher_that_is_matched_stays_as_it_is(accurate: bool) -> None:
+def test_students_equal_to_the_teacher_do_not_change(accurate: bool) -> None:
     teacher = [normalize_columns(weight) for weight in draw([4, 5, 6, 3], 2, [0])[0]]  # to float64's precision
     dynamics = Dynamics([weight[:, None] for weight in teacher], teacher, accurate=accurate)
     dynamics.run(batches(20, 1, 16, 4), 0.1)
@@ -127,7 +127,7 @@ def test_a_teacher_that_is_matched_stays_as_it_is(accurate: bool) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), accurate=st.booleans(), depth=st.sampled_from([2, 3]))
-def test_the_order_of_student_nodes_does_not_matter(seed: int, accurate: bool, depth: int) -> None:
+def test_permuting_student_nodes_permutes_the_result(seed: int, accurate: bool, depth: int) -> None:
     widths = [4, 5, 6, 3][: depth + 1]
     teacher, students = draw(widths, 2, [seed])
     stream = np.random.default_rng(seed)
@@ -147,7 +147,7 @@ def test_the_order_of_student_nodes_does_not_matter(seed: int, accurate: bool, d
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
-def test_a_seed_and_a_start_alone_go_the_way_they_go_in_a_batch() -> None:
+def test_a_seed_and_a_start_alone_follow_the_same_path_as_in_a_batch() -> None:
     teacher, students = draw([6, 5, 4], 3, [0, 1, 2])
     teacher, students = ([weight.float() for weight in weights] for weights in (teacher, students))
     x = batches(30, 3, 64, 6).float()
@@ -170,7 +170,7 @@ def test_frozen_layers_stay_and_the_input_state_is_not_changed() -> None:
 
 
 def test_the_type_that_counts_gates_is_exact() -> None:
-    """Whatever type this machine takes for 64 samples: counts of gates are whole numbers without error."""
+    """Counts of gates are exact whole numbers in the type that the machine uses for 64 samples."""
     gates = torch.from_numpy(np.random.default_rng(0).random((3, 64, 200)) < 0.7)
     kind = counting_type("cpu", 64)
     expected = torch.bmm(gates.double().mT, gates.double())
@@ -193,7 +193,7 @@ def test_teachers_and_students_are_drawn_as_published() -> None:
     torch.testing.assert_close(mixed, (plain + 0.3 * added) / (plain + 0.3 * added).norm(dim=0))
 
 
-def test_starting_levels_are_those_that_were_published() -> None:
+def test_starting_levels_equal_the_published_levels() -> None:
     """(1, 1) at m = 5: 0.9396 and 0.384, read off to 0.001; over 64 seeds the mean is known to 0.0015."""
     norms = []
     for seed in range(64):
@@ -220,14 +220,14 @@ def test_the_predicted_time_is_the_integral(cosine: float, target: float) -> Non
     assert convergence_time(np.array(cosine), target) == pytest.approx(expected, rel=1e-8)
 
 
-def test_who_is_there_needs_no_time_and_a_target_must_be_inside() -> None:
+def test_a_node_at_the_target_needs_no_time_and_a_target_of_one_is_refused() -> None:
     assert convergence_time(np.array([0.97, 1.0, 0.9]), 0.9).tolist() == [0, 0, 0]
     with pytest.raises(ValueError, match="lies between"):
         convergence_time(np.array([0.0]), 1.0)
 
 
 @pytest.mark.parametrize("cosine", [-0.6, 0.0, 0.7])
-def test_both_gradients_turn_a_node_as_the_derivation_says(cosine: float) -> None:
+def test_both_gradients_turn_a_node_as_derived(cosine: float) -> None:
     """By simulation of 400,000 samples: the part of the update across w is h*(θ) sin θ, for both gradients."""
     x = np.random.default_rng(0).standard_normal((400_000, 3))
     w, w_star = np.array([1.0, 0, 0]), np.array([cosine, np.sqrt(1 - cosine**2), 0])

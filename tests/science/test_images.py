@@ -44,7 +44,7 @@ def test_normalization_equals_torchvisions() -> None:
     torch.testing.assert_close(normalize(images), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_every_shift_and_both_directions_come_about_equally_often() -> None:
+def test_every_shift_and_both_directions_are_about_equally_frequent() -> None:
     data = cifar10()
     draws = [data._draw(0, number) for number in range(400)]  # 40,000 images
     for values, kinds in (
@@ -105,7 +105,7 @@ def test_evaluation_images_are_the_same_for_every_seed_and_not_augmented() -> No
     assert torch.equal(labels.bincount(), data.test_labels.bincount())
 
 
-def test_more_images_than_there_are_is_an_error() -> None:
+def test_asking_for_more_images_than_exist_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"151 images an epoch are asked for, but there are 150"):
         cifar10(samples=151)
     with pytest.raises(ValueError, match=r"61 evaluation images are asked for, but there are 60"):

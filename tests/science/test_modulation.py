@@ -58,7 +58,7 @@ shapes = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5)), min_size=1, m
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(hidden=shapes, outputs=st.integers(1, 6), bias=st.booleans(), count=st.integers(1, 12))
-def test_the_rule_is_an_identity(hidden: list[tuple[int, int]], outputs: int, bias: bool, count: int) -> None:
+def test_the_gradient_rule_equals_autograd(hidden: list[tuple[int, int]], outputs: int, bias: bool, count: int) -> None:
     students = networks([*(n for n, _ in hidden), outputs], [0, 5], bias=bias)
     teachers = networks([*(n for _, n in hidden), outputs], [7], bias=bias)
     x = samples(1, count)
@@ -94,7 +94,7 @@ def test_output_maps_unroll_the_papers_recursion() -> None:
 
 
 @pytest.mark.parametrize(("part", "parts"), [(7, 5), (1, 30), (29, 2)])  # with one sample left over, and one by one
-def test_averages_are_means_over_samples_however_they_are_cut(
+def test_averages_are_means_over_samples_in_parts_of_any_size(
     part: int, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, its = layers(STUDENTS, X), layers(TEACHERS, X)
@@ -112,7 +112,7 @@ def test_averages_are_means_over_samples_however_they_are_cut(
         )
 
 
-def test_without_the_students_own_matrices_the_others_are_the_same() -> None:
+def test_leaving_out_the_students_own_matrices_does_not_change_the_others() -> None:
     for whole, part in zip(averages(STUDENTS, TEACHERS, X), averages(STUDENTS, TEACHERS, X, own=False), strict=True):
         torch.testing.assert_close(part.beta_star, whole.beta_star)
         torch.testing.assert_close(part.h_star, whole.h_star)

@@ -22,7 +22,7 @@ def test_correlation_equals_pandas() -> None:
         np.testing.assert_allclose(rho[seed], table.iloc[:3, 3:], atol=1e-12)
 
 
-def test_a_copied_node_has_correlation_one_and_a_constant_one_zero() -> None:
+def test_a_copied_node_has_correlation_one_and_a_constant_node_zero() -> None:
     teacher = activations(1, 2, 300, seed=0).float()
     student = torch.stack([3 * teacher[0, 1] + 5, torch.full((300,), 0.1), -teacher[0, 0]])[None]
     rho = correlation(teacher, student)
@@ -43,7 +43,7 @@ def test_dead_nodes_are_known_and_have_no_correlation() -> None:
     assert over_live(found.best, torch.zeros_like(found.live)).isnan().all()
 
 
-def test_best_and_second_equal_sorting() -> None:
+def test_best_and_second_best_equal_a_sort() -> None:
     teacher, student = activations(3, 4, 100, seed=2), activations(3, 6, 100, seed=3)
     rho, found = correlation(teacher, student).numpy(), overlap(teacher, student).measure()
     ordered = np.sort(rho, axis=2)
@@ -57,7 +57,7 @@ def test_one_student_has_no_second() -> None:
     assert found.second.isnan().all()
 
 
-def test_rank_counts_the_students_ahead_ties_included() -> None:
+def test_rank_counts_the_students_ahead_and_ties() -> None:
     rho = torch.tensor([[[0.3, 0.9, 0.3, -0.1], [0.0, 0.0, 0.0, 0.5]]])
     assert rank(rho).tolist() == [[[1, 0, 1, 3], [1, 1, 1, 0]]]
     random = torch.rand(2, 3, 40, generator=torch.Generator().manual_seed(0))
@@ -65,14 +65,14 @@ def test_rank_counts_the_students_ahead_ties_included() -> None:
     assert rank(random).tolist() == naive
 
 
-def test_one_teacher_is_compared_with_every_seed() -> None:
+def test_a_single_teacher_is_compared_with_every_seed() -> None:
     teacher, student = activations(1, 3, 80, seed=0).expand(2, -1, -1), activations(2, 5, 80, seed=1)
     found = overlap(teacher, student).measure()
     assert found.best.shape == (2, 3)
     torch.testing.assert_close(found.best[1:], overlap(teacher[:1], student[1:]).measure().best)
 
 
-def test_parts_of_any_size_give_what_the_whole_does() -> None:
+def test_overlap_from_parts_of_any_size_equals_overlap_from_the_whole() -> None:
     """Means a thousand times the spread, in float32: sums of products would lose what the pairwise rule keeps."""
     teacher, student = activations(2, 3, 500, seed=0) + 1000, activations(2, 4, 500, seed=1) - 2000
     teacher[0, 1] = 7
@@ -84,7 +84,7 @@ def test_parts_of_any_size_give_what_the_whole_does() -> None:
     assert parts.measure().live.tolist() == [[True, False, True], [True] * 3]
 
 
-def test_halves_of_the_teacher_nodes_are_as_if_gathered_alone() -> None:
+def test_overlap_split_by_teacher_nodes_equals_overlap_of_each_half() -> None:
     teacher, student = activations(2, 6, 90, seed=0), activations(2, 5, 90, seed=1)
     for part, nodes in zip(overlap(teacher, student).split(), (teacher[:, :3], teacher[:, 3:]), strict=True):
         torch.testing.assert_close(part.correlation(), correlation(nodes, student))
@@ -101,7 +101,7 @@ def test_floor_is_the_best_correlation_with_another_node() -> None:
     assert overlap(teacher[:, :1], teacher[:, :1]).floor().isnan().all()
 
 
-def test_a_student_is_closest_to_a_live_teacher_node_if_it_lives_itself() -> None:
+def test_live_students_are_closest_to_live_teacher_nodes() -> None:
     teacher = activations(1, 3, 80, seed=0)
     student = torch.stack([teacher[0, 1] - 5 * teacher[0, 2], -teacher[0].sum(0), torch.ones(80, dtype=torch.float64)])
     teacher[0, 0] = 2  # dead; its ρ of 0 is greater than the second student's with any other

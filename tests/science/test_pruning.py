@@ -63,7 +63,7 @@ def half(networks: Networks, *, nodes: bool) -> Mask:
 
 
 @pytest.mark.parametrize("value", [0.5, 2.0, -1.0, math.nan])
-def test_a_mask_admits_0_and_1_alone(value: float) -> None:
+def test_a_mask_admits_only_0_and_1(value: float) -> None:
     Mask((torch.tensor([[0.0, 1.0]]),))
     with pytest.raises(ValueError, match="0 and 1 alone"):
         Mask((torch.tensor([[0.0, value]]),))
@@ -87,7 +87,7 @@ def test_counts_are_exact_in_every_layer_and_seed(shape: dict, nodes: bool, shar
         assert overall.counts().sum(0).tolist() == [sum(counts)] * len(SEEDS)
 
 
-def test_the_greatest_are_kept_and_ties_go_by_index() -> None:
+def test_the_greatest_scores_are_kept_and_ties_go_by_index() -> None:
     found = torch.tensor([[3.0, 1.0, 3.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
     assert greatest(found, 2).tolist() == [[1, 0, 1, 0, 0], [1, 1, 0, 0, 0]]
     assert greatest(found, 4).tolist() == [[1, 0, 1, 1, 1], [1, 1, 1, 1, 0]]
@@ -107,7 +107,7 @@ def test_top_k_equals_a_naive_choice() -> None:
             assert kept.flatten().nonzero().flatten().tolist() == sorted(expected)
 
 
-def test_overall_takes_the_greatest_wherever_they_are() -> None:
+def test_keep_overall_keeps_the_greatest_scores_of_all_layers() -> None:
     found = [torch.tensor([[9.0, 8.0, 7.0]]), torch.tensor([[1.0, 8.5]])]
     assert [layer.tolist() for layer in keep_overall(found, [1, 2]).layers] == [[[1, 1, 0]], [[0, 1]]]
 
@@ -148,7 +148,7 @@ def test_criteria_equal_loops_over_nodes(shape: dict, batch_norm: bool) -> None:
 
 
 @SHAPES
-def test_overlap_takes_every_teachers_best_student_first(shape: dict) -> None:
+def test_the_overlap_criterion_takes_every_teacher_nodes_best_student_first(shape: dict) -> None:
     networks, (x, _) = students(shape), samples(shape, 200)
     widths = [3, 4, 4][: len(networks.widths) - 1]
     teachers = draw_teachers(shape["inputs"], [*widths, 4], init="separated", seeds=[0], kernel=shape["kernel"])
@@ -204,7 +204,7 @@ def test_nothing_and_everything_can_be_kept(shape: dict, kept: int) -> None:
 
 
 @SHAPES
-def test_seeds_that_keep_fewer_nodes_get_inert_ones(shape: dict) -> None:
+def test_seeds_that_keep_fewer_nodes_get_inert_nodes(shape: dict) -> None:
     networks, (x, y) = students(shape), samples(shape)
     overall = keep_overall(scores(networks, nodes=True), [3] * (len(networks.weights) - 1))
     together = apply(networks, overall)
@@ -221,7 +221,7 @@ def test_seeds_that_keep_fewer_nodes_get_inert_ones(shape: dict) -> None:
 
 
 @SHAPES
-def test_a_mask_of_nodes_as_one_of_weights_gives_the_same_outputs(shape: dict) -> None:
+def test_a_node_mask_and_its_weight_mask_give_the_same_outputs(shape: dict) -> None:
     networks, (x, _) = students(shape), samples(shape)
     mask = half(networks, nodes=True)
     masked = apply(networks, over_weights(mask, networks))
@@ -232,7 +232,7 @@ def test_a_mask_of_nodes_as_one_of_weights_gives_the_same_outputs(shape: dict) -
 
 @SHAPES
 @NODES
-def test_a_later_round_keeps_only_what_earlier_ones_left(shape: dict, nodes: bool) -> None:
+def test_a_later_round_keeps_only_what_earlier_rounds_kept(shape: dict, nodes: bool) -> None:
     networks = students(shape)
     mask = Mask.everything(networks, nodes=nodes)
     for share in (0.7, 0.4, 0.2):
@@ -321,7 +321,7 @@ class Times(torch.nn.Module):
 
 @SHAPES
 @pytest.mark.parametrize("on_labels", [False, True])
-def test_networks_in_a_row_share_samples(shape: dict, on_labels: bool) -> None:
+def test_networks_of_a_seed_share_samples(shape: dict, on_labels: bool) -> None:
     x, y = (one[:2] for one in samples(shape))
     target = y.argmax(1) if on_labels else y
     one, other = (initialize_students(**shape, seeds=range(6), dtype=torch.float64) for _ in range(2))

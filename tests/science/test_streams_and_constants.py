@@ -156,14 +156,14 @@ def names(draw: str, seeds: Sequence[int] = tuple(TRUNKS), epochs: Sequence[int]
     return set().union(*(streams(lambda s=s, e=e: DRAWS[draw](s, e)) for s in seeds for e in epochs))
 
 
-def test_draws_for_different_ends_share_no_stream() -> None:
+def test_draws_for_different_purposes_share_no_stream() -> None:
     owner: dict[str, str] = {}
     for draw in DRAWS:
         for name in names(draw):
             assert owner.setdefault(name, draw) == draw, name
 
 
-def test_scales_of_batch_norm_are_drawn_apart_and_for_each_seed() -> None:
+def test_scales_of_batch_norm_have_their_own_stream_for_each_seed() -> None:
     weights = streams(lambda: initialize_students((3,), [4, 2], seeds=range(3), batch_norm=True))
     both = streams(lambda: initialize_students((3,), [4, 2], seeds=range(3), batch_norm=True, norm_scale="uniform"))
     assert weights < both
@@ -185,14 +185,14 @@ def test_trained_teachers_share_no_stream_with_students_or_among_themselves() ->
     assert not students & (one | other)
 
 
-def test_augmentation_and_order_of_images_are_drawn_apart() -> None:
+def test_augmentation_and_order_of_images_have_separate_streams() -> None:
     """What is drawn for augmented images is the order's stream, which they share with plain ones, and one more."""
     plain, augmented = (streams(lambda d=d: list(d.batches([5], 4))) for d in (pictures(), AUGMENTED))
     assert plain < augmented
 
 
 @SIMULATING
-def test_a_simulation_draws_new_samples_every_epoch_and_others_to_be_measured_by(kind) -> None:
+def test_a_simulation_draws_new_samples_every_epoch_and_separate_evaluation_samples(kind) -> None:
     states = kind.simulate(simulated(kind), SEEDS)
     start, first, second = (streams(lambda: next(states)) for _ in range(3))
     # Teachers, students and what decision lines are measured on; two nodes draw their networks one after the other.
@@ -223,7 +223,9 @@ def test_samples_have_the_standard_deviation_that_is_set(draw: Callable[[float],
     assert torch.equal(draw(3.0), 3 * draw(1.0))
 
 
-def test_decision_lines_train_and_measure_on_samples_of_that_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decision_lines_train_and_measure_on_samples_of_the_standard_deviation_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     taken, own = [], decision_lines.samples
     monkeypatch.setattr(decision_lines, "samples", lambda *args: taken.append(args[3]) or own(*args))
     list(decision_lines.simulate(simulated(decision_lines), SEEDS))
@@ -231,7 +233,7 @@ def test_decision_lines_train_and_measure_on_samples_of_that_deviation(monkeypat
     assert set(taken) == {3.0}
 
 
-def test_sources_of_samples_are_what_the_settings_say() -> None:
+def test_sources_of_samples_follow_the_settings() -> None:
     gaus = GausData(kind="gaus", std=3.0, samples_per_epoch=100, infinite=False, evaluation_samples=7)
     assert data_source(gaus, (2, 3), 16, None, "cpu") == Gaus(6, 3.0, 100, False, 16, "cpu")
     observed = co_activation.data_source(GausSamples(kind="gaus", std=3.0, evaluation_samples=7), (2, 3), None)
@@ -349,9 +351,7 @@ def test_students_start_within_one_over_the_root_of_the_fan_in(shape: dict, fan_
 
 
 @SHAPES
-def test_biases_of_separated_teachers_are_up_to_a_half_of_the_row_before_it_is_normalized(
-    shape: dict, fan_ins: list[int]
-) -> None:
+def test_biases_of_separated_teachers_are_at_most_half_before_normalization(shape: dict, fan_ins: list[int]) -> None:
     teachers = draw_teachers(**shape, init="separated", seeds=range(200))
     for weight, bias, fan_in in zip(teachers.weights, teachers.biases, fan_ins, strict=True):
         rows = weight.flatten(2).abs()
@@ -368,7 +368,7 @@ def test_biases_of_separated_teachers_are_up_to_a_half_of_the_row_before_it_is_n
 
 
 @SHAPES
-def test_the_other_teachers_are_students_of_seeds_below_zero_normalized(shape: dict, fan_ins: list[int]) -> None:
+def test_unseparated_teachers_are_normalized_students_of_negative_seeds(shape: dict, fan_ins: list[int]) -> None:
     teachers = draw_teachers(**shape, init="no_sep", seeds=[0, 3])
     students = initialize_students(**shape, seeds=[-1, -4])
     for layer in range(len(fan_ins)):
@@ -404,7 +404,7 @@ def test_every_image_keeps_its_label_and_comes_from_its_part() -> None:
     assert max(seen) > 40
 
 
-def test_accuracy_and_loss_are_those_of_the_test_images() -> None:
+def test_accuracy_and_loss_are_measured_on_test_images() -> None:
     """All test images are evaluated on, so that their order does not matter: the expected numbers draw nothing."""
     data = pictures()
     x = normalize(data.test_images)
@@ -461,7 +461,7 @@ CRITERIA = {
 
 
 @pytest.mark.parametrize(("granularity", "criterion"), CRITERIA)
-def test_criteria_look_at_the_final_networks_or_at_the_initial_ones_if_named_so(
+def test_criteria_score_final_networks_or_initial_networks_if_so_named(
     granularity: str, criterion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Rates(monkeypatch)
@@ -497,7 +497,7 @@ def joint(networks: Networks, seed: int) -> list[Tensor]:
     return [torch.cat(pair) for pair in zip(found, constant, strict=False)] + found[-1:]
 
 
-def test_the_table_of_the_gradient_rule_names_each_form_for_what_it_is() -> None:
+def test_the_table_of_the_gradient_rule_names_each_form_correctly() -> None:
     """Both forms by loops over layers, the averaged gradient by autograd on the weights; epochs 0, 1 and 3."""
     tensors = snapshots()
     table = gradient_rule.measure(measuring("gradient-rule", samples=40), TEACHERS, DATA, tensors, SEEDS).table
@@ -555,7 +555,7 @@ def whole_gradient(
     return [one[:-1] for one in found]
 
 
-def test_modulation_is_of_each_epochs_students_by_their_matches_at_the_end() -> None:
+def test_modulation_pairs_each_epochs_students_by_final_matches() -> None:
     tensors, settings = snapshots(), measuring("modulation", samples=40)
     result = modulation.measure(settings, TEACHERS, DATA, tensors, SEEDS)
     values = result.table.set_index(["quantity", "epoch", "layer", "seed"])["value"]
@@ -600,7 +600,7 @@ def test_profiles_are_of_the_first_and_the_last_epoch() -> None:
                     assert values[epoch, layer, seed, node].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_each_number_of_the_table_is_what_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_number_of_the_table_is_the_quantity_named(monkeypatch: pytest.MonkeyPatch) -> None:
     Rates(monkeypatch)
     teachers = TEACHERS.select(range(5))
     teachers.biases[0][0, 3] = -1e6  # a dead teacher node of the first seed, and two dead students of the second
@@ -620,7 +620,7 @@ def test_each_number_of_the_table_is_what_its_name_says(monkeypatch: pytest.Monk
         assert values["second_correlation", EPOCHS, 1, seed] == pytest.approx(second, abs=1e-6)
 
 
-def test_students_that_stand_are_told_by_the_first_level_and_by_the_contribution_at_that_moment() -> None:
+def test_standing_students_have_the_first_level_and_a_contribution_at_that_moment() -> None:
     settings = LUCK.settings.model_copy(update={"levels": [0.6, 0.9], "negligible": 0.5})
     run = LUCK.model_copy(update={"settings": settings})
     *_, state = luck_speed.train(run, TEACHERS, DATA, SEEDS)
@@ -645,7 +645,7 @@ def test_students_that_stand_are_told_by_the_first_level_and_by_the_contribution
             assert torch.equal(best, rho[place].masked_fill(~live[:, None], -torch.inf).argmax(0))
 
 
-def test_decision_lines_of_teachers_are_those_of_separated_teachers() -> None:
+def test_decision_lines_use_separated_teachers() -> None:
     run = simulated(decision_lines)
     *_, state = decision_lines.simulate(run, SEEDS)
     tensors = decision_lines.finish(run, SEEDS, state).tensors

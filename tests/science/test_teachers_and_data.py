@@ -17,7 +17,7 @@ def test_separated_rows_lie_on_the_grid_and_all_differ() -> None:
     assert rows.any(1).all()
 
 
-def test_more_rows_than_the_grid_has_are_refused() -> None:
+def test_asking_for_more_rows_than_the_grid_has_is_refused() -> None:
     with pytest.raises(ValueError, match=r"25 nodes with 2 inputs"):
         separated_rows(25, 2, generator=generator("test"))
 
@@ -53,7 +53,9 @@ def test_a_teacher_belongs_to_its_seed() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 4])
 @pytest.mark.parametrize(("inputs", "kernel"), [((6,), None), ((1, 6, 6), 3)])
-def test_a_control_is_the_neighbour_or_a_new_teacher(count: int, inputs: tuple[int, ...], kernel: int | None) -> None:
+def test_a_control_teacher_is_the_next_teacher_or_a_new_teacher(
+    count: int, inputs: tuple[int, ...], kernel: int | None
+) -> None:
     teachers = draw_teachers(inputs, [5, 4], init="no_sep", seeds=range(count), kernel=kernel)
     found = unrelated_teachers(teachers, range(count), inputs, kernel)
     last = draw_teachers(inputs, [5, 4], init="separated", seeds=range(count), kernel=kernel, purpose="control-teacher")
@@ -69,7 +71,7 @@ def test_a_control_is_the_neighbour_or_a_new_teacher(count: int, inputs: tuple[i
 
 
 @pytest.mark.parametrize("place", ["after", "before"])
-def test_a_new_control_of_normed_teachers_is_not_changed_by_its_norm(place: str) -> None:
+def test_a_new_control_teachers_batch_norm_does_not_change_its_output(place: str) -> None:
     teachers = initialize_students((6,), [5, 4], seeds=[-1], batch_norm=True, place=place)
     found, x = unrelated_teachers(teachers, [0], (6,)), torch.randn(1, 6, 20)
     plain = draw_teachers((6,), [5, 4], init="separated", seeds=[0], purpose="control-teacher")

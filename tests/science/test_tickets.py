@@ -45,7 +45,7 @@ def same(one: Networks, other: Networks) -> bool:
 
 @BOTH
 @pytest.mark.parametrize(("name", "origin"), [("rewound", "initial"), ("early", "early"), ("untrained", "final")])
-def test_what_is_kept_has_the_exact_weights_of_that_epoch(shape: dict, nodes: bool, name: str, origin: str) -> None:
+def test_kept_weights_equal_the_weights_of_the_rewind_epoch(shape: dict, nodes: bool, name: str, origin: str) -> None:
     found, of, mask = branch(name, shape, nodes)
     assert same(found, apply(getattr(of, origin), mask))
     if not nodes:
@@ -75,7 +75,7 @@ def test_same_signs_keeps_signs_and_the_new_magnitudes(shape: dict, nodes: bool)
 
 @BOTH
 @pytest.mark.parametrize(("name", "before"), [("own-scale", "reinitialized"), ("rewound-own-scale", "rewound")])
-def test_own_scale_reaches_the_bound_of_the_kept_fan_in(shape: dict, nodes: bool, name: str, before: str) -> None:
+def test_own_scale_follows_the_kept_fan_in(shape: dict, nodes: bool, name: str, before: str) -> None:
     found, of, _ = branch(name, shape, nodes)
     new = branch(before, shape, nodes)[0]
     for index, (weight, before) in enumerate(zip(found.weights, new.weights, strict=True)):
@@ -91,7 +91,7 @@ def test_own_scale_reaches_the_bound_of_the_kept_fan_in(shape: dict, nodes: bool
         torch.testing.assert_close(bias, before * (factor if nodes else 1))
 
 
-def test_own_scale_of_single_weights_goes_by_the_inputs_of_each_node_alone() -> None:
+def test_own_scale_of_single_weights_follows_the_inputs_of_each_node() -> None:
     of = trunk({"inputs": (8,), "widths": [4, 2], "kernel": None})
     layers = [torch.zeros(2, 4, 8), torch.ones(2, 2, 4)]
     layers[0][:, 0, :2] = 1  # one node reads 2 of 8 inputs, another 8, two none: on average over all, 2.5 of 8
@@ -133,7 +133,7 @@ def test_scratch_is_an_ordinary_network_of_the_pruned_widths(shape: dict) -> Non
 
 
 @BOTH
-def test_dense_prunes_nothing(shape: dict, nodes: bool) -> None:
+def test_the_dense_branch_prunes_nothing(shape: dict, nodes: bool) -> None:
     found, of, _ = branch("dense", shape, nodes)
     assert same(found, of.initial)
 
@@ -157,7 +157,7 @@ def test_branches_differ_from_each_other() -> None:
             assert one == other or not same(found[one], found[other]), (one, other)
 
 
-def test_branches_with_batch_norm_start_from_its_own_statistics() -> None:
+def test_branches_with_batch_norm_start_from_the_norms_of_their_epoch() -> None:
     of = trunk(FULL, batch_norm=True)
     of.early.norms[0].weight += torch.arange(12.0)
     mask = cut(of, nodes=True)

@@ -85,7 +85,7 @@ def test_steps_on_labels_equal_autograd_in_float64(shape: dict) -> None:
 @pytest.mark.parametrize("channels_last", [False, True], ids=["channels-first", "channels-last"])
 @pytest.mark.parametrize("grouped", [False, True], ids=["in-turn", "groups"])
 @NORMS
-def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(
+def test_a_step_in_bfloat16_equals_a_step_in_float32_to_the_precision_of_bfloat16(
     grouped: bool, norm: str | None, channels_last: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layers, "prefers_channels_last", lambda images: channels_last)
@@ -107,8 +107,8 @@ def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(
         assert 0 < error < ROUNDING, name  # 0 would be float32 all the same
 
 
-def test_replayed_steps_are_those_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is recorded, it is played on each batch, of either size, with the rate of that step."""
+def test_replayed_steps_use_their_own_batch_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording is replayed on each batch, of either size, with the rate of the step."""
 
     class Recording:
         def __init__(self, trainer: Trainer, *operands: object) -> None:
@@ -186,7 +186,7 @@ def test_initialization_is_torchs_default_and_belongs_to_the_seed() -> None:
     assert not torch.equal(many.weights[0][0], many.weights[0][1])
 
 
-def test_scales_of_norms_are_uniform_and_leave_the_weights_as_they_were() -> None:
+def test_uniform_scales_of_norms_leave_the_weights_unchanged() -> None:
     plain, drawn, alone = (
         initialize_students((9,), [400, 300, 4], seeds=seeds, batch_norm=True, norm_scale=scale)
         for seeds, scale in ((range(3), None), (range(3), "uniform"), ([2], "uniform"))
@@ -209,7 +209,7 @@ def test_scales_of_norms_are_uniform_and_leave_the_weights_as_they_were() -> Non
 
 @SHAPES
 @pytest.mark.parametrize("on_labels", [False, True], ids=["outputs", "labels"])
-def test_mean_loss_is_that_of_every_sample_before_the_step_on_it(shape: dict, on_labels: bool) -> None:
+def test_mean_loss_is_over_samples_before_the_step_on_each(shape: dict, on_labels: bool) -> None:
     networks = students([0, 1], "after", shape=shape)
     x, y, sizes = draw((5, 2, inputs(shape), 16), 1), draw((5, 2, 4, 16), 2), [16, 16, 7, 16, 3]
     if on_labels:
@@ -245,7 +245,7 @@ def test_schedule_takes_the_latest_rate_that_has_begun() -> None:
 
 
 @SHAPES
-def test_operations_are_those_that_torch_counts(shape: dict) -> None:
+def test_operations_equal_the_count_by_torch(shape: dict) -> None:
     module = Module(students([0], None, shape=shape), 0)
     x = draw((5, inputs(shape)))
     with FlopCounterMode(display=False) as counter:
@@ -266,7 +266,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's malloc that is told")
-def test_freed_memory_is_kept_for_the_next_step() -> None:
+def test_freed_memory_is_reused_by_the_next_step() -> None:
     def faults(call: str) -> int:
         """Page faults of an aligned block of 64 MiB and of one of 128, after 19 of each were freed.
 

@@ -11,7 +11,7 @@ from luckmatters.tables.columns import NAMES
 from luckmatters.tables.rows import joined, rows
 
 
-def test_rows_are_those_of_a_loop() -> None:
+def test_rows_equal_those_of_a_loop() -> None:
     value = torch.randn(2, 3, 4)
     seeds, nodes = [7, 2, 5], range(4)
     found = rows("rho", value, 1, epoch=[0, 30], seed=seeds, node=nodes)
@@ -23,7 +23,7 @@ def test_rows_are_those_of_a_loop() -> None:
     assert list(found.itertuples(index=False, name=None)) == expected
 
 
-def test_an_axis_of_one_label_need_not_be_there() -> None:
+def test_an_axis_with_a_single_label_may_be_missing() -> None:
     value = np.array([0.5, 1.5])
     pd.testing.assert_frame_equal(
         rows("loss", value, epoch=[3], seed=[0, 1]), rows("loss", value[None], epoch=[3], seed=[0, 1])

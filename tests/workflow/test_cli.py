@@ -35,7 +35,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
         (["--project", "nowhere", "check"], r"nowhere/config/config.yaml: cannot be read \(No such file"),
     ],
 )
-def test_a_wrong_argument_is_one_clear_line(arguments: list[str], message: str, capsys) -> None:
+def test_a_wrong_argument_gives_a_one_line_error(arguments: list[str], message: str, capsys) -> None:
     assert re.search(message, refused(capsys, *arguments))
 
 

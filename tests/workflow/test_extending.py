@@ -29,7 +29,7 @@ def follow(checkout: Checkout, title: str) -> list[str]:
     return written
 
 
-def test_a_new_kind_is_a_folder_a_file_and_an_entry(checkout: Checkout) -> None:
+def test_a_new_kind_needs_a_folder_a_file_and_an_entry(checkout: Checkout) -> None:
     """With a verb, a figure and a claim, on the runs of the new ablation."""
     assert follow(checkout, "A new ablation") == ["config/experiments/batch-size.yaml"]
     written = follow(checkout, "A new kind")
@@ -60,7 +60,9 @@ def test_a_new_kind_is_a_folder_a_file_and_an_entry(checkout: Checkout) -> None:
         ("kinds/fan_in_norms/settings.py", 'verb="measure"', 'verb="measures"', "no such verb"),
     ],
 )
-def test_a_misspelt_name_is_one_clear_line(checkout: Checkout, file: str, old: str, new: str, message: str) -> None:
+def test_a_misspelt_name_gives_a_one_line_error(
+    checkout: Checkout, file: str, old: str, new: str, message: str
+) -> None:
     for title in ("A new ablation", "A new kind"):
         follow(checkout, title)
     checkout.edit(f"src/luckmatters/{file}", old, new)

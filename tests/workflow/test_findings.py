@@ -62,7 +62,7 @@ def line(text: str, start: str) -> str:
     return found
 
 
-def test_every_verdict_is_constructed() -> None:
+def test_the_test_ledger_has_every_verdict() -> None:
     assert {one.verdict for one in ledger()} == {*get_args(Verdict)}
 
 
@@ -111,11 +111,11 @@ def test_the_page_shows_the_kept_teachers() -> None:
     assert "| `cifar-conv` | paper | 83.68% | 86.40% | CIFAR-10, 50,000 + 10,000 images" in page(kept())
 
 
-def test_a_run_that_was_not_timed_says_so() -> None:
+def test_a_run_without_a_time_is_described_as_not_timed() -> None:
     assert "The whole run was not timed." in block(kept(run=RUN | {"seconds": None}))
 
 
-def test_where_nothing_is_kept_every_claim_is_not_run_and_the_reader_is_told() -> None:
+def test_without_kept_results_every_claim_is_not_run_and_the_text_says_so() -> None:
     text = block(kept(ledger=judge_all(PROJECT, {}), run={}))
     assert "No whole run of this scale is kept yet" in text
     assert text.count("**not run**") == len(PROJECT.claims)
@@ -136,7 +136,7 @@ def test_a_readme_without_marks_is_refused(tmp_path, monkeypatch: pytest.MonkeyP
         documents(kept())
 
 
-def test_our_curves_beside_the_published_ones() -> None:
+def test_differences_from_published_curves_have_the_constructed_sizes() -> None:
     """0.02 too high before training; afterwards 0.01 too high in half of the places, 0.03 too low in the others."""
     name, variant = "gaus-fc", "bn"
     file = PROJECT.experiment(name).figure.published[variant]

@@ -15,7 +15,8 @@ from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.settings.experiment import config_hash
 
-# Once results are kept, all must be; while none are, documents say so (test_documents_say_what_is_kept_byte_for_byte).
+# Once some results are kept, all must be. Without kept results, the documents say so:
+# test_documents_equal_those_written_from_kept_results.
 KEPT = pytest.mark.skipif(
     not (ROOT / reference_folder("laptop")).exists(), reason="no results of the laptop scale are kept yet"
 )
@@ -33,7 +34,7 @@ def origin(name: str) -> dict:
 
 @KEPT
 @pytest.mark.parametrize("name", list(LAPTOP.experiments))
-def test_a_kept_table_is_of_the_configuration(name: str) -> None:
+def test_a_kept_table_matches_the_configuration(name: str) -> None:
     """A change of settings at the laptop scale asks for a new run."""
     found, runs = origin(name), {variant: run for variant, (run, _) in LAPTOP.variants(name).items()}
     same_settings = found["config_hashes"] == sorted({config_hash(run) for run in runs.values()})
@@ -45,7 +46,7 @@ def test_a_kept_table_is_of_the_configuration(name: str) -> None:
 
 
 @KEPT
-def test_one_commit_made_all_that_is_kept_and_none_is_altered() -> None:
+def test_one_commit_made_all_kept_files_and_no_file_is_altered() -> None:
     commit = origin("run")["code"]
     assert provenance.is_clean(commit)
     for name in (*LAPTOP.experiments, "claims"):
@@ -58,7 +59,7 @@ def test_one_commit_made_all_that_is_kept_and_none_is_altered() -> None:
 
 
 @KEPT
-def test_the_kept_ledger_is_of_the_claims_of_the_configuration() -> None:
+def test_the_kept_ledger_has_the_claims_of_the_configuration() -> None:
     origin("claims")
     rows = pd.read_csv(ROOT / reference_file("laptop", "claims")).dropna(subset="check")
     found = {(row.claim, row.check): (row.role, row.threshold, row.reason) for row in rows.itertuples()}
@@ -70,7 +71,7 @@ def test_the_kept_ledger_is_of_the_claims_of_the_configuration() -> None:
     assert found == {key: asked.get(key) for key in found}
 
 
-def test_documents_say_what_is_kept_byte_for_byte() -> None:
+def test_documents_equal_those_written_from_kept_results() -> None:
     for name, text in findings.documents(findings.read(LAPTOP)).items():
         assert (ROOT / name).read_bytes() == text.encode(), f"{name}: luckmatters findings writes it anew"
 

@@ -26,7 +26,7 @@ SPREAD = pd.read_csv(ROOT / "data" / "reference" / "ci" / "spread.csv")
 
 
 @pytest.mark.parametrize("name", list(PROJECT.experiments))
-def test_numbers_have_not_changed(name: str, finished: Checkout) -> None:
+def test_numbers_agree_with_the_reference(name: str, finished: Checkout) -> None:
     reference = pd.read_csv(ROOT / reference_file("ci", name))
     new = pd.read_csv(finished.folder / summary_files(PROJECT.figures, name)["csv"])
     spread = SPREAD[SPREAD["experiment"] == name].set_index(["variant", "quantity"])["difference"]
@@ -48,7 +48,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_kept_teachers_are_those_of_the_configuration(name: str) -> None:
+def test_kept_teachers_match_the_configuration(name: str) -> None:
     """Committed, since training takes minutes to hours; to be trained and kept again when the settings change."""
     path = kept_table(name)
     origin, final = kept_origin(name), final_accuracy(name)
@@ -71,7 +71,7 @@ def test_kept_teachers_reach_the_published_accuracy(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_kept_teachers_are_whole(name: str) -> None:
+def test_kept_teachers_are_finite_and_have_the_right_shapes(name: str) -> None:
     kept, teacher = kept_networks(name), PAPER.teachers[name]
     untrained = teacher_training.untrained(teacher, range(teacher.count))
     assert {key: tensor.shape for key, tensor in kept.named_tensors()} == {
@@ -135,13 +135,13 @@ def learned(quantity: str) -> pd.DataFrame:
     return pd.DataFrame({"change": found, "tolerance": tolerance(spread[list(found)])})
 
 
-def test_the_tolerances_would_notice_a_change() -> None:
+def test_the_tolerances_notice_a_change() -> None:
     """In most variants a change of a tenth of what training brings would not pass for rounding."""
     found = learned("correlation")
     assert (found["tolerance"] < found["change"] / 10).mean() > 0.5
 
 
-def test_the_tolerances_would_notice_that_nothing_is_learned() -> None:
+def test_the_tolerances_notice_students_that_learn_nothing() -> None:
     """What training does to a variant's loss is more than its tolerance."""
     found = learned("loss")
     assert (found["change"].abs() > found["tolerance"]).all(), found.to_string()

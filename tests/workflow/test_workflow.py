@@ -144,7 +144,7 @@ def test_included_variants_are_the_other_experiments_numbers(finished: Checkout)
 CONFIG = ("--config", "scale=ci")
 
 
-def test_an_edited_layout_redraws_and_trains_nothing(finished_copy: Checkout) -> None:
+def test_an_edited_layout_redraws_without_training(finished_copy: Checkout) -> None:
     finished_copy.append("src/luckmatters/kinds/student_training/figures/overlap_grid.py", "\n# edited\n")
     project = Project(ROOT)
     grids = [one for one in project.experiments.values() if one.figure.layout == "overlap-grid"]
@@ -164,7 +164,7 @@ def test_edited_training_code_trains_again(finished_copy: Checkout) -> None:
     assert not {"generate_teacher", "prepare_cifar10"} & set(planned)
 
 
-def test_edited_plumbing_and_texts_train_nothing(finished_copy: Checkout) -> None:
+def test_edits_of_untracked_code_and_texts_do_not_train(finished_copy: Checkout) -> None:
     finished_copy.append("src/luckmatters/cli.py", "\n# edited\n")
     finished_copy.append("src/luckmatters/ledger.py", "\n# edited\n")
     finished_copy.edit("config/experiments/gaus-fc.yaml", "question: Do hidden", "question: Is it that hidden")
@@ -207,7 +207,7 @@ def test_a_damaged_image_cache_is_noticed_and_made_again_by_the_next_run(finishe
     assert len(cache.read_bytes()) == len(content) + 1
 
 
-def test_without_images_and_network_the_rest_is_made(checkout: Checkout) -> None:
+def test_without_images_and_network_the_other_results_are_made(checkout: Checkout) -> None:
     add_toy(checkout)
     checkout.edit("config/scales/ci.yaml", "cifar10_default: synthetic", "cifar10_default: torchvision")
     proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")  # nobody answers there
@@ -256,12 +256,12 @@ def test_a_teacher_trained_on_other_images_is_refused(finished_copy: Checkout) -
     assert "was trained on other images than results/ci/datasets/cifar10 holds" in done.stderr
 
 
-def test_nothing_to_verify_is_no_success(checkout: Checkout) -> None:
+def test_verifying_without_results_fails(checkout: Checkout) -> None:
     done = checkout.run("luckmatters", "--scale", "ci", "verify", status=2)
     assert "hold no results to verify" in done.stderr
 
 
-def test_too_few_images_are_one_line(finished_copy: Checkout) -> None:
+def test_too_few_images_give_a_one_line_error(finished_copy: Checkout) -> None:
     finished_copy.edit("config/experiments/cifar-fc.yaml", "evaluation_samples: 100}", "evaluation_samples: 500}")
     done = finished_copy.run("luckmatters", "--scale", "ci", "train", "cifar-fc", "bn", status=2)
     assert "500 evaluation images are asked for, but there are 400; lower samples_per_epoch or" in done.stderr
@@ -320,7 +320,7 @@ def read_tables(checkout: Checkout) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in checkout.folder.glob("results/ci/toy/*/*/table.parquet")}
 
 
-def test_a_killed_run_resumes_and_ends_with_the_undisturbed_numbers(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_and_ends_with_the_numbers_of_an_uninterrupted_run(tmp_path: Path) -> None:
     undisturbed, killed = Checkout(tmp_path / "undisturbed"), Checkout(tmp_path / "killed")
     text = TOY.replace("epochs: 3", "epochs: 400").replace("    slow:", "    alone:").replace("    fast: {}\n", "")
     target = "results/ci/toy/alone/seeds-0-1/table.parquet"

@@ -68,7 +68,7 @@ def test_without_network_the_default_completes_and_says_so(checkout: Checkout, t
     assert "Traceback" not in done.stderr
 
 
-def test_a_weights_setting_that_is_none_is_one_line(checkout: Checkout) -> None:
+def test_an_unknown_weights_setting_gives_a_one_line_error(checkout: Checkout) -> None:
     done = checkout.run("luckmatters", "--weights", "mine", "check", status=2)
     assert "weights: must be 'auto', 'torchvision' or 'published', got 'mine'" in done.stderr
 
@@ -84,7 +84,7 @@ def test_a_weights_setting_that_is_none_is_one_line(checkout: Checkout) -> None:
         ),
     ],
 )
-def test_a_wrong_experiment_is_one_line(checkout: Checkout, old: str, new: str, words: str) -> None:
+def test_a_wrong_experiment_gives_a_one_line_error(checkout: Checkout, old: str, new: str, words: str) -> None:
     checkout.edit("config/experiments/bn-bias-vgg.yaml", old, new)
     done = checkout.run("luckmatters", "check", status=2)
     assert words in done.stderr

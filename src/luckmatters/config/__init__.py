@@ -1,4 +1,4 @@
-"""What is asked for: YAML files, checked and resolved. Imports no torch, so that `snakemake -n` stays fast."""
+"""The configuration: YAML files, checked and resolved. Imports no torch, so that `snakemake -n` stays fast."""
 
 from luckmatters.config.project import Project
 

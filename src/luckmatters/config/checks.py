@@ -1,4 +1,4 @@
-"""What figures and claims ask for is there."""
+"""Checks that figures and claims refer only to names that exist."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_figure(project: "Project", name: str) -> None:
-    """Raises UserError if an experiment's figure cannot be drawn as its file says."""
+    """Check the figure settings of an experiment. Raises UserError if the figure cannot be drawn as the file says."""
     experiment, where = project.experiments[name], f"config/experiments/{name}.yaml: figure"
     for axis in experiment.grid:
         if axis in NAMES:
@@ -35,11 +35,11 @@ def check_figure(project: "Project", name: str) -> None:
     for axis in filter(None, (experiment.figure.rows, experiment.figure.columns, experiment.figure.compare)):
         choose(axis, axes, f"{where}: axis")
     if experiment.figure.compare:
-        compared = {its[experiment.figure.compare] for _, its in variants.values()}
+        compared = {labels[experiment.figure.compare] for _, labels in variants.values()}
         if len(compared) > MOST_COMPARED:
             raise UserError(f"{where}.compare: at most {MOST_COMPARED} labels can share a panel, got {len(compared)}")
     for label in experiment.figure.labels:
-        choose(label, {label for _, its in variants.values() for label in its.values()}, f"{where}.labels")
+        choose(label, {known for _, labels in variants.values() for known in labels.values()}, f"{where}.labels")
     for variant, file in experiment.figure.published.items():
         choose(variant, variants, f"{where}.published")
         files = (path.name for path in sorted((project.root / "data" / "published").glob("*.csv")))
@@ -47,7 +47,7 @@ def check_figure(project: "Project", name: str) -> None:
 
 
 def check_claims(project: "Project") -> None:
-    """Raises UserError if claims and experiments name what there is not."""
+    """Check names of claims, scales and experiments. Raises UserError for a name that does not exist."""
     for name, experiment in project.experiments.items():
         for claim in experiment.claims:
             choose(claim, project.claims, f"config/experiments/{name}.yaml: claims")

@@ -1,4 +1,4 @@
-"""Reading one YAML file: every failure is one line that names the file, the key and what is allowed."""
+"""Reading a YAML file. Every failure is one line that names the file, the key and what is allowed."""
 
 import difflib
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from luckmatters.errors import UserError
 M = TypeVar("M", bound=BaseModel)
 
 
-# libyaml's parser where PyYAML has it: every job reads all files, and Python's own parser takes a quarter of a second.
+# libyaml's parser, if PyYAML has it: every job reads all files, and PyYAML's own parser takes a quarter of a second.
 class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """PyYAML keeps the last of two equal keys without a word; this one refuses them, but for what ``<<`` brings in."""
+    """YAML loader that refuses equal keys, except those merged by ``<<``. PyYAML silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
@@ -27,7 +27,7 @@ class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
 
 
 def read_yaml(path: Path) -> dict:
-    """The mapping in a YAML file. Raises UserError if it is missing, unreadable, not YAML, or no mapping."""
+    """The mapping in a YAML file. Raises UserError if the file is missing, unreadable, not YAML, or no mapping."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except OSError as error:
@@ -45,17 +45,17 @@ def read_yaml(path: Path) -> dict:
 
 
 def validate(model: type[M], content: object, where: str) -> M:
-    """Check content against a model. Raises UserError for the first fault, and says how many more there are."""
+    """Content checked against a model. Raises UserError with the first fault and the number of further faults."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        # An unknown key is often the cause of the missing one: it goes first.
+        # Unknown keys go first: a misspelt key is often why another is missing.
         faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
         raise UserError(f"{where}: {_describe(model, faults[0])}{_more(len(faults) - 1)}") from None
 
 
 def choose(name: str, allowed: Iterable[str], where: str) -> str:
-    """The name itself if it is allowed. Raises UserError with the allowed names otherwise."""
+    """The name, if it is allowed. Otherwise raises UserError with the allowed names."""
     allowed = list(allowed)
     if name not in allowed:
         raise UserError(f"{where}: unknown name {name!r}{_closest(name, allowed)}; allowed: {', '.join(allowed)}")
@@ -76,19 +76,19 @@ def _describe(model: type[BaseModel], fault: dict) -> str:
         return f"{key}.kind: missing; add it"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     got = "" if isinstance(fault["input"], dict | BaseModel) else f", got {fault['input']!r}"
-    where = f"{key}: " if key else ""  # else the fault is the whole entry's
+    where = f"{key}: " if key else ""  # an empty key: the fault concerns the whole entry
     return f"{where}{'must be ' if 'Input should be' in fault['msg'] else ''}{message}{got}"
 
 
 def _locate(model: type[BaseModel], location: tuple) -> tuple[tuple, type[BaseModel]]:
-    """The keys that lead to a place in the file, and the model that it was checked against.
+    """Keys that lead to a place in the file, and the model that the place was checked against.
 
-    Pydantic names the kind that a mapping says it is (``kind: gaus``) as if it were a key; it is left out.
+    Pydantic lists a mapping's kind (``kind: gaus``) as if it were a key. The result leaves the kind out.
     """
     keys, choices = [], [model]
     for step in location:
         if len(choices) > 1:
-            choices = [one for one in choices if step in one.model_fields["kind"].annotation.__args__]
+            choices = [choice for choice in choices if step in choice.model_fields["kind"].annotation.__args__]
             continue
         keys.append(step)
         field = choices[0].model_fields.get(step) if isinstance(step, str) else None

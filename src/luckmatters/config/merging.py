@@ -1,4 +1,4 @@
-"""Settings laid over settings: scales over files, labels of a grid over their experiment."""
+"""Merging of settings: a scale's overrides into a file, a grid label's settings into an experiment."""
 
 from collections.abc import Collection, Mapping
 
@@ -7,7 +7,7 @@ from luckmatters.errors import UserError
 
 
 def merge(base: Mapping, overrides: Mapping) -> dict:
-    """Base with overrides laid over it, mapping by mapping; a null removes the key."""
+    """Base with overrides, merged mapping by mapping. A null removes the key."""
     merged = dict(base)
     for key, value in overrides.items():
         if value is None:
@@ -20,9 +20,10 @@ def merge(base: Mapping, overrides: Mapping) -> dict:
 
 
 def at_scale(raw: dict, scale: str, scales: Collection[str], where: str) -> dict:
-    """What a file says, with the overrides of a scale, which must say what they reduce.
+    """A file's content with the overrides of a scale.
 
-    raw: a file's content; scales: the names of all scales. Raises UserError.
+    raw: the file's content; scales: names of all scales. Raises UserError if a scale is unknown or its block does not
+    say what it reduces.
     """
     blocks = raw.get("scales") or {}
     if not isinstance(blocks, dict):
@@ -38,7 +39,7 @@ def at_scale(raw: dict, scale: str, scales: Collection[str], where: str) -> dict
 
 
 def _check_grid(grid: dict, changes: dict, where: str) -> None:
-    """A scale may change, drop and add labels of the grid's axes, but not add an axis or drop what is not there."""
+    """Check that a scale adds no axis to the grid and drops only labels that exist. Raises UserError."""
     for axis, labels in changes.items():
         known = grid[choose(str(axis), grid, where)]
         for label in (label for label, change in (labels or {}).items() if change is None):

@@ -1,4 +1,4 @@
-"""From the files under config/ to resolved runs."""
+"""The checked configuration of a checkout, with all resolved runs."""
 
 import re
 from functools import cached_property
@@ -17,15 +17,15 @@ from luckmatters.settings.project import Scale, Settings
 from luckmatters.settings.teachers import Teacher
 
 OVERRIDES = ("scale", "device", "results", "figures", "weights")  # keys that a command line may give
-RESERVED = ("claims", "run", "datasets", "teachers", "logs")  # files and folders beside those of the experiments
+RESERVED = ("claims", "run", "datasets", "teachers", "logs")  # names taken by other files and folders of results
 
 
 class Project:
-    """A checkout's configuration at one scale.
+    """Configuration of a checkout at one scale.
 
-    root: the folder that holds config/ and data/ (results and figures go below the current folder); overrides: keys of
-    config/config.yaml given on the command line. Everything is read and checked at once: raises UserError at the
-    first fault in any file.
+    root: the folder that holds config/ and data/ (results and figures go below the current folder);
+    overrides: keys of config/config.yaml given on the command line.
+    All files are read and checked at once. Raises UserError at the first fault in any file.
     """
 
     def __init__(self, root: Path, **overrides: str | None) -> None:
@@ -64,53 +64,54 @@ class Project:
 
     @cached_property
     def results(self) -> Path:
-        """Where intermediate artefacts of this scale lie, relative to the current folder."""
+        """Folder of this scale's intermediate artefacts, relative to the current folder."""
         return Path(self.settings.results) / self.scale_name
 
     @cached_property
     def figures(self) -> Path:
-        """Where rendered figures of this scale lie, relative to the current folder."""
+        """Folder of this scale's rendered figures, relative to the current folder."""
         return Path(self.settings.figures) / self.scale_name
 
     @property
     def weights(self) -> str:
-        """What is known of pretrained networks: ``torchvision`` (their weights), ``published`` (numbers), or ``auto``.
+        """Source of numbers on pretrained networks: ``torchvision`` (weights), ``published`` (numbers), or ``auto``.
 
-        auto: the weights, or where they cannot be had the published numbers; a scale's default may be to use those.
+        auto: the weights, or the published numbers if the weights cannot be downloaded. A scale may turn ``auto`` into
+        ``published``.
         """
         chosen = self.settings.weights
         return "published" if chosen == "auto" and self.scale.weights_default == "published" else chosen
 
     def experiment(self, name: str) -> Experiment:
-        """An experiment by name. Raises UserError if there is none."""
+        """An experiment by name. Raises UserError for an unknown name."""
         return self.experiments[choose(name, self.experiments, "experiment")]
 
     def own_runs(self, experiment: str) -> dict[str, Run]:
-        """The variants that this experiment computes itself, by name."""
+        """The variants that an experiment computes itself, by name."""
         self.experiment(experiment)
         return self._own_runs[experiment]
 
     def variants(self, experiment: str) -> dict[str, tuple[Run, dict[str, str]]]:
-        """All that this experiment draws and judges: own and included runs with their labels, by variant name."""
-        found = {name: (run, run.labels) for name, run in self.own_runs(experiment).items()}
+        """All runs that an experiment draws and judges, own and included, with their labels, by variant name."""
+        variants = {name: (run, run.labels) for name, run in self.own_runs(experiment).items()}
         for include in self.experiments[experiment].includes:
             source, variant = include.run.split("/")
             where = f"config/experiments/{experiment}.yaml: includes"
             choose(source, self.raw, where)
             run = self._own_runs[source][choose(variant, self._own_runs[source], where)]
             name = "-".join(include.labels.values())
-            if name in found:
+            if name in variants:
                 raise UserError(f"{where}: {include.run}: variant {name} is there already; choose other labels")
-            found[name] = (run, include.labels)
-        return found
+            variants[name] = (run, include.labels)
+        return variants
 
     def reduced(self, experiment: str) -> dict[str, str]:
-        """What the scale in force changes in what an experiment draws, by the experiment or teacher that says so."""
+        """Texts on what the scale reduces in an experiment's runs, by name of experiment or teacher."""
         runs = [run for run, _ in self.variants(experiment).values()]
         sources = {name: None for run in runs for name in (run.experiment, run.trained.experiment)}
-        said = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}
-        said |= {f"teacher {run.trained.settings.teacher.name}": run.teacher.reduced for run in runs if run.teacher}
-        return {name: text for name, text in said.items() if text}
+        texts = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}
+        texts |= {f"teacher {run.trained.settings.teacher.name}": run.teacher.reduced for run in runs if run.teacher}
+        return {name: text for name, text in texts.items() if text}
 
     @property
     def claimed_experiments(self) -> list[str]:
@@ -118,7 +119,7 @@ class Project:
         return sorted({name for claim in self.claims.values() for name in claim.experiments})
 
     def run(self, experiment: str, variant: str) -> Run:
-        """One of an experiment's own variants. Raises UserError if there is none of that name."""
+        """The run of an experiment's own variant. Raises UserError for an unknown name."""
         runs = self.own_runs(experiment)
         return runs[choose(variant, runs, f"experiment {experiment}: variant")]
 
@@ -132,11 +133,11 @@ class Project:
         for name, entry in read_yaml(self.root / "config" / file).items():
             where = f"config/{file}: {name}"
             if scaled and isinstance(entry, dict):
-                said = (entry.get("scales") or {}).get(self.scale_name)
+                block = (entry.get("scales") or {}).get(self.scale_name)
                 entry = at_scale(entry, self.scale_name, self.scales, where)
                 entry.pop("scales", None)
-                if said:
-                    entry["reduced"] = said["reduced"]
+                if block:
+                    entry["reduced"] = block["reduced"]
             entries[name] = validate(model, entry, where)
         return entries
 

@@ -1,4 +1,4 @@
-"""From an experiment's file to its runs: a variant for every combination of the grid's labels."""
+"""Runs of an experiment's file: a variant for every combination of the grid's labels."""
 
 import itertools
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def resolve(project: "Project", name: str) -> dict[str, Run]:
-    """The variants that an experiment computes itself, by name. Raises UserError."""
+    """The variants that an experiment computes itself, by name. Raises UserError if settings are wrong."""
     experiment, where = project.experiments[name], f"config/experiments/{name}.yaml"
     base = {key: value for key, value in project.merged(name).items() if key not in Experiment.model_fields}
     names = ["-".join(labels) for labels in itertools.product(*experiment.grid.values())]
@@ -48,10 +48,12 @@ def _behind(project: "Project", settings: Model, at: str) -> dict:
     """A run's teacher, its seeds, and the training run that it measures."""
     if isinstance(settings, Measurement):
         source, variant = settings.source.split("/")
-        kind = str(project.raw[choose(source, project.raw, f"{at}: source")].get("kind"))
-        measurable = [name for name, one in registry().items() if one.measurable]
-        if kind not in measurable:
-            raise UserError(f"{at}: source: {source} is of kind {kind}, only {', '.join(measurable)} can be measured")
+        source_kind = str(project.raw[choose(source, project.raw, f"{at}: source")].get("kind"))
+        measurable = [name for name, kind in registry().items() if kind.measurable]
+        if source_kind not in measurable:
+            raise UserError(
+                f"{at}: source: {source} is of kind {source_kind}, only {', '.join(measurable)} can be measured"
+            )
         runs = resolve(project, source)
         run = runs[choose(variant, runs, f"{at}: source: {source}")]
         try:

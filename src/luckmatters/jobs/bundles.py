@@ -1,4 +1,4 @@
-"""Where each job leaves its files, and how errors say that they are made."""
+"""Bundles of jobs: the folder of each job's files, and the command that makes them again."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from luckmatters.kinds import verb
 from luckmatters.settings.experiment import Run, config_hash
 from luckmatters.settings.teachers import TEACHER_TEXTS, Teacher
 
-# The rule of the workflow that calls a verb.
+# The rule of the workflow that calls each verb.
 RULES = {
     "prepare-cifar10": "prepare_cifar10",
     "generate-teacher": "generate_teacher",
@@ -25,30 +25,30 @@ RULES = {
 
 
 def bundle_of(project: Project, folder: Path, step: str) -> Bundle:
-    """What a verb leaves in a folder."""
+    """Bundle in a folder, with the command that makes it; step: a verb in RULES."""
     command = f"snakemake --cores 1 {folder / MANIFEST} --config scale={project.scale_name}"
     return Bundle(folder, recipe=f"make it with: {command} (rule {RULES[step]})")
 
 
 def teacher_bundle(project: Project, name: str) -> Bundle:
-    """Where a teacher lies."""
+    """Bundle of a teacher's networks."""
     step = "train-teacher" if project.teachers[name].init == "trained" else "generate-teacher"
     return bundle_of(project, artefacts.teacher_folder(project.results, name), step)
 
 
 def cifar10_bundle(project: Project) -> Bundle:
-    """Where the decoded images lie."""
+    """Bundle of the decoded images of CIFAR-10."""
     return bundle_of(project, artefacts.cifar10_folder(project.results), "prepare-cifar10")
 
 
 def run_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
-    """Where a job of a run leaves its result."""
+    """Bundle of a job: a run for some seeds, finished or not."""
     folder = artefacts.run_folder(project.results, run.experiment, run.variant, artefacts.seed_label(seeds))
     return bundle_of(project, folder, verb(run))
 
 
 def finished_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
-    """The same for a finished job. Raises UserError if it is missing or was made with other settings."""
+    """Bundle of a finished job. Raises UserError if the result is missing or was made with other settings."""
     bundle = run_bundle(project, run, seeds)
     if bundle.manifest().get("config_hash") != config_hash(run):
         raise UserError(f"{bundle.folder}: was made with other settings than config/ has; {bundle.recipe}")
@@ -56,5 +56,5 @@ def finished_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
 
 
 def teacher_settings(spec: Teacher) -> dict:
-    """What a teacher's numbers depend on, as its manifest has it."""
+    """Settings that a teacher's numbers depend on, in the form of a manifest."""
     return spec.model_dump(mode="json", exclude_none=True, exclude=set(TEACHER_TEXTS))

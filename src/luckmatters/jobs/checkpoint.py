@@ -1,4 +1,4 @@
-"""Runs that go on from their own checkpoint after a kill."""
+"""Checkpoints: a job that was killed goes on where it was."""
 
 import sys
 import time
@@ -14,10 +14,12 @@ from luckmatters.tables.files import pack, unpack
 def advance(
     project: Project, bundle: Bundle, identity: dict, start: Callable[..., Iterator], last: int, label: str
 ) -> tuple:
-    """Run to the last state, from a checkpoint if there is a fitting one; the last state, and the seconds it took.
+    """Run a job to the last state, from a fitting checkpoint if there is one; the state and the seconds taken.
 
-    start: given a state or None, yields the states after it, that before training first. The seconds are those of all
-    its sessions, without what a kill undid.
+    identity: what a checkpoint must agree with;
+    start: given a state, yields the states after it; given None, yields all states, the untrained state first;
+    last: epoch of the last state.
+    The seconds add up over interrupted runs, without the work that a kill undid.
     """
     checkpoint = Bundle(bundle.folder, "checkpoint.json")
     resume, spent = _resume(checkpoint, identity) or (None, 0.0)
@@ -34,14 +36,14 @@ def advance(
 
 
 def finish_job(bundle: Bundle, files: dict[str, bytes], manifest: dict) -> None:
-    """Write a job's result, and only then discard its checkpoints."""
+    """Write a job's result, then delete the checkpoints."""
     bundle.save(files, manifest)
     for file in [*bundle.folder.glob("checkpoint*"), *bundle.folder.glob(".*.tmp*")]:
         file.unlink()
 
 
 def _resume(checkpoint: Bundle, identity: dict) -> tuple | None:
-    """The state in a checkpoint, and the seconds it took; None if it is missing, damaged, or not of this run."""
+    """State and seconds in a checkpoint; None if the checkpoint is missing, damaged, or of another run."""
     from luckmatters.tables.history import TrainingState
 
     if not (checkpoint.folder / checkpoint.manifest_name).exists():
@@ -60,7 +62,7 @@ def _resume(checkpoint: Bundle, identity: dict) -> tuple | None:
 
 
 def _save_checkpoint(checkpoint: Bundle, state, identity: dict, seconds: float) -> None:
-    """Write a state beside the older one, point the manifest to it, and drop the older one."""
+    """Write a new state, point the manifest to the new file, then delete older states."""
     name = f"checkpoint-{state.epoch}.safetensors"
     manifest = {**identity, "epoch": state.epoch, "file": name, "seconds": seconds}
     checkpoint.save({name: pack(state.tensors)}, manifest)

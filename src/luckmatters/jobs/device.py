@@ -1,4 +1,4 @@
-"""Torch as a job needs it."""
+"""Torch's threads, memory and device for a job."""
 
 import ctypes
 import platform
@@ -8,10 +8,10 @@ from luckmatters.errors import UserError
 
 
 def prepare_device(project: Project) -> str:
-    """Set torch up for a job; the device that trains. Raises UserError if this machine has none of that kind."""
+    """Set torch up for a job; returns the device. Raises UserError if the machine lacks the device asked for."""
     import torch
 
-    # No more than there are, or than Snakemake allows through the environment (both are what torch starts with).
+    # Torch starts with the number of cores, or with Snakemake's limit in the environment. More threads are of no use.
     torch.set_num_threads(min(project.scale.threads_per_job, torch.get_num_threads()))
     keep_freed_memory()
     device = project.settings.device
@@ -22,9 +22,9 @@ def prepare_device(project: Project) -> str:
 
 
 def keep_freed_memory() -> None:
-    """Have malloc keep what is freed, since every step asks for the same again; it would give large blocks back.
+    """Make malloc keep freed memory, since every step asks for the same blocks again.
 
-    New pages cost a ConvNet up to a fifth of its time. For glibc alone; the numbers are those of mallopt(3).
+    New pages cost a ConvNet up to a fifth of the time. Affects glibc alone; the constants are from mallopt(3).
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt, mmap_max, trim_threshold = ctypes.CDLL(None).mallopt, -4, -1

@@ -1,4 +1,4 @@
-"""What jobs read: teachers, images, samples, published numbers."""
+"""Inputs of jobs: teachers, images, samples, published numbers."""
 
 import io
 
@@ -16,7 +16,7 @@ IMAGE_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def published_norms(project: Project, model: str) -> tuple[list, dict[str, str]]:
-    """What others published of a pretrained network, a table a file; the checksums of the files."""
+    """Published tables of a pretrained network's BatchNorm, and the checksums of their files."""
     import pandas as pd
 
     contents = {path: path.read_bytes() for path in artefacts.published_norms(project.root)}
@@ -27,7 +27,7 @@ def published_norms(project: Project, model: str) -> tuple[list, dict[str, str]]
 
 
 def teacher_spec(project: Project, name: str, *, trained: bool) -> Teacher:
-    """An entry of config/teachers.yaml, if it is of the kind that the verb makes."""
+    """An entry of config/teachers.yaml. Raises UserError if the entry is not trained, or untrained, as asked."""
     spec = project.teachers[choose(name, project.teachers, "teacher")]
     if (spec.init == "trained") != trained:
         raise UserError(f"teacher {name} has init {spec.init}, this verb is for {'' if trained else 'un'}trained ones")
@@ -35,10 +35,10 @@ def teacher_spec(project: Project, name: str, *, trained: bool) -> Teacher:
 
 
 def own_run(project: Project, experiment: str, variant: str, seeds: list[int], verb: str) -> Run:
-    """The run that a command names, if its kind and its seeds fit."""
+    """The run that a command names. Raises UserError if the run has another verb or lacks some of the seeds."""
     run = project.run(experiment, variant)
-    if (its := kinds.verb(run)) != verb:
-        raise UserError(f"experiment {experiment} is of kind {run.kind}, whose verb is {its}, not {verb}")
+    if (needed := kinds.verb(run)) != verb:
+        raise UserError(f"experiment {experiment} is of kind {run.kind}, whose verb is {needed}, not {verb}")
     if missing := set(seeds) - set(run.seeds):
         raise UserError(
             f"--seeds: {experiment}/{variant} at scale {project.scale_name} has seeds "
@@ -48,7 +48,7 @@ def own_run(project: Project, experiment: str, variant: str, seeds: list[int], v
 
 
 def read_teachers(project: Project, run: Run, device: str) -> tuple:
-    """The networks of a run's teacher file, on a device, and the file's checksum."""
+    """Networks of a run's teacher on a device, and the checksum of their file."""
     from luckmatters.science.networks import Networks
 
     name = run.settings.teacher.name
@@ -57,19 +57,22 @@ def read_teachers(project: Project, run: Run, device: str) -> tuple:
 
 
 def read_images(project: Project) -> tuple[dict, dict[str, str], str]:
-    """The tensors of the decoded CIFAR-10, their checksum, and what they are; a damaged file is taken away."""
+    """Tensors of the decoded CIFAR-10, their checksum, and a description.
+
+    A damaged file is deleted. Raises UserError.
+    """
     bundle = cifar10_bundle(project)
     try:
         content = bundle.read(TENSORS)
     except AlteredError:
         path = bundle.folder / TENSORS
-        path.unlink()  # so that the next run of snakemake makes it again
+        path.unlink()  # the next run of snakemake makes a missing file again
         raise UserError(f"{path}: is truncated or altered, and has been removed; run snakemake again") from None
     return unpack(content), {"datasets/cifar10": artefacts.sha256(content)}, bundle.manifest()["data"]
 
 
 def check_same_images(project: Project, run: Run, image_sums: dict[str, str]) -> None:
-    """Raises UserError if the run's teacher was trained on other images than those that are there now."""
+    """Compare the images with those of the teacher's training. Raises UserError if they differ."""
     bundle = teacher_bundle(project, run.settings.teacher.name)
     if run.teacher.learning and bundle.manifest()["inputs"] != image_sums:
         raise UserError(
@@ -79,7 +82,7 @@ def check_same_images(project: Project, run: Run, image_sums: dict[str, str]) ->
 
 
 def run_data(project: Project, run: Run, device: str) -> tuple:
-    """What a run trains on, the checksum of what was read for it, and its description for captions."""
+    """Samples of a run, the checksums of the files read, and a description for captions."""
     settings, where = run.settings.data, f"{run.experiment}/{run.variant}"
     images, sums, origin = read_images(project) if settings.kind == "cifar10" else (None, {}, "")
     data = sample_source(settings, run.teacher.shape, run.settings.training.batch, images, device, where)
@@ -91,7 +94,7 @@ def run_data(project: Project, run: Run, device: str) -> tuple:
 
 
 def sample_source(settings, inputs: tuple[int, ...], batch: int, images: dict | None, device: str, where: str):
-    """The source of samples. Raises UserError if there are fewer images than the settings ask for."""
+    """Source of samples for the settings. Raises UserError if there are fewer images than the settings ask for."""
     from luckmatters.learning.data import data_source
 
     try:

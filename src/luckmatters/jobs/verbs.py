@@ -1,4 +1,4 @@
-"""One function a verb of the command line: read what the step needs, compute, write its files whole."""
+"""The computing verbs of the command line, a function each: read inputs, compute, write the results whole."""
 
 import os
 import sys
@@ -29,16 +29,16 @@ from luckmatters.tables.files import pack, to_parquet, unpack
 
 
 def prepare_cifar10(project: Project) -> None:
-    """Read CIFAR-10 from its source, once; everything else reads what this leaves."""
+    """Decode CIFAR-10 from the configured source into the file that all other jobs read."""
     from luckmatters import cifar10
 
     settings, scale = project.settings.cifar10, project.scale
     source, path = cifar10.locate(settings.source, settings.path, os.environ, scale.cifar10_default)
-    read = cifar10.read(source, path, limit=scale.cifar10_limit)
+    arrays = cifar10.read(source, path, limit=scale.cifar10_limit)
     import torch
 
-    tensors = {name: torch.from_numpy(getattr(read, name)) for name in IMAGE_TENSORS}
-    manifest = {"data": read.description, "source": source, **provenance()}
+    tensors = {name: torch.from_numpy(getattr(arrays, name)) for name in IMAGE_TENSORS}
+    manifest = {"data": arrays.description, "source": source, **provenance()}
     cifar10_bundle(project).save({TENSORS: pack(tensors)}, manifest)
 
 
@@ -55,7 +55,7 @@ def generate_teacher(project: Project, name: str) -> None:
 
 
 def train_teacher(project: Project, name: str) -> None:
-    """Train all networks of a teacher on the labels of CIFAR-10; resumes from its own checkpoint."""
+    """Train all networks of a teacher on the labels of CIFAR-10. Resumes from a checkpoint."""
     spec = teacher_spec(project, name, trained=True)
     device = prepare_device(project)
     from luckmatters.learning import teachers as teacher_training
@@ -87,7 +87,7 @@ def train_teacher(project: Project, name: str) -> None:
 
 
 def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
-    """Train one variant for some seeds; resumes from its own checkpoint if it was killed before."""
+    """Train one variant for some seeds. Resumes from a checkpoint."""
     run = own_run(project, experiment, variant, seeds, "train")
     device = prepare_device(project)
     kind = kinds.load(kinds.run_name(run.kind))
@@ -102,7 +102,7 @@ def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> 
 
 
 def retrain(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
-    """Prune what another experiment's training run has left, and train it again; resumes likewise."""
+    """Prune the networks of another experiment's training run and train them again. Resumes from a checkpoint."""
     run = own_run(project, experiment, variant, seeds, "retrain")
     device = prepare_device(project)
     kind, trained = kinds.load(kinds.run_name(run.kind)), finished_bundle(project, run.source, seeds)
@@ -118,7 +118,7 @@ def retrain(project: Project, experiment: str, variant: str, seeds: list[int]) -
 
 
 def simulate(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
-    """Run dynamics that need no teacher's file and no data set, for some seeds; resumes likewise."""
+    """Simulate dynamics without a teacher's file or a data set, for some seeds. Resumes from a checkpoint."""
     run = own_run(project, experiment, variant, seeds, "simulate")
     device = prepare_device(project)
     kind = kinds.load(kinds.run_name(run.kind))
@@ -130,7 +130,7 @@ def simulate(project: Project, experiment: str, variant: str, seeds: list[int]) 
 
 
 def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
-    """Measure what another experiment's training run has left."""
+    """Measure the networks of another experiment's training run."""
     run = own_run(project, experiment, variant, seeds, "measure")
     trained = finished_bundle(project, run.source, seeds)
     tensors, (teachers, sums) = unpack(trained.read(TENSORS)), read_teachers(project, run.source, "cpu")
@@ -138,12 +138,12 @@ def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -
     prepare_device(project)
     result = kinds.load(kinds.run_name(run.kind)).measure(run, teachers, data, tensors, seeds)
     files, inputs = _files(result, run), {**sums, **image_sums, **trained.manifest()["files"]}
-    said = {"data": description, "diverged": trained.manifest()["diverged"], "inputs": inputs}
-    _save_measured(project, run, seeds, files, said)
+    facts = {"data": description, "diverged": trained.manifest()["diverged"], "inputs": inputs}
+    _save_measured(project, run, seeds, files, facts)
 
 
 def observe(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
-    """Measure teachers on samples, before and after their own training; no student is involved."""
+    """Measure teachers on samples, before and after their training. There is no student."""
     run = own_run(project, experiment, variant, seeds, "observe")
     prepare_device(project)
     settings, kind = run.settings.data, kinds.load(kinds.run_name(run.kind))
@@ -155,12 +155,12 @@ def observe(project: Project, experiment: str, variant: str, seeds: list[int]) -
     except ValueError as error:
         raise UserError(f"{experiment}/{variant}: {error}; lower evaluation_samples") from None
     description = origin or f"GAUS, x ~ N(0, {settings.std:g}² I); generated"
-    said = {"data": description, "diverged": {}, "inputs": {**sums, **image_sums}}
-    _save_measured(project, run, seeds, _files(kind.observe(run, teachers, data, seeds), run), said)
+    facts = {"data": description, "diverged": {}, "inputs": {**sums, **image_sums}}
+    _save_measured(project, run, seeds, _files(kind.observe(run, teachers, data, seeds), run), facts)
 
 
 def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
-    """Tabulate the BatchNorm of a pretrained network, from its weights or, without, from published numbers."""
+    """Tabulate the BatchNorm of a pretrained network, from the weights or from published numbers."""
     run = own_run(project, experiment, variant, seeds, "extract")
     by_scale = project.settings.weights == "auto"
     why = f"scale {project.scale_name} reads none" if by_scale else "`weights` is set to published"
@@ -177,17 +177,17 @@ def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -
             print(f"{experiment}/{variant}: {error}; published numbers stand in", file=sys.stderr, flush=True)
     published, inputs = published_norms(project, model)
     table = kinds.load(kinds.run_name(run.kind)).tabulate(norms and norms.table, published)
-    said = {
+    facts = {
         "data": pretrained.describe(norms) if norms else f"published numbers of {model}, not its weights ({why})",
         "weights": norms and norms.origin, "no_weights": None if norms else why, "inputs": inputs, "diverged": {},
     }  # fmt: skip
-    _save_measured(project, run, seeds, {TABLE: to_parquet(table, run)}, said)
+    _save_measured(project, run, seeds, {TABLE: to_parquet(table, run)}, facts)
 
 
 def _run_job(
     project: Project, run: Run, seeds: list[int], device: str, start: Callable[..., Iterator], data: str, inputs: dict
 ) -> None:
-    """Advance a run to its end and write what it leaves; start: see :func:`advance`."""
+    """Advance a run to the last state and write the result; start: see :func:`advance`."""
     kind, bundle = kinds.load(kinds.run_name(run.kind)), run_bundle(project, run, seeds)
     label = f"{run.experiment}/{run.variant} seeds {artefacts.seed_label(seeds)}"
     identity = {"config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": inputs}
@@ -205,14 +205,14 @@ def _run_job(
 
 
 def _files(result, run: Run | None = None) -> dict[str, bytes]:
-    """What a job leaves, by file name."""
+    """Contents of a job's files, by file name."""
     return {TABLE: to_parquet(result.table, run), TENSORS: pack(result.tensors)}
 
 
-def _save_measured(project: Project, run: Run, seeds: list[int], files: dict[str, bytes], said: dict) -> None:
-    """Write what a job leaves that trained nothing; said: data, diverged, inputs, and whatever else is to be known."""
+def _save_measured(project: Project, run: Run, seeds: list[int], files: dict[str, bytes], facts: dict) -> None:
+    """Write the result of a job without training; facts: entries of the manifest (data, diverged, inputs, …)."""
     identity = {"config_hash": config_hash(run), "seeds": seeds, "device": "cpu"}
-    run_bundle(project, run, seeds).save(files, {**_description(run), **identity, **said, **provenance()})
+    run_bundle(project, run, seeds).save(files, {**_description(run), **identity, **facts, **provenance()})
 
 
 def _description(run: Run) -> dict:
