@@ -52,9 +52,9 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
                 gradient_of_weights(g, below[layer].transpose(1, 2)) for g in (theirs, target[layer])
             )
             for name, form in forms.items():
-                whole, own_term = form[layer]
-                values |= {f"{name}_{key}": value for key, value in agreement(whole - own_term, weights).items()}
-                values[f"{name}_teacher_cosine"] = agreement(whole, target_weights)["cosine"]
+                teacher_term, own_term = form[layer]
+                values |= {f"{name}_{key}": value for key, value in agreement(teacher_term - own_term, weights).items()}
+                values[f"{name}_teacher_cosine"] = agreement(teacher_term, target_weights)["cosine"]
             frames += [rows(name, value, layer, epoch=[epoch], seed=seeds) for name, value in values.items()]
             kept |= {f"predicted/{epoch}/{layer}": ours.mean(1), f"true/{epoch}/{layer}": theirs.mean(1)}
     return Result(joined(frames), kept)
@@ -66,7 +66,7 @@ def predicted(students: Networks, teachers: Networks, x: Tensor) -> Iterator[Ten
     β and β* of single samples are computed for a part of the samples at a time.
     """
     parts = [
-        [gradients(own, its, modulation(own, its)) for own, its in zip(*pair, strict=True)]
+        [gradients(student, teacher, modulation(student, teacher)) for student, teacher in zip(*pair, strict=True)]
         for pair in in_parts(students, teachers, x)
     ]
     yield from (torch.cat(layer, 1) for layer in zip(*parts, strict=True))

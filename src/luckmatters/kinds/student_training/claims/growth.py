@@ -21,7 +21,7 @@ from luckmatters.judging.statistics import Effect, LacksDataError, in_every_cell
 from luckmatters.judging.variants import CONV, EVERY, PLAIN, Variants, multiplier, one, teacher
 from luckmatters.tables.results import Results
 
-# Least epochs of a run: in the published curves the lowest layer is plainly ahead of the others from the fifth epoch on.
+# Least epochs of a run: in published curves the lowest layer is plainly ahead of the others from the fifth epoch on.
 FIRST_SEEN = 6
 
 
@@ -83,7 +83,7 @@ def lowest_best(results: Results) -> Effect:
 
 
 def lowest_first(results: Results) -> Effect:
-    """Gap closed, averaged over epochs: the lowest layer minus each other layer, in variants of FIRST_SEEN epochs or more."""
+    """Gap closed, averaged over epochs: the lowest layer minus each other layer, in variants that ran long enough."""
     long, note = long_runs(curves(results), FIRST_SEEN)
     return in_every_cell(*(lowest_over(on_the_way(gap_closed(rho))) for rho in long), note=note)
 

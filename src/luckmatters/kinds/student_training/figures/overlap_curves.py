@@ -1,7 +1,7 @@
 """Layout ``overlap-curves``: a row a variant; ρ̄ and r̄ over epochs (the paper's main figures).
 
-Variants that differ in the axis ``figure.compare`` alone share a row. Where samples have labels, further columns show the
-evaluation loss, and the students' accuracy with the teacher's.
+Variants that differ in the axis ``figure.compare`` alone share a row. Where samples have labels, further columns show
+the evaluation loss, and the students' accuracy with the teacher's.
 """
 
 import matplotlib.pyplot as plt
@@ -34,7 +34,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         len(rows), len(quantities), figsize=(10.8 if labelled else 7.2, 1.2 + 1.9 * len(rows)),
         squeeze=False, layout="constrained",
     )  # fmt: skip
-    compared = list(dict.fromkeys(labels[options.compare] for labels in results.labels.values())) if options.compare else []
+    compared = list(dict.fromkeys(row[options.compare] for row in results.labels.values())) if options.compare else []
     for panels, variants in zip(grid, rows, strict=True):
         panels[0].set_title(title(results, variants[0], without=options.compare), fontsize=8.5, loc="left")
         lines = {

@@ -1,4 +1,4 @@
-"""Layout ``overlap-grid``: ρ̄ over epochs, a panel for every label of an axis, or for every pair of labels of two axes."""
+"""Layout ``overlap-grid``: ρ̄ over epochs, a panel for every label of an axis, or pair of labels of two axes."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -11,7 +11,7 @@ from luckmatters.tables.results import Results
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """The figure. Columns: the labels of the axis ``figure.columns``; rows: those of ``figure.rows``, if it is given."""
+    """The figure. Columns: labels of the axis ``figure.columns``; rows: labels of ``figure.rows``, if it is given."""
     options = results.experiment.figure
     places = {place(options, labels): variant for variant, labels in results.labels.items()}
     named = list(options.labels)  # labels that the file names come first, in that order
