@@ -13,8 +13,8 @@ from luckmatters.tables.results import Results
 def negative_share(results: Results, which: Variants) -> Effect:
     """The share of biases below zero in a pretrained network, over all layers; `seeds` counts channels.
 
-    With weights the share is a count, and the interval has no width. Without weights the interval holds every share that
-    published means and standard deviations allow.
+    With weights the share is a count, and the interval has no width. Without weights the interval holds every share
+    that published means and standard deviations allow.
     """
     (variant,) = (name for name, run in results.runs.items() if which(run))
     layers = by_layer(results.table[results.table["variant"] == variant])

@@ -27,7 +27,7 @@ def rarely(results: Results, which: Variants) -> Effect:
 
 
 def below_independence(results: Results) -> Effect:
-    """P(first fires) · P(second fires) minus P(both fire), mean over pairs, in our own network after training, by layer."""
+    """P(first) · P(second) minus P(both fire), mean over pairs of nodes of our own network after training, by layer."""
     ((together, independent),) = beside(results, "together", "independent", which=OWN)
     return in_every_cell(at_end(independent) - at_end(together))
 

@@ -10,11 +10,11 @@ from luckmatters.drawing.style import LAYER_COLORS, layer_name, note, origin, ti
 from luckmatters.tables.results import Results
 
 BEFORE = "0.55"
-MOST_POINTS = 2000  # greatest number of pairs that are drawn of a layer, from the first seeds
+MOST_POINTS = 2000  # greatest number of pairs of a layer that are drawn, from the first seeds on
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """The figure. Rows: variants; columns: layers. A point is a pair of nodes; on the diagonal, nodes are independent."""
+    """The figure. Rows: variants; columns: layers. A point is a pair of nodes, on the diagonal if independent."""
     variants = list(results.runs)
     layers = sorted(int(layer) for layer in results.table["layer"].unique())
     figure, grid = plt.subplots(
@@ -72,7 +72,7 @@ def points(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def texts(rows: pd.DataFrame, layer: int, epochs: list[int]) -> list[str]:
-    """Two lines of text: layer and share of negative biases; mean joint firing, in brackets that of independent nodes."""
+    """Two lines of text: layer and share of negative biases; mean joint firing, and in brackets if independent."""
     mean = rows.groupby(["quantity", "epoch"])["value"].mean()
     steps = [f"{mean['together', epoch]:.3f} ({mean['independent', epoch]:.3f})" for epoch in epochs]
     name = layer_name(layer)

@@ -45,7 +45,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         results,
         f"{run.settings.training.epochs} epochs; every student node, and the teacher node that it ends on.",
         "Left: mean over seeds by quarter of the initial ρ (within seed and layer); darker started closer.",
-        "Middle: until ρ has come half layer_nodes way from layer_nodes start to 1; in the grey strip those that never do; "
+        "Middle: until ρ has come half its way from its start to 1; in the grey strip those that never do; "
         "r: Spearman's rank correlation, mean over seeds (0 for a seed whose times are all equal).",
         f"Right: students with ρ > {level:g}, of teacher nodes that have any; to stand for one takes a contribution "
         f"(fan-out norm times spread) of at least {run.settings.negligible:g} of the layer's greatest.",
@@ -65,13 +65,13 @@ def shades(layer: int) -> list:
 
 
 def waiting(axes: Axes, nodes: pd.DataFrame, time: str, layer: int, start: float, end: float) -> None:
-    """Draw the share of students that have not passed the level against epochs, a curve a quartile of initial overlap."""
+    """Draw the share of students below the level against epochs, a curve a quartile of the initial overlap."""
     groups = nodes.groupby("seed")["initial_overlap"]
-    quartile = groups.transform(lambda part: pd.qcut(part.rank(method="first"), 4, labels=False))
+    quartile = groups.transform(lambda own: pd.qcut(own.rank(method="first"), 4, labels=False))
     moments = np.geomspace(start, end, 200)
     for index, color in enumerate(shades(layer)):
         chosen = nodes[quartile == index]
-        curves = [(part[time].fillna(np.inf).to_numpy() > moments[:, None]).mean(1) for _, part in chosen.groupby("seed")]
+        curves = [(own[time].fillna(np.inf).to_numpy() > moments[:, None]).mean(1) for _, own in chosen.groupby("seed")]
         axes.plot(moments, np.mean(curves, axis=0), color=color, lw=1.6)
     axes.set_xscale("log")
     axes.set_ylim(-0.02, 1.04)

@@ -22,7 +22,7 @@ HALF_WAY = "half_way"
 
 
 def steps(run: Run) -> list[int]:
-    """The steps after which students are measured: 0, evenly in the logarithm of the step, and the end of every epoch."""
+    """The steps of measurements: 0, the ends of epochs, and steps that are evenly spaced in the logarithm."""
     settings, each = run.settings, steps_per_epoch(run)
     total = settings.training.epochs * each
     spaced = np.geomspace(min(settings.first_step, total), total, settings.measurements)
@@ -88,8 +88,8 @@ def record(past: TrainingState, evaluation: Evaluation, trainer: Trainer, *, who
 
     Recorded at every measurement: moment_loss and moment_finite, (S,), and for each layer rho (S, n°, n) and
     contribution, fan-out norm times spread, (S, n).
-    whole: whether the measurement is at the end of an epoch or before the first. Then the quantities of student training
-    are recorded too.
+    whole: whether the measurement is at the end of an epoch or before the first. If so, the quantities of student
+    training are recorded too.
     """
     students, first = trainer.networks, past.epoch < 0
     gathered, evaluated = evaluation.gather(students, first=first, control=whole)
@@ -107,7 +107,7 @@ def record(past: TrainingState, evaluation: Evaluation, trainer: Trainer, *, who
 
 
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
-    """What became of every student node, and how many stand for each teacher node, as one table.
+    """The table and tensors of a finished run: fates of student nodes, and standing students by layer.
 
     Table: columns seed, epoch, layer, node, quantity, value. At the end of epochs: all quantities of student training
     (see :func:`luckmatters.learning.curves.student_curves`). At every other measurement: loss and diverged.

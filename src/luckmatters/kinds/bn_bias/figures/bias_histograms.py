@@ -64,9 +64,9 @@ def histograms(part, layers: pd.DataFrame, biases: dict[int, np.ndarray]) -> Non
     grid = part.subplots(rows, COLUMNS, squeeze=False, sharex=True)
     for axes, layer in zip(grid.flat, layers.index, strict=False):
         histogram(axes, biases[layer])
-        numbers = layers.loc[layer]
-        zeros = f", {numbers['zero']:.0f} zero" if numbers["zero"] else ""
-        axes.set_title(f"{layer_name(layer)}\n{numbers['negative'] / numbers['channels']:.1%} negative{zeros}", fontsize=7.5)
+        row = layers.loc[layer]
+        zeros = f", {row['zero']:.0f} zero" if row["zero"] else ""
+        axes.set_title(f"{layer_name(layer)}\n{row['negative'] / row['channels']:.1%} negative{zeros}", fontsize=7.5)
     for axes in grid.flat[len(layers) :]:
         axes.set_visible(False)
     for column in range(COLUMNS):
