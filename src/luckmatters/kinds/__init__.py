@@ -2,7 +2,7 @@
 
 - ``settings.py`` has KIND: the keys of the YAML and the layouts of figures. It imports no torch.
 - ``run.py`` computes. It has the functions of the protocol of the kind's verb.
-- ``figure.py`` draws, or one module a layout in ``figures/``.
+- ``figure.py`` draws, or ``figures/`` with a module a layout.
 - ``claims.py`` has EVIDENCE, the functions that judge. A kind without claims has no such module.
 
 The name of a kind is the name of the folder, with hyphens for underscores.
@@ -88,7 +88,7 @@ class Trains(Resumable, Protocol):
         self, run: "Run", teachers: "Networks", data: "Data", seeds: Sequence[int], *, device: str,
         resume: "TrainingState | None",
     ) -> "Iterator[TrainingState]":  # fmt: skip
-        """Yield the state after every epoch, the initial one first; resume: a state yielded earlier."""
+        """Yield the state after every epoch, the initial state first; resume: a state yielded earlier."""
 
 
 class Retrains(Resumable, Protocol):
@@ -98,7 +98,7 @@ class Retrains(Resumable, Protocol):
         self, run: "Run", teachers: "Networks", data: "Data", tensors: "dict[str, Tensor]", seeds: Sequence[int], *,
         device: str, resume: "TrainingState | None",
     ) -> "Iterator[TrainingState]":  # fmt: skip
-        """Yield the state after every epoch, the initial one first; resume: a state yielded earlier."""
+        """Yield the state after every epoch, the initial state first; resume: a state yielded earlier."""
 
 
 class Simulates(Resumable, Protocol):
@@ -107,7 +107,7 @@ class Simulates(Resumable, Protocol):
     def simulate(
         self, run: "Run", seeds: Sequence[int], *, device: str, resume: "TrainingState | None"
     ) -> "Iterator[TrainingState]":
-        """Yield the state after every epoch, the initial one first; resume: a state yielded earlier."""
+        """Yield the state after every epoch, the initial state first; resume: a state yielded earlier."""
 
     def describe(self, run: "Run") -> str:
         """The samples, for captions."""

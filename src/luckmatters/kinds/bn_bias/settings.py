@@ -1,4 +1,4 @@
-"""Kind ``bn-bias``: what its YAML may say."""
+"""Kind ``bn-bias``: the settings, the verb and the layouts of figures."""
 
 from typing import Literal
 

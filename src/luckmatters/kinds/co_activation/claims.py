@@ -11,7 +11,7 @@ RANDOM_CONV = one(Variants("a random Conv teacher", lambda run: run.teacher.kern
 
 
 def own_biases(results: Results) -> Effect:
-    """The share of negative biases in our own Conv-BN-ReLU network after training, over all its layers."""
+    """The share of negative biases in our own Conv-BN-ReLU network after training, over all layers."""
     negative, channels = (at_end(curve(results, name, OWN)) for name in ("negative", "channels"))
     return in_every_cell(negative.sum(axis=1, skipna=False) / channels.sum(axis=1, skipna=False))
 

@@ -1,4 +1,4 @@
-"""Kind ``co-activation``: how often nodes of a teacher fire together, before and after its training.
+"""Kind ``co-activation``: how often nodes of a teacher fire together, before and after the teacher's training.
 
 Also the signs of the teacher's BatchNorm biases: the sign says on which side of zero a pre-activation is centered.
 """
@@ -36,7 +36,7 @@ def data_source(settings: GausSamples | Cifar10Samples, shape: Sequence[int], im
 
 
 def observe(run: Run, teachers: Networks, data: Data, seeds: Sequence[int]) -> Result:
-    """Joint firing in every hidden layer of each seed's teacher, and the signs of its BatchNorm biases.
+    """Joint firing in every hidden layer of each seed's teacher, and the signs of BatchNorm biases.
 
     teachers: all teachers of the run's file. data: the samples that teachers are observed on.
     Table: columns seed, epoch, layer, quantity, value. Epoch 0 is before training, the only epoch of random teachers.

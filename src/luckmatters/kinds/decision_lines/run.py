@@ -65,7 +65,7 @@ def samples(purpose: str, seeds: Sequence[int], shape: tuple[int, ...], std: flo
 
 
 def measure(students: Networks, teachers: Networks, seeds: Sequence[int], std: float, device: str) -> dict[str, Tensor]:
-    """What is recorded after an epoch.
+    """The quantities that are recorded after an epoch.
 
     loss: on 1,024 fresh samples, (S,). fan_out: norms of the fan-out weights, (S, n). lines: weights and bias of each
     node, (S, n, 3).

@@ -1,4 +1,4 @@
-"""Claims on the paper's gradient rule (Lemma 1) and its matrix forms."""
+"""Claims on the paper's gradient rule (Lemma 1) and on the matrix forms."""
 
 import numpy as np
 import pandas as pd

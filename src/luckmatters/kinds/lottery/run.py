@@ -36,7 +36,7 @@ SCORING_EPOCH = -1  # stream of the samples for the criteria: no epoch has this 
 
 @dataclass(frozen=True)
 class Job:
-    """What does not change during a job.
+    """The constants of a job: the run, teachers, samples, seeds, and snapshots of dense networks (trunk).
 
     teachers: a single teacher, or a teacher a seed.
     x: the samples for the criteria, (S or 1, n_in, N).

@@ -84,7 +84,7 @@ def batches(run: Run, data: Data, seeds: Sequence[int], done: int) -> Iterator[t
 
 
 def record(past: TrainingState, evaluation: Evaluation, trainer: Trainer, *, whole: bool) -> TrainingState:
-    """The state one measurement later.
+    """The state after one more measurement.
 
     Recorded at every measurement: moment_loss and moment_finite, (S,), and for each layer rho (S, n°, n) and
     contribution, fan-out norm times spread, (S, n).
@@ -183,7 +183,9 @@ def fates(rho: Tensor, live: Tensor, epochs: Tensor, levels: Sequence[float]) ->
     alive = (rho[-1] != 0).any(1)
     rho = rho.masked_fill(~live[..., None], -torch.inf)
     final, teacher = rho[-1].max(1)  # (S, n)
-    path = rho.gather(2, teacher.expand(len(rho), -1, -1)[:, :, None])[:, :, 0]  # (T, S, n)
+    path = rho.gather(2, teacher.expand(len(rho), -1, -1)[:, :, None])[
+        :, :, 0
+    ]  # (T, S, n): ρ with the final teacher node
     start = path[0]
     others = rho[0].scatter(1, teacher[:, None], -torch.inf).amax(1)
     values = {

@@ -21,7 +21,7 @@ def train(
     device: str = "cpu",
     resume: TrainingState | None = None,
 ) -> Iterator[TrainingState]:
-    """Yield the state of training after every epoch, the initial one (epoch 0) first.
+    """Yield the state of training after every epoch, the initial state (epoch 0) first.
 
     teachers: all teachers of the run's teacher file. data: the samples that students are trained on.
     resume: a state yielded earlier; what follows is what the undisturbed run would have yielded.

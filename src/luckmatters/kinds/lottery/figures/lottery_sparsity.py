@@ -33,7 +33,7 @@ APART = 1.035  # factor between lines, which would otherwise hide each other's i
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     """The figure. Columns: the labels of ``figure.columns`` (what is pruned, by which criterion)."""
     axis, quantities = results.experiment.figure.columns, shown(results)
-    own_last = sorted(results.runs, key=lambda one: results.runs[one].experiment == results.name)
+    own_last = sorted(results.runs, key=lambda variant: results.runs[variant].experiment == results.name)
     order = own_last if results.experiment.figure.included_first else list(results.runs)
     labels = list(dict.fromkeys(results.labels[variant][axis] for variant in order))
     figure, columns = panels(len(quantities), len(labels))
@@ -42,7 +42,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         column[0].set_title(label_name(results, label), fontsize=8.5)
         variants = [variant for variant, own in results.labels.items() if own[axis] == label]
         for axes, quantity in zip(column, quantities, strict=True):
-            drawn = [one for one in branches(results) if one != "dense"]
+            drawn = [branch for branch in branches(results) if branch != "dense"]
             for number, branch in enumerate(drawn):
                 _line(axes, results, variants, branch, quantity, APART ** (number - (len(drawn) - 1) / 2))
             if dense:
