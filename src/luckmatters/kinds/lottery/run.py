@@ -39,7 +39,7 @@ class Job:
     """The constants of a job: the run, teachers, samples, seeds, and snapshots of dense networks (trunk).
 
     teachers: a single teacher, or a teacher a seed.
-    x: the samples for the criteria, (S or 1, n_in, N).
+    x: the samples for the criteria, (S, n_in, N).
     """
 
     run: Run

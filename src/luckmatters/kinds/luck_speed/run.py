@@ -183,9 +183,7 @@ def fates(rho: Tensor, live: Tensor, epochs: Tensor, levels: Sequence[float]) ->
     alive = (rho[-1] != 0).any(1)
     rho = rho.masked_fill(~live[..., None], -torch.inf)
     final, teacher = rho[-1].max(1)  # (S, n)
-    path = rho.gather(2, teacher.expand(len(rho), -1, -1)[:, :, None])[
-        :, :, 0
-    ]  # (T, S, n): ρ with the final teacher node
+    path = rho.gather(2, teacher.expand(len(rho), -1, -1)[:, :, None])[:, :, 0]  # (T, S, n): ρ with that teacher node
     start = path[0]
     others = rho[0].scatter(1, teacher[:, None], -torch.inf).amax(1)
     values = {
