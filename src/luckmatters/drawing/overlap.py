@@ -1,4 +1,4 @@
-"""What panels of ρ̄ and r̄ share: the samples that they are of, floor and control, chance, what captions say of them."""
+"""Panels of ρ̄ and r̄: which samples are measured, control and floor, the level of chance, sentences for captions."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +11,10 @@ from luckmatters.drawing.style import LAYER_COLORS, curves, title
 from luckmatters.learning.shapes import student_widths
 from luckmatters.tables.results import Results
 
-AS_PUBLISHED = "_192"  # ends the names of what is measured as the authors measure it
+AS_PUBLISHED = "_192"  # ends the names of quantities that are measured as the authors measure them
 SYMBOLS = {"correlation": "$\\bar\\rho$", "mean_rank": "$\\bar r$"}
-LEAST_MOVE = 0.02  # of a published curve beyond our last epoch, to be told: less can hardly be seen in a panel
-SAME_CHANCE = 0.005  # chance levels that are closer to one another than a line is wide are drawn as one
+LEAST_MOVE = 0.02  # least move of a published curve beyond our last epoch that captions report: less is hardly visible
+SAME_CHANCE = 0.005  # levels of chance that differ by less than the width of a line are drawn as one line
 EXPLAINED = (
     "Grey: the same students' ρ̄ with an unrelated teacher (of trained teachers: an untrained random one), mean over "
     "seeds, the lowest layer darkest. Floor: a teacher node's best ρ with another node of its layer, mean over nodes "
@@ -29,9 +29,10 @@ FLOOR = {"ls": "none", "marker": "<", "ms": 3.5, "mew": 0}
 
 
 def measure(results: Results, variants: Sequence[str], quantity: str, published: Mapping[str, pd.DataFrame]) -> str:
-    """What a panel of these variants shows of a quantity: as the authors measure it if a published curve lies there.
+    """The name of the quantity that a panel of variants draws.
 
-    Variants that differ in the number of evaluation samples keep it: that number is what such a panel compares.
+    With a published curve in the panel, the quantity as the authors measure it, on 192 samples; else as it is. Variants
+    that differ in the number of evaluation samples are measured on all of them: the panel compares these numbers.
     """
     name = quantity + AS_PUBLISHED
     curve = any(name in set(published[variant]["quantity"]) for variant in variants if variant in published)
@@ -46,7 +47,10 @@ def panel(
     quantity: str,
     published: Mapping[str, pd.DataFrame],
 ) -> None:
-    """Curves of a quantity, layer by layer, of the variants that share a panel; lines: the style of each variant's."""
+    """Draw curves of a quantity, layer by layer, of the variants that share a panel.
+
+    lines: the line style of each variant.
+    """
     drawn = measure(results, list(lines), quantity, published)
     for variant, line in lines.items():
         rows = results.table[results.table["variant"] == variant]
@@ -65,7 +69,10 @@ def panel(
 
 
 def baselines(axes: Axes, rows: pd.DataFrame, measured: str, line: object) -> None:
-    """A variant's controls, grey lines over epochs, and floors, marks at the right edge; measured: ends their names."""
+    """Draw a variant's controls as grey lines over epochs, and the floors as marks at the right edge.
+
+    measured: the ending of the names of both quantities.
+    """
     known = rows.dropna(subset=["layer", "value"])
     for layer, control in known[known["quantity"] == f"control{measured}"].groupby("layer"):
         mean = control.groupby("epoch")["value"].mean()
@@ -78,19 +85,25 @@ def baselines(axes: Axes, rows: pd.DataFrame, measured: str, line: object) -> No
 
 
 def grey(layer: int) -> str:
-    """Of a layer's control, darkest for the lowest."""
+    """The grey of a layer's control, darkest for the lowest layer."""
     return f"{min(0.3 + 0.14 * int(layer), 0.8):.2f}"
 
 
 def chance_levels(results: Results, variants: Iterable[str]) -> list[float]:
-    """The mean ranks that chance gives in hidden layers of n students, (n − 1) / 2n; nearly equal ones as one."""
+    """The mean ranks that chance gives in hidden layers of n students, (n − 1) / 2n.
+
+    Levels that are nearly equal give a single level, the mean.
+    """
     widths = {width for variant in variants for width in student_widths(results.runs[variant])[:-1]}
     levels = sorted((width - 1) / (2 * width) for width in widths)
     return levels if levels[-1] - levels[0] >= SAME_CHANCE else [sum(levels) / len(levels)]
 
 
 def level(axes: Axes, values: Sequence[float], name: str, *, above: bool) -> None:
-    """Dotted lines at levels, with their name above or below them all, on the side where the curves are not."""
+    """Draw dotted lines at levels, with one name above or below all of them.
+
+    above: whether the name stands above, which is the side without curves.
+    """
     for value in values:
         axes.axhline(value, color="0.4", lw=0.8, ls=":")
     axes.annotate(
@@ -101,7 +114,7 @@ def level(axes: Axes, values: Sequence[float], name: str, *, above: bool) -> Non
 
 
 def legend_entries() -> list[plt.Line2D]:
-    """What baselines are called."""
+    """The entries of a legend for control and floor."""
     return [
         plt.Line2D([], [], color=grey(0), lw=0.8, label="control: unrelated teacher"),
         plt.Line2D([], [], color="0.3", **FLOOR, label="floor: nodes of the teacher"),
@@ -114,8 +127,8 @@ def out_of_reach(
     quantities: Iterable[str],
     published: Mapping[str, pd.DataFrame],
 ) -> str:
-    """Which published curves move beyond our last epoch, and by how much at most; empty if none does."""
-    told = []
+    """A sentence on the published curves that move beyond our last epoch, and by how much; empty without any."""
+    later = []
     for variants, quantity in itertools.product(panels, quantities):
         drawn = measure(results, variants, quantity, published)
         for variant in variants if drawn != quantity else ():
@@ -123,23 +136,26 @@ def out_of_reach(
             moves = moved(published[variant].query("quantity == @drawn"), last) if variant in published else {}
             if moves and max(moves.values()) > LEAST_MOVE:
                 layer = max(moves, key=moves.get)
-                told.append(
+                later.append(
                     f"{SYMBOLS[quantity]} ({title(results, variant)}) by up to {moves[layer]:.2f} after epoch {last:g} "
                     f"(layer {layer})"
                 )
-    return f"Out of reach of these runs is what published curves do later: {'; '.join(told)}." if told else ""
+    return f"Out of reach of these runs is what published curves do later: {'; '.join(later)}." if later else ""
 
 
 def moved(curve: pd.DataFrame, last: float) -> dict[int, float]:
-    """How far each layer of a published curve goes from its level at our last epoch, or the last known one before."""
-    found = {}
+    """How far each layer of a published curve moves after our last epoch, by layer.
+
+    The move starts at the last known level up to that epoch, or else at the first level after it.
+    """
+    moves = {}
     for layer, values in curve.dropna(subset="value").groupby("layer"):
         values = values.set_index("epoch")["value"].sort_index()
         before, beyond = values[values.index <= last], values[values.index > last]
         if len(beyond):
             level = before.iloc[-1] if len(before) else beyond.iloc[0]
-            found[int(layer)] = float((beyond - level).abs().max())
-    return found
+            moves[int(layer)] = float((beyond - level).abs().max())
+    return moves
 
 
 def sentences(
@@ -148,6 +164,9 @@ def sentences(
     quantities: Sequence[str],
     published: Mapping[str, pd.DataFrame],
 ) -> list[str]:
-    """What captions say of baselines, of few samples, and of what published curves do later; panels: their variants."""
+    """Sentences for a caption on baselines, on the 192 samples, and on published curves beyond our last epoch.
+
+    panels: the variants of each panel.
+    """
     few = any(measure(results, *panel, published) != panel[1] for panel in itertools.product(panels, quantities))
     return [EXPLAINED, MEASURED if few else "", out_of_reach(results, panels, quantities, published)]

@@ -1,4 +1,4 @@
-"""What all figures share: colours, panels of curves over epochs, the line that says where the numbers come from."""
+"""The style of all figures: colours, names, panels of curves over epochs, and the footer with the numbers' origin."""
 
 import re
 import textwrap
@@ -19,13 +19,13 @@ from luckmatters.tables.results import Results
 
 # Colour-blind-safe (seaborn's "colorblind" palette); layer 0, the lowest, has the same colour in every figure.
 LAYER_COLORS = [sns.color_palette("colorblind")[index] for index in (0, 1, 2, 4, 5, 7, 8, 9)]
-NETWORK_COLOR = "0.15"  # of what belongs to no single layer
+NETWORK_COLOR = "0.15"  # for quantities of the whole network
 QUANTITIES = {
     "correlation": "mean best\ncorrelation $\\bar\\rho$",
     "mean_rank": "mean rank $\\bar r$ of winner\n(share of students)",
 }
 NETWORK_QUANTITIES = {"loss": "evaluation loss", "accuracy": "test accuracy"}
-LINES = ("-", (0, (1, 1.2)), "-.")  # of labels that share a panel; dashes are for published curves
+LINES = ("-", (0, (1, 1.2)), "-.")  # for labels that share a panel; published curves are dashed
 LABELS = {
     "bn": "with BatchNorm", "no-bn": "without BatchNorm", "fc": "fully connected", "conv": "Conv",
     "contribution": "fan-out × spread", "magnitude": "magnitude",
@@ -42,29 +42,35 @@ sns.set_theme(
 
 
 def label_name(results: Results, label: str) -> str:
-    """How a label of the grid is written: as the experiment says, else in the usual words."""
+    """A label of the grid in words: the experiment's own words, or else the usual words."""
     multiplier = re.sub(r"^m(\d+)$", r"m = \1", label)
     size = re.sub(
-        r"^x(\d+)(?:-(\d+))?$", lambda found: f"{'.'.join(filter(None, found.groups()))} × teacher", multiplier
+        r"^x(\d+)(?:-(\d+))?$", lambda match: f"{'.'.join(filter(None, match.groups()))} × teacher", multiplier
     )
     return results.experiment.figure.labels.get(label) or LABELS.get(label, size)
 
 
 def title(results: Results, variant: str, *, without: str | None = None) -> str:
-    """A variant's labels, for a panel's title; without those of one axis."""
+    """A variant's labels in words, for the title of a panel.
+
+    without: an axis of the grid that is left out.
+    """
     labels = [label for axis, label in results.labels[variant].items() if axis != without]
     return ", ".join(label_name(results, label) for label in labels) or results.name
 
 
 def layer_name(layer: int) -> str:
-    """The lowest layer is layer 0, as published."""
+    """A layer in words. The lowest layer is layer 0, as published."""
     return f"layer {layer}" + (" (lowest)" if layer == 0 else "")
 
 
 def curves(
     axes: Axes, rows: pd.DataFrame, *, band: str, published: pd.DataFrame | None = None, line: object = "-"
 ) -> None:
-    """Draw one line a layer over epochs: mean over seeds, a band, and published values as thin dashed lines."""
+    """Draw one line a layer over epochs: mean over seeds, a band, and published values as thin dashed lines.
+
+    band: a key of BANDS.
+    """
     layers = sorted(rows["layer"].dropna().unique())
     palette = {layer: LAYER_COLORS[int(layer)] for layer in layers}
     known = rows.dropna(subset="value")
@@ -85,7 +91,10 @@ def curves(
 
 
 def network_curve(axes: Axes, rows: pd.DataFrame, *, band: str, line: object = "-") -> None:
-    """Draw one line for the whole network over epochs: mean over seeds and a band."""
+    """Draw one line for the whole network over epochs: mean over seeds and a band.
+
+    band: a key of BANDS.
+    """
     known = rows.dropna(subset="value")
     few = known["epoch"].nunique() <= 12
     sns.lineplot(
@@ -104,7 +113,10 @@ def layer_legend(
     compared: Sequence[str] = (),
     others: Sequence[Artist] = (),
 ) -> None:
-    """One legend for the whole figure, above the panels; compared: names of what line styles tell apart."""
+    """Draw one legend for the whole figure, above the panels.
+
+    compared: the names of the labels that line styles tell apart. others: further entries.
+    """
     handles = [plt.Line2D([], [], color=LAYER_COLORS[layer], lw=2, label=layer_name(layer)) for layer in layers]
     if published:
         handles.append(plt.Line2D([], [], color="0.3", lw=0.9, ls=(0, (4, 2)), label="published (digitized)"))
@@ -116,7 +128,7 @@ def layer_legend(
 
 
 def footer(figure: Figure, results: Results, *sentences: str) -> None:
-    """Scale, seeds, data source, diverged seeds and dead teacher nodes, under the panels."""
+    """Write under the panels: scale, seeds, data, settings, diverged seeds, dead teacher nodes, and given sentences."""
     text = "  ".join(
         [origin(results), settings(results), *sentences, *incidents(results), results.experiment.figure.published_note]
     )
@@ -124,14 +136,14 @@ def footer(figure: Figure, results: Results, *sentences: str) -> None:
 
 
 def note(figure: Figure, text: str) -> None:
-    """Small print under the panels."""
+    """Write small print under the panels."""
     width = int(figure.get_figwidth() * 19)
     lines = textwrap.fill(" ".join(text.split()), width)
     figure.supxlabel(lines, fontsize=6.5, color="0.25", x=0.01, ha="left")
 
 
 def origin(results: Results) -> str:
-    """Where the numbers come from, in a line."""
+    """Where the numbers come from, in a line: scale, seeds and data."""
     counts = sorted({len(run.seeds) for run in results.runs.values()})
     seeds = (
         f"{counts[0]} seed{'s' * (counts[0] > 1)}"
@@ -143,7 +155,7 @@ def origin(results: Results) -> str:
 
 
 def settings(results: Results) -> str:
-    """What the variants were trained with, in a line; alternatives where they differ."""
+    """The settings of the training of all variants, in a line, with alternatives where variants differ."""
 
     def either(values: Iterable[str]) -> str:
         return " or ".join(dict.fromkeys(values))
@@ -152,24 +164,24 @@ def settings(results: Results) -> str:
     if any(run.source for run in runs):
         return f"Measured on the runs of {either(run.trained.experiment for run in runs)}."
     if any(run.teacher is None for run in runs):
-        return ""  # the layout says
+        return ""  # without a teacher file the layout describes the settings
     trained = [run.settings for run in runs]
     shapes = either(f"{run.settings.teacher.name} ({'-'.join(map(str, run.teacher.widths))})" for run in runs)
-    rates = either(" then ".join(f"{s.rate:g}" for s in one.training.learning_rate) for one in trained)
-    multipliers = ", ".join(dict.fromkeys(str(one.student.multiplier) for one in trained))
-    samples = either(f"{one.data.evaluation_samples:,}" for one in trained)
+    rates = either(" then ".join(f"{stage.rate:g}" for stage in chosen.training.learning_rate) for chosen in trained)
+    multipliers = ", ".join(dict.fromkeys(str(chosen.student.multiplier) for chosen in trained))
+    samples = either(f"{chosen.data.evaluation_samples:,}" for chosen in trained)
     return f"Teacher {shapes}; m = {multipliers}; learning rate {rates}; measured on {samples} samples."
 
 
 def incidents(results: Results) -> list[str]:
-    """Sentences on diverged seeds and on dead teacher nodes; none where there were none."""
-    found = [f"Diverged: {n} of {len(results.runs[v].seeds)} seeds in {v}." for v, n in results.diverged.items()]
-    counts: dict[str, dict[int, float]] = {}  # of each layer of a teacher, by seed
+    """Sentences on diverged seeds and on dead teacher nodes, where there are any."""
+    diverged = [f"Diverged: {n} of {len(results.runs[v].seeds)} seeds in {v}." for v, n in results.diverged.items()]
+    counts: dict[str, dict[int, float]] = {}  # dead nodes of each layer of a teacher, by seed
     for row in results.select("dead_teachers").query("epoch == 0").itertuples():
         run = results.runs[row.variant]
         key = f"of {run.teacher.widths[row.layer]} in {run.trained.settings.teacher.name} layer {row.layer}"
         counts.setdefault(key, {})[row.seed] = row.value
     dead = [f"{sum(n.values()) / len(n):.2g} {where}" for where, n in counts.items() if any(n.values())]
-    return found + (
+    return diverged + (
         [f"Dead teacher nodes (in ρ̄ on 192 samples alone; mean over seeds): {', '.join(dead)}."] if dead else []
     )

@@ -1,8 +1,11 @@
-"""Kinds of experiments, a folder each: what every folder provides, and the registry that finds them.
+"""Kinds of experiments, a folder each: the modules that a folder provides, and the registry of all kinds.
 
-A folder has ``settings.py`` (KIND: what YAML may say and which figures there are; imports no torch), ``run.py``
-(computes, by the protocol of its verb), ``figure.py`` or one module a layout in ``figures/`` (draws), and, if a claim
-needs the kind, ``claims.py`` (EVIDENCE: judges). The folder's name is the kind's, with hyphens for underscores.
+- ``settings.py`` has KIND: the keys of the YAML and the layouts of figures. It imports no torch.
+- ``run.py`` computes. It has the functions of the protocol of the kind's verb.
+- ``figure.py`` draws, or ``figures/`` with a module a layout.
+- ``claims.py`` has EVIDENCE, the functions that judge. A kind without claims has no such module.
+
+The name of a kind is the name of the folder, with hyphens for underscores.
 """
 
 import importlib
@@ -34,8 +37,10 @@ if TYPE_CHECKING:
 class Layout:
     """A layout of figures.
 
-    options: of the figure, which it cannot do without; single: draws one variant alone; tensors: draws what jobs leave
-    beside their tables; animated: also makes an animation.
+    options: the keys of ``figure`` that the layout needs.
+    single: whether the layout draws a single variant.
+    tensors: whether the layout draws the tensors of jobs, not their tables alone.
+    animated: whether the layout also makes an animation.
     """
 
     options: tuple[str, ...] = ()
@@ -46,9 +51,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of experiment: the model of its settings, the verb that runs its jobs, its layouts by name.
+    """A kind of experiment: the model of the settings, the verb that runs jobs, the layouts by name.
 
-    measurable: whether its finished runs hold what measuring and pruning need, students at their snapshots.
+    measurable: whether finished runs hold students at snapshots, which measuring and pruning need.
     """
 
     settings: type[Model]
@@ -63,11 +68,11 @@ class Kind:
             )
 
 
-# --- what run.py provides, by verb -----------------------------------------------------------------------------------
+# --- the functions of run.py, by verb ---------------------------------------------------------------------------------
 
 
 class Resumable(Protocol):
-    """Jobs that go epoch by epoch and can be resumed."""
+    """Jobs that run epoch by epoch and can be resumed."""
 
     def last(self, run: "Run") -> int:
         """The last epoch."""
@@ -77,39 +82,39 @@ class Resumable(Protocol):
 
 
 class Trains(Resumable, Protocol):
-    """``train``: students, from a file of teachers and samples."""
+    """``train``: train students, from a file of teachers and samples."""
 
     def train(
         self, run: "Run", teachers: "Networks", data: "Data", seeds: Sequence[int], *, device: str,
         resume: "TrainingState | None",
     ) -> "Iterator[TrainingState]":  # fmt: skip
-        """Yield the state after every epoch, the initial one first; resume: a state yielded earlier."""
+        """Yield the state after every epoch, the initial state first; resume: a state yielded earlier."""
 
 
 class Retrains(Resumable, Protocol):
-    """``retrain``: what a finished training run has left (tensors), again."""
+    """``retrain``: train the students of a finished training run (tensors) again."""
 
     def retrain(
         self, run: "Run", teachers: "Networks", data: "Data", tensors: "dict[str, Tensor]", seeds: Sequence[int], *,
         device: str, resume: "TrainingState | None",
     ) -> "Iterator[TrainingState]":  # fmt: skip
-        """Yield the state after every epoch, the initial one first; resume: a state yielded earlier."""
+        """Yield the state after every epoch, the initial state first; resume: a state yielded earlier."""
 
 
 class Simulates(Resumable, Protocol):
-    """``simulate``: dynamics that need no file of teachers and no data set."""
+    """``simulate``: follow dynamics that need no file of teachers and no data set."""
 
     def simulate(
         self, run: "Run", seeds: Sequence[int], *, device: str, resume: "TrainingState | None"
     ) -> "Iterator[TrainingState]":
-        """Yield the state after every epoch, the initial one first; resume: a state yielded earlier."""
+        """Yield the state after every epoch, the initial state first; resume: a state yielded earlier."""
 
     def describe(self, run: "Run") -> str:
         """The samples, for captions."""
 
 
 class Measures(Protocol):
-    """``measure``: what a finished training run has left (tensors), in one go."""
+    """``measure``: measure the students of a finished training run (tensors), in a single call."""
 
     def measure(
         self, run: "Run", teachers: "Networks", data: "Data", tensors: "dict[str, Tensor]", seeds: Sequence[int]
@@ -118,7 +123,7 @@ class Measures(Protocol):
 
 
 class Observes(Protocol):
-    """``observe``: teachers, on samples, in one go."""
+    """``observe``: observe teachers on samples, in a single call."""
 
     def data_source(self, settings: Model, shape: Sequence[int], images: "dict[str, Tensor] | None") -> "Data":
         """The samples that teachers are observed on."""
@@ -128,7 +133,7 @@ class Observes(Protocol):
 
 
 class Extracts(Protocol):
-    """``extract``: the BatchNorm of a pretrained network, in one go."""
+    """``extract``: tabulate the BatchNorm of a pretrained network, in a single call."""
 
     def tabulate(self, norms: "pd.DataFrame | None", published: "Sequence[pd.DataFrame]") -> "pd.DataFrame":
         """The table of the job."""
@@ -142,8 +147,11 @@ assert tuple(PROTOCOLS) == get_args(Verb)
 
 
 class Draws(Protocol):
-    """A module of a layout; ``animate(results)``, where the layout is animated, gives a figure, a function that draws
-    the frame of a number, and the number of frames."""
+    """The module of a layout.
+
+    Where the layout is animated, the module also has ``animate(results)``. It returns a figure, a function that draws
+    the frame of a given number, and the number of frames.
+    """
 
     def draw(self, results: "Results", published: "Mapping[str, pd.DataFrame]") -> "Figure":
         """The figure of an experiment."""
@@ -161,8 +169,8 @@ def registry() -> dict[str, Kind]:
 
 @cache
 def layouts() -> dict[str, tuple[str, Layout]]:
-    """Every layout of figures, by name: its kind and its description."""
-    return {name: (kind, layout) for kind, one in registry().items() for name, layout in one.layouts.items()}
+    """Every layout of figures, by name: the kind and the description."""
+    return {name: (kind, layout) for kind, entry in registry().items() for name, layout in entry.layouts.items()}
 
 
 def verb(run: "Run") -> Verb:
@@ -171,36 +179,39 @@ def verb(run: "Run") -> Verb:
 
 
 def run_name(kind: str) -> str:
-    """The module that computes, by its name below the package: ``kinds.two_nodes.run``."""
+    """The name below the package of the module that computes: ``kinds.two_nodes.run``."""
     return f"kinds.{_folder(kind)}.run"
 
 
 def figure_name(layout: str) -> str:
-    """The module that draws a layout, likewise: ``kinds.two_nodes.figure``, ``kinds.lottery.figures.lottery_luck``."""
+    """The name below the package of the module that draws a layout.
+
+    ``kinds.two_nodes.figure`` where the kind has a single layout, else ``kinds.lottery.figures.lottery_luck``.
+    """
     kind, _ = layouts()[layout]
     folder = f"kinds.{_folder(kind)}"
     return f"{folder}.figure" if [layout] == [*registry()[kind].layouts] else f"{folder}.figures.{_folder(layout)}"
 
 
 def claims_names() -> list[str]:
-    """The modules of claims, by their names below the package."""
+    """The names below the package of all modules of claims."""
     names = (f"kinds.{_folder(kind)}.claims" for kind in registry())
     return [name for name in names if importlib.util.find_spec(f"luckmatters.{name}")]
 
 
 def evidence() -> "dict[str, dict[str, Evidence]]":
-    """What decides checks: claim → check → evidence. Raises UserError if a check has two."""
-    found: dict = {}
+    """The evidence of every check: claim → check → evidence. Raises UserError if a check has more than one evidence."""
+    by_claim: dict = {}
     for name in claims_names():
-        for one in load(name).EVIDENCE:
-            if one.check in found.setdefault(one.claim, {}):
-                raise UserError(f"{name}: claim {one.claim}, check {one.check}: has evidence already")
-            found[one.claim][one.check] = one
-    return found
+        for item in load(name).EVIDENCE:
+            if item.check in by_claim.setdefault(item.claim, {}):
+                raise UserError(f"{name}: claim {item.claim}, check {item.check}: has evidence already")
+            by_claim[item.claim][item.check] = item
+    return by_claim
 
 
 def load(name: str) -> ModuleType:
-    """A module by its name below the package."""
+    """Import a module by the name below the package."""
     return importlib.import_module(f"luckmatters.{name}")
 
 

@@ -11,10 +11,10 @@ from luckmatters.tables.results import Results
 
 
 def negative_share(results: Results, which: Variants) -> Effect:
-    """The share of a pretrained network's biases that are below zero, over all its layers; `seeds` counts channels.
+    """The share of biases below zero in a pretrained network, over all layers; `seeds` counts channels.
 
-    With the weights it is a count, and the interval has no width; without, the interval holds every share that the
-    published means and standard deviations allow.
+    With weights the share is a count, and the interval has no width. Without weights the interval holds every share
+    that published means and standard deviations allow.
     """
     (variant,) = (name for name, run in results.runs.items() if which(run))
     layers = by_layer(results.table[results.table["variant"] == variant])
@@ -24,9 +24,9 @@ def negative_share(results: Results, which: Variants) -> Effect:
 
 
 def as_published(results: Results) -> Effect:
-    """How many of the published numbers the weights do not give, with its sign turned; of the networks that have them.
+    """Minus the number of published numbers that the weights do not give, over all networks with weights.
 
-    Its note names the others. Raises LacksDataError where published numbers stand in for all weights.
+    The note names the networks without weights. Raises LacksDataError if no network has weights.
     """
     models = {variant: by_layer(table) for variant, table in results.table.groupby("variant", sort=False)}
     missing = [variant for variant, layers in models.items() if not has_weights(layers)]
@@ -40,7 +40,7 @@ def as_published(results: Results) -> Effect:
 
 
 def model(name: str) -> Variants:
-    """The variant of a pretrained network, by torchvision's name."""
+    """The variant of a pretrained network, by the name in torchvision."""
     return one(Variants(f"model {name}", lambda run: run.settings.model == name))
 
 

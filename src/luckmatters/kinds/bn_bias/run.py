@@ -1,4 +1,4 @@
-"""Kind ``bn-bias``: the BatchNorm biases of a pretrained network, layer by layer, beside what was published of them."""
+"""Kind ``bn-bias``: the BatchNorm biases of a pretrained network, layer by layer, beside published numbers."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from luckmatters.science.biases import MOMENTS, signs
 
 
 def tabulate(norms: pd.DataFrame | None, published: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """A tidy table of one network, lowest layer first.
+    """A tidy table of a network, lowest layer first.
 
-    norms: its BatchNorm layers (columns layer, module, channel, weight, bias), None if they cannot be had; published:
-    tables of this network with columns layer, module, channels and numbers (not_positive, or MOMENTS).
-    Columns seed (0: there is one), layer, module, node (channel; <NA> for the whole layer), quantity, value.
+    norms: the BatchNorm layers (columns layer, module, channel, weight, bias), None without weights.
+    published: tables of the network with columns layer, module, channels and numbers (not_positive, or MOMENTS).
+    Columns: seed (0, the only seed), layer, module, node (channel; <NA> for the whole layer), quantity, value.
     Quantities: bias and weight of every channel; channels; negative, zero and positive (counts of biases); means and
-    standard deviations (divisor n − 1) as in MOMENTS; and what was published, as published_<name>.
+    standard deviations (divisor n − 1) as in MOMENTS; published numbers as published_<name>.
     """
     frames = [_published(table) for table in published]
     if norms is not None:
@@ -31,7 +31,7 @@ def _channels(norms: pd.DataFrame) -> pd.DataFrame:
 
 
 def _layer(layer: int, module: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """What is counted and averaged over the channels of a layer."""
+    """Rows of the counts and averages over the channels of a layer."""
     values = signs(rows["bias"].to_numpy())
     for name in ("bias", "weight"):
         exact = rows[name].to_numpy(np.float64)
@@ -40,7 +40,7 @@ def _layer(layer: int, module: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _published(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of what was published of every layer; of a share the count, which has no rounding."""
+    """Rows of the published numbers of every layer. Shares are given as counts, which have no rounding."""
     names = [name for name in ("not_positive", *MOMENTS) if name in table]
     return pd.concat(
         _rows(row.layer, row.module, {"channels": row.channels, **{f"published_{n}": getattr(row, n) for n in names}})

@@ -1,4 +1,4 @@
-"""Kind ``bn-bias``: what its YAML may say."""
+"""Kind ``bn-bias``: the settings, the verb and the layouts of figures."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ Pretrained = Literal[
 ]  # fmt: skip
 
 
-# What figures, captions and verdicts advise where published numbers stand in for weights.
+# The advice of figures, captions and verdicts where published numbers stand in for weights.
 WEIGHTS_REMEDY = (
     "`weights=torchvision` after `--config` (beside the scale) gets the weights (0.5 GB a VGG network), and with them "
     "counts and histograms"

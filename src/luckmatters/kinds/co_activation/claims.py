@@ -1,4 +1,4 @@
-"""Claims on joint firing and on the biases of our own networks."""
+"""Claims on joint firing, and on the BatchNorm biases of networks that are trained here."""
 
 from luckmatters.judging.curves import at_end, beside, change, curve
 from luckmatters.judging.evidence import evidence
@@ -11,29 +11,29 @@ RANDOM_CONV = one(Variants("a random Conv teacher", lambda run: run.teacher.kern
 
 
 def own_biases(results: Results) -> Effect:
-    """The share of negative biases in our own Conv-BN-ReLU network after training, over all its layers."""
+    """The share of negative biases in our own Conv-BN-ReLU network after training, over all layers."""
     negative, channels = (at_end(curve(results, name, OWN)) for name in ("negative", "channels"))
     return in_every_cell(negative.sum(axis=1, skipna=False) / channels.sum(axis=1, skipna=False))
 
 
 def rarely(results: Results, which: Variants) -> Effect:
-    """P(both fire), mean over pairs, over P(a node fires), mean over nodes, its sign turned; in every layer.
+    """Minus the ratio of P(both fire), mean over pairs, to P(a node fires), mean over nodes, in every layer.
 
-    The ratio is how often another node of the layer fires where one does, 0.5 for independent nodes that fire half the
-    time. At the end of training.
+    At the end of training. The ratio says how often a second node fires where a first node fires: 0.5 for independent
+    nodes that fire half the time.
     """
     pairs = beside(results, "together", "fires", which=which)
     return in_every_cell(*(-at_end(together) / at_end(fires) for together, fires in pairs))
 
 
 def below_independence(results: Results) -> Effect:
-    """P(one) P(other) minus P(both fire), mean over pairs of our own network after training, in every layer."""
+    """P(first) · P(second) minus P(both fire), mean over pairs of nodes of our own network after training, by layer."""
     ((together, independent),) = beside(results, "together", "independent", which=OWN)
     return in_every_cell(at_end(independent) - at_end(together))
 
 
 def falls(results: Results) -> Effect:
-    """How far training lowers P(both fire) in our own network, in every layer."""
+    """Fall of P(both fire) in training, in every layer of our own network."""
     return in_every_cell(-change(curve(results, "together", OWN)))
 
 

@@ -1,4 +1,4 @@
-"""Layout ``co-activation``: how often pairs of nodes fire together, against independence; a row a network."""
+"""Layout ``co-activation``: joint firing of pairs of nodes against independent firing, a row a network."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,11 +10,11 @@ from luckmatters.drawing.style import LAYER_COLORS, layer_name, note, origin, ti
 from luckmatters.tables.results import Results
 
 BEFORE = "0.55"
-MOST_POINTS = 2000  # pairs drawn of a layer: those of the first seeds
+MOST_POINTS = 2000  # greatest number of pairs of a layer that are drawn, from the first seeds on
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Rows: variants; columns: layers. A point is a pair of nodes; its distance from the diagonal is dependence."""
+    """The figure. Rows: variants; columns: layers. A point is a pair of nodes, on the diagonal if independent."""
     variants = list(results.runs)
     layers = sorted(int(layer) for layer in results.table["layer"].unique())
     figure, grid = plt.subplots(
@@ -45,7 +45,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def panel(axes: Axes, results: Results, variant: str, layer: int) -> None:
-    """One layer of one network."""
+    """Draw the pairs of nodes of a layer of a network, before and after training."""
     jobs = results.tensors[variant]
     epochs = sorted({int(name.split("/")[1]) for name in jobs[0]})
     for epoch in epochs:
@@ -61,7 +61,10 @@ def panel(axes: Axes, results: Results, variant: str, layer: int) -> None:
 
 
 def points(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What independence would give, and what is, for the first pairs of nodes; joint: (S, n, n)."""
+    """P(both fire) of independent nodes and as measured, for the first MOST_POINTS pairs of nodes.
+
+    joint: (S, n, n).
+    """
     row, column = np.triu_indices(joint.shape[1], 1)
     fires = joint.diagonal(axis1=1, axis2=2)
     independent, together = fires[:, row] * fires[:, column], joint[:, row, column]
@@ -69,7 +72,7 @@ def points(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def texts(rows: pd.DataFrame, layer: int, epochs: list[int]) -> list[str]:
-    """The layer with its share of negative biases; mean joint firing and, in brackets, what independence would give."""
+    """Two lines of text: layer and share of negative biases; mean joint firing, and in brackets if independent."""
     mean = rows.groupby(["quantity", "epoch"])["value"].mean()
     steps = [f"{mean['together', epoch]:.3f} ({mean['independent', epoch]:.3f})" for epoch in epochs]
     name = layer_name(layer)

@@ -1,4 +1,4 @@
-"""Kind ``co-activation``: what its YAML may say."""
+"""Kind ``co-activation``: the settings, the verb and the layouts of figures."""
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ class CoActivation(WithTeacher):
     )
 
     def check_teacher(self, teacher: Teacher) -> None:
-        """Raises ValueError if that teacher does not fit, or hides which nodes fire."""
+        """Raises ValueError if the teacher does not fit, or if BatchNorm hides which nodes fire."""
         super().check_teacher(teacher)
         if teacher.batch_norm and teacher.norm != "before":
             raise ValueError(

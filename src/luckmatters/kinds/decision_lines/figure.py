@@ -17,7 +17,7 @@ GAP = 0.3  # between neighbouring labels along the window's edge
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Rows: variants; columns: the snapshots; the first seed. A line's width and its label are its fan-out norm."""
+    """The figure, of the first seed. Rows: variants; columns: snapshots. Width and label of a line: fan-out norm."""
     snapshots = next(iter(results.runs.values())).settings.snapshots
     figure, grid = canvas(results, len(snapshots))
     for row, variant in zip(grid, results.runs, strict=True):
@@ -28,7 +28,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def animate(results: Results) -> tuple[Figure, Callable[[int], None], int]:
-    """A figure, what draws a frame of it, and how many there are: every iteration of all variants side by side."""
+    """A figure, a function that draws a frame, and the number of frames: an iteration of all variants a frame."""
     figure, grid = canvas(results, 1)
     finish(figure, results)
     epochs = min(run.settings.epochs for run in results.runs.values())
@@ -38,14 +38,14 @@ def animate(results: Results) -> tuple[Figure, Callable[[int], None], int]:
             axes.clear()
             panel(axes, results, variant, epoch)
 
-    figure.get_layout_engine().set(w_pad=0.35)  # room for the labels of later frames, since panels are to stay in place
+    figure.get_layout_engine().set(w_pad=0.35)  # room for the labels of later frames: panels must not move
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure, frame, epochs + 1
 
 
 def canvas(results: Results, columns: int) -> tuple[Figure, np.ndarray]:
-    """A grid of square panels: a row a variant, or all in one row where there is one column."""
+    """A figure with a grid of square panels: a row a variant, or a single row of all variants for a single column."""
     rows = len(results.runs)
     shape, side = ((rows, columns), 2.6) if columns > 1 else ((1, rows), 4.2)
     size = (0.3 + side * shape[1], 0.9 + side * shape[0])
@@ -53,7 +53,7 @@ def canvas(results: Results, columns: int) -> tuple[Figure, np.ndarray]:
 
 
 def finish(figure: Figure, results: Results) -> None:
-    """Legend and footer."""
+    """Add legend and footer."""
     handles = [
         plt.Line2D([], [], color=TEACHER, lw=2, ls=(0, (4, 1.5)), label="teacher node"),
         plt.Line2D([], [], color=STUDENT, lw=2, label="student node"),
@@ -70,7 +70,7 @@ def finish(figure: Figure, results: Results) -> None:
 
 
 def panel(axes: Axes, results: Results, variant: str, epoch: int) -> None:
-    """All lines of one network and of its teacher, labelled along the window's edge."""
+    """Draw the lines of a network and of the teacher, with labels along the window's edge."""
     tensors = results.tensors[variant][0]
     sets = [
         (tensors["teacher_lines"][0], tensors["teacher_fan_out"][0], TEACHER),
@@ -98,7 +98,10 @@ def panel(axes: Axes, results: Results, variant: str, epoch: int) -> None:
 
 
 def crossings(line: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where w · x + b = 0 enters and leaves the window; None if it misses it. line: (w_0, w_1, b)."""
+    """The points where the line w · x + b = 0 enters and leaves the window; None if it misses the window.
+
+    line: (w_0, w_1, b).
+    """
     w, b = line[:2], line[2]
     length = np.linalg.norm(w)
     if length == 0:
@@ -113,7 +116,7 @@ def crossings(line: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def draw_line(axes: Axes, line: np.ndarray, ends: tuple[np.ndarray, np.ndarray], norm: float, color: str) -> None:
-    """The line as wide as its fan-out, with two ticks on the side where the node is on."""
+    """Draw a line as wide as the node's fan-out norm, with two ticks on the side where the node is on."""
     (x0, y0), (x1, y1) = ends
     style = (0, (4, 1.5)) if color == TEACHER else "-"
     axes.plot([x0, x1], [y0, y1], color=color, lw=0.4 + 1.2 * norm, ls=style, alpha=0.75, solid_capstyle="butt")
@@ -124,7 +127,7 @@ def draw_line(axes: Axes, line: np.ndarray, ends: tuple[np.ndarray, np.ndarray],
 
 
 def edge_position(point: np.ndarray) -> float:
-    """How far along the window's edge a point on it is, counterclockwise from the lower left corner."""
+    """The distance of a point along the window's edge, counterclockwise from the lower left corner."""
     x, y = point
     distances = {0: abs(y + HALF), 1: abs(x - HALF), 2: abs(y - HALF), 3: abs(x + HALF)}
     side = min(distances, key=distances.get)
@@ -132,7 +135,7 @@ def edge_position(point: np.ndarray) -> float:
 
 
 def edge_point(place: float, out: float = 0.0) -> np.ndarray:
-    """The inverse; `out` beyond the edge."""
+    """The point at a distance along the window's edge (see :func:`edge_position`), moved by `out` beyond the edge."""
     side, along = divmod(place % (8 * HALF), 2 * HALF)
     along -= HALF
     reach = HALF + out
@@ -140,17 +143,19 @@ def edge_point(place: float, out: float = 0.0) -> np.ndarray:
 
 
 def spread(ends: list[list[float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Where each line's label stands along the edge, GAP apart or more, and at which of its ends it belongs.
+    """The places of the lines' labels along the edge, and for each line the end that the label belongs to.
 
-    Each line in turn takes the end that is further from the ends taken so far; then neighbours push each other apart.
+    Each line in turn takes the end that is further from the ends taken so far. Then neighbouring labels push each other
+    apart until they have room.
+    ends: both ends of each line, as distances along the edge.
     """
     around, taken = 8 * HALF, []
 
-    def distance(one: float, other: float) -> float:
-        return min((one - other) % around, (other - one) % around)
+    def distance(here: float, there: float) -> float:
+        return min((here - there) % around, (there - here) % around)
 
     for pair in ends:
-        taken.append(max(pair, key=lambda end: min((distance(end, other) for other in taken), default=around)))
+        taken.append(max(pair, key=lambda end: min((distance(end, there) for there in taken), default=around)))
     exits = np.array(taken)
     gap = min(GAP * 2, 0.95 * around / max(1, len(exits)))
     order = np.argsort(exits)
@@ -167,7 +172,7 @@ def spread(ends: list[list[float]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def label(axes: Axes, exit_at: float, place: float, text: str, color: str) -> None:
-    """A number beyond the edge, tied to where its line leaves the window."""
+    """Write a number beyond the edge, tied to the end of a line."""
     x, y = edge_point(exit_at)
     tied = edge_point(place, 0.12)
     axes.plot([x, tied[0]], [y, tied[1]], color=color, lw=0.5, clip_on=False)

@@ -20,9 +20,9 @@ INPUTS = 2
 def simulate(
     run: Run, seeds: Sequence[int], *, device: str = "cpu", resume: TrainingState | None = None
 ) -> Iterator[TrainingState]:
-    """Yield the state after every epoch, the initial one first: plain gradient descent on the squared error.
+    """Yield the state after every epoch of plain gradient descent on the squared error, the initial state first.
 
-    resume: a state yielded earlier, to go on from.
+    resume: a state yielded earlier; what follows is what the undisturbed run would have yielded.
     """
     settings = run.settings
     teachers = Networks.from_state(draw_teacher_networks(run, seeds).state(), device=device)
@@ -53,35 +53,40 @@ def describe(run: Run) -> str:
 
 
 def draw_teacher_networks(run: Run, seeds: Sequence[int]) -> Networks:
-    """Each seed's random teacher, the same for students of every size."""
+    """A random teacher for each seed, the same for students of every size."""
     settings = run.settings
     return draw_teachers((INPUTS,), [settings.teacher_nodes, settings.outputs], init="separated", seeds=seeds)
 
 
 def samples(purpose: str, seeds: Sequence[int], shape: tuple[int, ...], std: float, *key: int) -> Tensor:
-    """Normal samples (S, *shape), each seed's from its own stream."""
+    """Normal samples (S, *shape), a random stream for each seed."""
     drawn = [generator(purpose, seed, *key).standard_normal(shape, dtype=np.float32) for seed in seeds]
     return torch.from_numpy(np.stack(drawn)).mul_(std)
 
 
 def measure(students: Networks, teachers: Networks, seeds: Sequence[int], std: float, device: str) -> dict[str, Tensor]:
-    """loss on 1,024 fresh samples, (S,); fan_out, the norms (S, n); lines, weights and bias of each node, (S, n, 3)."""
+    """The quantities that are recorded after an epoch.
+
+    loss: on 1,024 fresh samples, (S,). fan_out: norms of the fan-out weights, (S, n). lines: weights and bias of each
+    node, (S, n, 3).
+    """
     x = samples("decision-lines-evaluation", seeds, (INPUTS, 1024), std).to(device)
     loss = (students(x) - teachers(x)).square().mean((1, 2))
     return {"loss": loss, "fan_out": students.fan_out_norms()[0], "lines": lines(students)}
 
 
 def lines(networks: Networks) -> Tensor:
-    """Of each node of the hidden layer w and b of its line w · x + b = 0, (S, n, 3)."""
+    """w and b of the line w · x + b = 0 of each hidden node, (S, n, 3)."""
     return torch.cat([networks.weights[0], networks.biases[0]], dim=2)
 
 
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
     """The table and tensors of a finished run.
 
-    table: columns seed, epoch, layer, node, quantity, value; quantities loss, diverged (0/1) and, by student node,
-    fan_out_norm. tensors: lines (T + 1, S, n, 3) and fan_out (T + 1, S, n) of the students, teacher_lines (S, n°, 3)
-    and teacher_fan_out (S, n°).
+    table: columns seed, epoch, layer, node, quantity, value. Quantities: loss, diverged (0/1) and, by student node,
+    fan_out_norm.
+    tensors: lines (T + 1, S, n, 3) and fan_out (T + 1, S, n) of the students, teacher_lines (S, n°, 3) and
+    teacher_fan_out (S, n°).
     """
     history, teachers = state.history(), draw_teacher_networks(run, seeds)
     whole = {"loss": history["loss"], "diverged": (~history["loss"].isfinite()).cummax(0).values}

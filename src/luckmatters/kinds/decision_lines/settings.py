@@ -1,4 +1,4 @@
-"""Kind ``decision-lines``: what its YAML may say."""
+"""Kind ``decision-lines``: the settings, the verb and the layouts of figures."""
 
 from typing import Annotated
 

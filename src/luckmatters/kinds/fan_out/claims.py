@@ -14,12 +14,15 @@ from luckmatters.tables.results import Results
 
 @dataclass(frozen=True)
 class Start(Variants):
-    """The variants with a start; shares: of the teacher's columns in that start, lowest layer first."""
+    """The variants with a start.
+
+    shares: the share of the teacher's columns in the start, lowest layer first.
+    """
 
     shares: tuple[float, ...] = ()
 
     def name(self, results: Results) -> str:
-        """The name of the start in an experiment's settings. Raises LacksDataError if there is none."""
+        """The name of the start in an experiment's settings. Raises LacksDataError if no run has the start."""
         for run in results.runs.values():
             for name, shares in run.settings.starts.items():
                 if tuple(shares) == self.shares:
@@ -28,48 +31,48 @@ class Start(Variants):
 
 
 def starting(*shares: float) -> Start:
-    """The variants with a start of these shares."""
+    """The variants with a start of given shares, lowest layer first."""
     return Start(f"start {list(shares)}", lambda run: list(shares) in run.settings.starts.values(), shares=shares)
 
 
 def moments(results: Results, quantity: str, start: str) -> dict[str, pd.DataFrame]:
-    """A quantity of the last hidden layer from a start by seed, columns initial and final; by variant."""
+    """A quantity of the last hidden layer from a start, by variant: a row a seed, columns initial and final."""
     rows = results.select(quantity)
     rows = rows[(rows["start"] == start) & (rows["layer"] == rows["layer"].max())]
-    found = {}
+    by_variant = {}
     for variant, part in rows.groupby("variant", sort=False):
         values = part.pivot(index="seed", columns="epoch", values="value")
-        found[variant] = pd.DataFrame({"initial": values.iloc[:, 0], "final": values.iloc[:, -1]})
-    return found
+        by_variant[variant] = pd.DataFrame({"initial": values.iloc[:, 0], "final": values.iloc[:, -1]})
+    return by_variant
 
 
 def kept(results: Results, start: Start) -> dict[str, pd.Series]:
     """Final over initial fan-out norm of the matched nodes, by variant."""
     norms = moments(results, "matched_norm", start.name(results))
-    return {variant: one["final"] / one["initial"] for variant, one in norms.items()}
+    return {variant: norm["final"] / norm["initial"] for variant, norm in norms.items()}
 
 
 def lost(results: Results, start: Start) -> dict[str, pd.Series]:
-    """The share of their fan-out norm that unmatched nodes lose, by variant."""
+    """The share of the fan-out norm that unmatched nodes lose, by variant."""
     norms = moments(results, "unmatched_norm", start.name(results))
-    return {variant: 1 - one["final"] / one["initial"] for variant, one in norms.items()}
+    return {variant: 1 - norm["final"] / norm["initial"] for variant, norm in norms.items()}
 
 
 def keeps(results: Results, start: Start) -> Effect:
-    """What the matched nodes keep, for every multiplier."""
+    """The share of the fan-out norm that matched nodes keep, for every multiplier."""
     return in_every_cell(*kept(results, start).values())
 
 
 def vanishes(results: Results, start: Start) -> Effect:
-    """What the unmatched nodes lose, for every multiplier."""
+    """The share of the fan-out norm that unmatched nodes lose, for every multiplier."""
     return in_every_cell(*lost(results, start).values())
 
 
 def as_published(results: Results, start: Start) -> Effect:
-    """What the unmatched nodes lose against the published levels, in standard errors.
+    """The share that unmatched nodes lose against the share in the published levels, in standard errors.
 
-    The reading error of the share is that of its two levels. Raises LacksDataError if the last published epoch was not
-    run, or nothing was published.
+    The reading error of the published share comes from the reading errors of the first and the last level. Raises
+    LacksDataError if the last published epoch was not run, or nothing was published.
     """
     name = start.name(results)
     for variant, frame in results.published.items():
@@ -85,16 +88,16 @@ def as_published(results: Results, start: Start) -> Effect:
 
 
 def alignment_matters(results: Results, aligned: Start, without: Start) -> Effect:
-    """What the unmatched nodes lose from an aligned lowest layer more than without, for every multiplier."""
+    """The share that unmatched nodes lose from an aligned lowest layer, minus the share without, by multiplier."""
     more, less = lost(results, aligned), lost(results, without)
     return in_every_cell(*(difference(more[variant], less[variant]) for variant in more))
 
 
 def winners_above(results: Results) -> Effect:
-    """log ratio of the final norms of winners and others, for every start and multiplier."""
+    """log ratio of the final fan-out norms of winners and of other nodes, for every start and multiplier."""
     cells = []
-    for begun in results.table["start"].unique():
-        winners, others = (moments(results, f"{name}_norm", begun) for name in ("winner", "other"))
+    for start in results.table["start"].unique():
+        winners, others = (moments(results, f"{name}_norm", start) for name in ("winner", "other"))
         cells += [np.log(winners[variant]["final"] / others[variant]["final"]) for variant in winners]
     return in_every_cell(*cells)
 

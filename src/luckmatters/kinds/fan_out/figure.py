@@ -15,7 +15,7 @@ GROUPS = ("matched_norm", "unmatched_norm")
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Rows: variants, by the axis ``figure.rows``; columns: starts; a line a snapshot, mean over seeds."""
+    """The figure. Rows: variants, by the axis ``figure.rows``; columns: starts; a line a snapshot, mean over seeds."""
     variants = list(results.runs)
     starts = next(iter(results.runs.values())).settings.starts
     figure, grid = plt.subplots(
@@ -42,15 +42,15 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def shades(epochs: list[int]) -> dict[int, tuple]:
-    """Light at the start, dark at the end."""
+    """A colour for each epoch, light for the first, dark for the last."""
     return dict(zip(epochs, sns.color_palette("viridis_r", len(epochs) + 1)[1:], strict=True))
 
 
 def panel(axes: Axes, results: Results, variant: str, start: int, published: pd.DataFrame) -> None:
-    """Every node's fan-out norm at each snapshot, matched nodes left of the line; published means as marks."""
+    """Draw every node's fan-out norm at each snapshot, matched nodes left of the line; published means as marks."""
     settings = results.runs[variant].settings
     layer, matched = len(settings.widths) - 3, settings.widths[-2]
-    norm = np.concatenate([one[f"norm/{layer}"] for one in results.tensors[variant]], axis=1)[:, :, start]
+    norm = np.concatenate([job[f"norm/{layer}"] for job in results.tensors[variant]], axis=1)[:, :, start]
     nodes = np.arange(norm.shape[2])
     for (epoch, color), values in zip(shades(settings.snapshots).items(), np.nanmean(norm, axis=1), strict=True):
         axes.plot(nodes, values, color=color, lw=0.9)
@@ -62,31 +62,31 @@ def panel(axes: Axes, results: Results, variant: str, start: int, published: pd.
 
 
 def published_levels(published: pd.DataFrame | None, start: str) -> pd.DataFrame:
-    """The published levels of a start; none where nothing was published."""
+    """The published levels of a start, without rows where nothing was published."""
     if published is None:
         return pd.DataFrame(columns=["epoch", "quantity", "value"])
     return published[published["start"] == start]
 
 
 def levels(results: Results, variant: str, start: str) -> pd.DataFrame:
-    """Mean norms of both groups in the last hidden layer by epoch."""
+    """Mean norms of matched and unmatched nodes in the last hidden layer: a row an epoch, a column a group."""
     table = results.table[(results.table["variant"] == variant) & (results.table["start"] == start)]
     rows = table[table["quantity"].isin(GROUPS) & (table["layer"] == table["layer"].max())]
     return rows.pivot_table(index="epoch", columns="quantity", values="value")
 
 
 def start_name(shares: list[float]) -> str:
-    """In words, how close to the teacher's each layer starts, those below the fan-out lowest first."""
+    """A start in words: the alignment of the layers below the fan-out, lowest first, and of the fan-out."""
     words = ["aligned" if share >= 1 else "weakly aligned" if share > 0 else "random" for share in shares]
     return f"below: {', then '.join(dict.fromkeys(words[:-1]))}\nfan-out: {words[-1]}"
 
 
 def sentences(results: Results) -> list[str]:
-    """What the lines are, what happens where the layers below are not aligned, and how far published levels are."""
+    """Sentences on the lines, on starts without aligned lower layers, on winners, and on published levels."""
     first = next(iter(results.runs.values())).settings
     epochs, steps = first.epochs, first.steps_per_epoch
     form = {"matrix": "matrix form", "accurate": "accurate gradient"}[first.gradient]
-    said = [
+    texts = [
         f"Widths {'-'.join(map(str, first.widths))} of the teacher; {form}, learning rate {first.learning_rate:g}, "
         f"{epochs * steps:,} steps. A line a saved iteration (one every {steps} steps), mean over seeds. Left of the "
         "dotted line: matched nodes, which start with shares of a teacher node's weights (in brackets, lowest layer "
@@ -94,17 +94,17 @@ def sentences(results: Results) -> list[str]:
     ]
     loose = [name for name, shares in first.starts.items() if min(shares[:-1]) < 1]
     for start in loose:
-        found = [levels(results, variant, start) for variant in results.runs]
-        matched, others = ([100 * its[group].iloc[-1] / its[group].iloc[0] for its in found] for group in GROUPS)
+        tables = [levels(results, variant, start) for variant in results.runs]
+        matched, others = ([100 * norms[group].iloc[-1] / norms[group].iloc[0] for norms in tables] for group in GROUPS)
         shares = ", ".join(f"{share:g}" for share in first.starts[start])
-        said.append(
+        texts.append(
             f"From ({shares}), where a layer below is not aligned, matched nodes end with {between(matched)} of their "
             f"initial norm, the others with {between(others)}."
         )
     if len(first.widths) == 3:
         ends = [final(results, variant, start) for variant in results.runs for start in first.starts]
-        winners, others = ([f"{its[group]:.2f}" for its in ends] for group in ("winner_norm", "other_norm"))
-        said.append(
+        winners, others = ([f"{norms[group]:.2f}" for norms in ends] for group in ("winner_norm", "other_norm"))
+        texts.append(
             "Winners, the nodes whose fan-in ends closest to a teacher node's, whichever they are, end at "
             f"{min(winners)} to {max(winners)} from all starts, all others at {min(others)} to {max(others)}."
         )
@@ -112,16 +112,16 @@ def sentences(results: Results) -> list[str]:
     if len(compared):
         tolerance, worst = joint_tolerance(compared), compared.loc[compared["departure"].abs().idxmax()]
         inside = int((compared["departure"].abs() <= tolerance).sum())
-        said.append(
+        texts.append(
             f"Within {tolerance:.1f} standard errors of the published level: {inside} of {len(compared)}; the furthest "
             f"is {worst['mean']:.3f} against {worst['value']:.3f} ({worst['quantity'].replace('_norm', '')}, start "
             f"{worst['start']}, iteration {worst['epoch']}), {abs(worst['departure']):.1f} away."
         )
-    return said
+    return texts
 
 
 def final(results: Results, variant: str, start: str) -> pd.Series:
-    """Mean of each quantity of the last hidden layer at the end."""
+    """Mean over seeds of each quantity of the last hidden layer at the last epoch."""
     table = results.table[(results.table["variant"] == variant) & (results.table["start"] == start)]
     rows = table[(table["epoch"] == table["epoch"].max()) & (table["layer"] == table["layer"].max())]
     return rows.groupby("quantity")["value"].mean()
@@ -134,7 +134,7 @@ def between(shares: list[float]) -> str:
 
 
 def legend(figure: Figure, results: Results, *, published: bool) -> None:
-    """Saved iterations, and what the marks are."""
+    """Draw one legend for saved iterations and published marks."""
     snapshots = next(iter(results.runs.values())).settings.snapshots
     handles = [plt.Line2D([], [], color=color, lw=2, label=f"{epoch}") for epoch, color in shades(snapshots).items()]
     if published:

@@ -17,9 +17,9 @@ from luckmatters.tables.rows import joined, rows
 def simulate(
     run: Run, seeds: Sequence[int], *, device: str = "cpu", resume: TrainingState | None = None
 ) -> Iterator[TrainingState]:
-    """Yield the state after every epoch, the initial one first; all starts of a seed are one batch with all seeds.
+    """Yield the state after every epoch, the initial state first; all starts of all seeds are one batch.
 
-    resume: a state yielded earlier, to go on from.
+    resume: a state yielded earlier; what follows is what the undisturbed run would have yielded.
     """
 
     def inputs(epoch: int) -> Tensor:
@@ -40,9 +40,13 @@ def follow(
     device: str,
     resume: TrainingState | None,
 ) -> Iterator[TrainingState]:
-    """Let students follow their teachers; yield the state after every epoch, the initial one first.
+    """Let students follow the teachers, and yield the state after every epoch, the initial state first.
 
-    inputs: the batches of an epoch, constant included, (T, S, N, n_in + 1); frozen: layers that are not changed.
+    teacher, students: weights by layer, (S, n_in + 1, n_out) and (S, C, n_in + 1, n_out).
+    measure: the quantities that are recorded after each epoch.
+    inputs: the batches of an epoch, with the constant input, (T, S, N, n_in + 1).
+    frozen: layers that are not changed.
+    resume: a state yielded earlier, to go on from.
     """
     settings = run.settings
     if resume:
@@ -73,43 +77,44 @@ def describe(run: Run) -> str:
 
 
 def draw(run: Run, seeds: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
-    """Each seed's teacher, of each layer (S, n_in + 1, n_out), and its students, (S, C, n_in + 1, n_out)."""
+    """Teachers, by layer (S, n_in + 1, n_out), and students, by layer (S, C, n_in + 1, n_out)."""
     settings, teachers, students = run.settings, [], []
     for seed in seeds:
-        own = draw_teacher(settings.widths, settings.bias, generator=generator("fan-out-teacher", seed))
+        teacher = draw_teacher(settings.widths, settings.bias, generator=generator("fan-out-teacher", seed))
         stream = generator("fan-out-students", seed)
-        teachers.append(own)
-        students.append(draw_students(own, settings.multiplier, list(settings.starts.values()), generator=stream))
+        teachers.append(teacher)
+        students.append(draw_students(teacher, settings.multiplier, list(settings.starts.values()), generator=stream))
     return ([torch.stack(layer) for layer in zip(*networks, strict=True)] for networks in (teachers, students))
 
 
 def samples(seeds: Sequence[int], epoch: int, steps: int, batch: int, inputs: int) -> Tensor:
-    """The batches of an epoch, (T, S, N, n_in): standard normal, each seed's from its own streams."""
+    """The batches of an epoch, (T, S, N, n_in): standard normal, a random stream for each seed and epoch."""
     shape = (steps, batch, inputs)
     drawn = [generator("fan-out-samples", seed, epoch).standard_normal(shape, dtype=np.float32) for seed in seeds]
     return torch.from_numpy(np.stack(drawn, axis=1))
 
 
 def measure(dynamics: Dynamics) -> dict[str, Tensor]:
-    """Fan-out norms of every hidden layer l, norm/l (S, C, n), and of the lowest layer how close fan-ins are.
+    """Fan-out norms of every hidden layer l, norm/l (S, C, n), and cosines of fan-ins in the lowest layer.
 
-    matched_cosine, best_cosine, (S, C): cosine of teacher nodes with the student node at their own place, and with the
-    closest one, mean over teacher nodes; winner, (S, C, n°): the latter's place. Biases count as weights.
+    matched_cosine, (S, C): of each teacher node with the student node at the same place, mean over teacher nodes.
+    best_cosine, (S, C): of each teacher node with the closest student node, mean over teacher nodes.
+    winner, (S, C, n°): the place of the closest student node. Biases count as weights.
     """
-    found = {f"norm/{layer}": w[:, :, :-1].norm(dim=3) for layer, w in enumerate(dynamics.layers[1:])}
+    norms = {f"norm/{layer}": w[:, :, :-1].norm(dim=3) for layer, w in enumerate(dynamics.layers[1:])}
     cosines = dynamics.teacher[0].mT[:, None] @ dynamics.layers[0]  # (S, 1, n°, n_in + 1) x (S, C, n_in + 1, n)
     best, winner = cosines.max(3)
     matched = cosines.diagonal(dim1=2, dim2=3)
-    return found | {"matched_cosine": matched.mean(2), "best_cosine": best.mean(2), "winner": winner}
+    return norms | {"matched_cosine": matched.mean(2), "best_cosine": best.mean(2), "winner": winner}
 
 
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
     """The table and tensors of a finished run.
 
-    table: columns seed, start, epoch, layer, quantity, value. Quantities: matched_norm, unmatched_norm (mean fan-out
-    norm of the first teacher-many nodes and of the others, every hidden layer); of the lowest layer also winner_norm,
-    other_norm (the same of the closest nodes to teacher nodes at that moment, and of all others), matched_cosine,
-    best_cosine; diverged (0/1).
+    table: columns seed, start, epoch, layer, quantity, value. Quantities: diverged (0/1). For every hidden layer
+    matched_norm and unmatched_norm, the mean fan-out norm of the first n° nodes and of the other nodes. For the lowest
+    layer also winner_norm and other_norm, the mean fan-out norm of the nodes that are closest to teacher nodes at that
+    epoch and of all other nodes, and matched_cosine and best_cosine (see :func:`measure`).
     tensors: norm/l, fan-out norms at the snapshots, (snapshots, S, C, n).
     """
     settings, history = run.settings, state.history()
@@ -123,7 +128,7 @@ def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
         frames.append(by_start("matched_norm", norm[..., :matched].mean(3), layer))
         frames.append(by_start("unmatched_norm", norm[..., matched:].mean(3), layer))
     norm = history["norm/0"].double()
-    won = torch.zeros_like(norm).scatter_(3, history["winner"], 1)  # two teacher nodes may have the same closest node
+    won = torch.zeros_like(norm).scatter_(3, history["winner"], 1)  # two teacher nodes may have the same winner
     frames.append(by_start("winner_norm", (norm * won).sum(3) / won.sum(3)))
     frames.append(by_start("other_norm", (norm * (1 - won)).sum(3) / (1 - won).sum(3)))
     frames += [by_start(name, history[name]) for name in ("matched_cosine", "best_cosine")]

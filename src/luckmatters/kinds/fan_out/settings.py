@@ -1,4 +1,4 @@
-"""Kind ``fan-out``: what its YAML may say."""
+"""Kind ``fan-out``: the settings, the verb and the layouts of figures."""
 
 import itertools
 from typing import Annotated, Literal

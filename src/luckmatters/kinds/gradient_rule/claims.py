@@ -1,4 +1,4 @@
-"""Claims on the paper's gradient rule (Lemma 1) and its matrix forms."""
+"""Claims on the paper's gradient rule (Lemma 1) and on the matrix forms."""
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,12 @@ from luckmatters.tables.results import Results
 
 
 def at_any_time(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a seed, a column a layer and moment."""
+    """A curve with a row a seed, and a column a layer and epoch."""
     return table.unstack("epoch")
 
 
 def identity(results: Results) -> Effect:
-    """Digits to which the gradient rule holds, in every layer at every saved epoch."""
+    """Decimal digits to which the gradient rule holds, in every layer at every saved epoch."""
     residual = curve(results, "residual")
     return in_every_cell(at_any_time(-np.log10(residual.clip(lower=np.finfo(float).tiny))))
 

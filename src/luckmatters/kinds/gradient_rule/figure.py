@@ -1,4 +1,4 @@
-"""Layout ``gradient-rule``: predicted against true gradients, and how far the matrix form departs (Section 4)."""
+"""Layout ``gradient-rule``: predicted against true gradients, and errors of the matrix forms (Section 4)."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,7 +18,7 @@ LINED = {
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Above: each node's predicted against its true gradient, a panel a saved epoch. Below: residual, cosine, norms."""
+    """The figure. Above: predicted against true gradients, a panel a saved epoch. Below: residual, cosine, norms."""
     (variant, jobs), *_ = results.tensors.items()
     table = results.table[results.table["variant"] == variant]
     epochs, layers = (sorted(int(value) for value in table[key].unique()) for key in ("epoch", "layer"))
@@ -63,8 +63,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def scatter(axes: Axes, jobs: list[dict[str, np.ndarray]], epoch: int, layers: list[int]) -> None:
-    """Predicted against true gradients of all nodes at an epoch, in units of the layer's largest."""
-    for layer in reversed(layers):  # lower ones, which have fewer nodes, on top
+    """Draw predicted against true gradients of all nodes at an epoch."""
+    for layer in reversed(layers):  # lower layers, which have fewer nodes, on top
         true, predicted = (
             np.concatenate([job[f"{name}/{epoch}/{layer}"].ravel() for job in jobs]) for name in ("true", "predicted")
         )
@@ -80,13 +80,13 @@ def scatter(axes: Axes, jobs: list[dict[str, np.ndarray]], epoch: int, layers: l
 
 
 def through_training(axes: Axes, table: pd.DataFrame, quantity: str, line: object) -> None:
-    """A quantity, if there is one, against the saved epochs, evenly spaced: a line a layer, points a seed."""
+    """Draw a quantity against saved epochs, evenly spaced: a line a layer, a point a seed; nothing without values."""
     rows = table[table["quantity"] == quantity]
     if rows.empty:
         return
     epochs = sorted(rows["epoch"].unique())
-    for layer, its in rows.groupby("layer"):
-        wide = its.pivot(index="epoch", columns="seed", values="value")
+    for layer, values in rows.groupby("layer"):
+        wide = values.pivot(index="epoch", columns="seed", values="value")
         axes.plot(range(len(epochs)), wide.mean(axis=1), color=LAYER_COLORS[int(layer)], ls=line, lw=1.5)
         axes.plot(range(len(epochs)), wide.to_numpy(), ".", ms=3, color=LAYER_COLORS[int(layer)], alpha=0.5)
     axes.set_xticks(range(len(epochs)), [str(int(epoch)) for epoch in epochs])

@@ -26,12 +26,13 @@ FORMS = {"matrix_form": matrix_form, "recursive_matrix_form": recursive_matrix_f
 
 
 def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor], seeds: Sequence[int]) -> Result:
-    """The rule's gradients and autograd's on evaluation samples, in float64, at every saved epoch of a training run.
+    """Gradients by the rule and by autograd on evaluation samples, in float64, at every saved epoch of a training run.
 
+    teachers, data, tensors: the training run's teacher file, samples and saved tensors.
     Table: columns seed, epoch, layer, quantity, value. Quantities: residual, |predicted − true| / |true| over all nodes
-    and samples of a layer; for matrix_form and recursive_matrix_form cosine and norm_ratio, of its prediction with (to)
-    the averaged gradient of the layer's weights, and teacher_cosine, of the teacher's term alone. Tensors: predicted
-    and true ``/<epoch>/<layer>`` (S, n), each node's gradient averaged over samples.
+    and samples of a layer. For matrix_form and recursive_matrix_form also cosine and norm_ratio, between the gradient
+    of the form and the averaged gradient of the layer's weights, and teacher_cosine, between the teacher's terms alone.
+    Tensors: predicted and true ``/<epoch>/<layer>`` (S, n), each node's gradient averaged over samples.
     """
     trained = run.source.settings
     teachers = select_teachers(run.source, teachers, seeds).folded().to(torch.float64)
@@ -42,8 +43,8 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
         students = snapshot(tensors, epoch).to(torch.float64)
         true, target = autograd(students, teachers, x)
         below = [with_constant(x), *(with_constant(f) for f in students.activations(x)[:-1])]
-        found = averages(students, teachers, x)
-        forms = {name: form(students, teachers, x, found) for name, form in FORMS.items()}
+        means = averages(students, teachers, x)
+        forms = {name: form(students, teachers, x, means) for name, form in FORMS.items()}
         for layer, ours in enumerate(predicted(students, teachers, x)):
             theirs = true[layer]
             values = {"residual": (ours - theirs).norm(dim=(1, 2)) / theirs.norm(dim=(1, 2))}
@@ -51,27 +52,30 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
                 gradient_of_weights(g, below[layer].transpose(1, 2)) for g in (theirs, target[layer])
             )
             for name, form in forms.items():
-                its, own = form[layer]
-                values |= {f"{name}_{key}": value for key, value in agreement(its - own, weights).items()}
-                values[f"{name}_teacher_cosine"] = agreement(its, target_weights)["cosine"]
+                teacher_term, own_term = form[layer]
+                values |= {f"{name}_{key}": value for key, value in agreement(teacher_term - own_term, weights).items()}
+                values[f"{name}_teacher_cosine"] = agreement(teacher_term, target_weights)["cosine"]
             frames += [rows(name, value, layer, epoch=[epoch], seed=seeds) for name, value in values.items()]
             kept |= {f"predicted/{epoch}/{layer}": ours.mean(1), f"true/{epoch}/{layer}": theirs.mean(1)}
     return Result(joined(frames), kept)
 
 
 def predicted(students: Networks, teachers: Networks, x: Tensor) -> Iterator[Tensor]:
-    """Each hidden layer's gradients (S, N, n) by the rule, lowest first; per-sample β and β* a part at a time."""
+    """Gradients (S, N, n) of each hidden layer by the rule, lowest layer first.
+
+    β and β* of single samples are computed for a part of the samples at a time.
+    """
     parts = [
-        [gradients(own, its, modulation(own, its)) for own, its in zip(*pair, strict=True)]
+        [gradients(student, teacher, modulation(student, teacher)) for student, teacher in zip(*pair, strict=True)]
         for pair in in_parts(students, teachers, x)
     ]
     yield from (torch.cat(layer, 1) for layer in zip(*parts, strict=True))
 
 
 def autograd(students: Networks, teachers: Networks, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """The same by automatic differentiation, −∂(½ |y − y°|²) / ∂(pre-activation), and the teacher's term of it alone.
+    """Gradients by automatic differentiation, −∂(½ |y − y°|²) / ∂(pre-activation), and the teacher's term alone.
 
-    That term is ∂(y · y°) / ∂(pre-activation). Both lowest layer first, each layer (S, N, n).
+    The teacher's term is ∂(y · y°) / ∂(pre-activation). Both lowest layer first, each layer (S, N, n).
     """
     target, f, sums = teachers(x), x.expand(students.seeds, -1, -1), []
     for weight, bias in zip(students.weights, students.biases, strict=True):
@@ -84,7 +88,7 @@ def autograd(students: Networks, teachers: Networks, x: Tensor) -> tuple[list[Te
 
 
 def agreement(predicted: Tensor, true: Tensor) -> dict[str, Tensor]:
-    """Cosine between two gradients (S, n, n_below + 1) as vectors, and the ratio of their norms; each (S,)."""
+    """Cosine between two gradients (S, n, n_below + 1) as vectors, and the ratio of both norms; each (S,)."""
     ours, theirs = predicted.flatten(1), true.flatten(1)
     norms = ours.norm(dim=1), theirs.norm(dim=1)
     return {"cosine": (ours * theirs).sum(1) / (norms[0] * norms[1]), "norm_ratio": norms[0] / norms[1]}

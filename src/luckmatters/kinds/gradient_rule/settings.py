@@ -1,4 +1,4 @@
-"""Kind ``gradient-rule``: what its YAML may say."""
+"""Kind ``gradient-rule``: the settings, the verb and the layouts of figures."""
 
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.students import GradientMeasurement

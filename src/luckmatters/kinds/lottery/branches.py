@@ -1,4 +1,7 @@
-"""The names of all branches, found by reading ``science/tickets.py``: to import it would take torch's two seconds."""
+"""The names of all branches of a lottery experiment.
+
+They are read from the text of ``science/tickets.py``: to import it would import torch, which takes two seconds.
+"""
 
 import ast
 from functools import cache
@@ -11,7 +14,7 @@ SOURCE = Path(science.__file__).with_name("tickets.py")
 
 @cache
 def names() -> list[str]:
-    """The functions that are marked as branches, by their names with hyphens."""
+    """The names, with hyphens, of the functions that are marked as branches."""
     functions = (
         node for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
     )

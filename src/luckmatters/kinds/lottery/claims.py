@@ -1,4 +1,4 @@
-"""Claims on lottery tickets: a branch against another, paired by seed (same teacher, mask, samples and steps)."""
+"""Claims on lottery tickets: a branch against another branch, paired by seed (same teacher, mask, samples, steps)."""
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,8 @@ from luckmatters.judging.statistics import (
 from luckmatters.judging.variants import Variants, one, this
 from luckmatters.tables.results import Results
 
-CHANCE = 0.1  # of ten classes of as many test images
-# New initial weights, and the own ones of nodes that were chosen at random: one and the same draw, twice.
+CHANCE = 0.1  # accuracy by chance, with ten classes of equal size
+# New initial weights in the kept nodes, and the initial weights of random nodes: two draws from the same distribution.
 CONTROLS = ("reinitialized", "random-nodes")
 
 
@@ -32,17 +32,20 @@ DENSE = one(
 
 
 def kept(size: float) -> Variants:
-    """Pruned to so many times the teacher's hidden widths."""
+    """The variants that are pruned to `size` times the teacher's hidden widths."""
     return Variants(f"kept {size:g}", lambda run: run.settings.pruning.kept == size)
 
 
 def by(criterion: str) -> Variants:
-    """Pruned by a criterion."""
+    """The variants that are pruned by a criterion."""
     return Variants(f"by {criterion}", lambda run: run.settings.pruning.criterion == criterion)
 
 
 def final(results: Results, quantity: str, branch: str, which: Variants) -> pd.Series:
-    """A whole network's quantity after a branch's last epoch, by seed. Raises LacksDataError if it is not there."""
+    """A quantity of the whole network after the last epoch of a branch, by seed.
+
+    Raises LacksDataError if no variant, or more than one, has the branch.
+    """
     rows = results.select(quantity, which)
     rows = rows[rows["branch"] == branch]
     if rows.empty or rows["variant"].nunique() > 1:
@@ -51,30 +54,33 @@ def final(results: Results, quantity: str, branch: str, which: Variants) -> pd.S
 
 
 def gain(results: Results, which: Variants, over: str, branch: str = "rewound") -> pd.Series:
-    """log of the final loss of one branch (`over`) over another's, by seed: above 0 where the other's is lower.
+    """log of the ratio of final losses, by seed: loss of the branch `over` divided by that of `branch`.
 
-    NaN where the other diverged, +inf where `over` alone did.
+    Above 0 where `branch` has the lower loss. NaN where `branch` diverged, +inf where `over` alone diverged.
     """
-    ours, theirs = (-np.log(final(results, "loss", one, which)) for one in (branch, over))
+    ours, theirs = (-np.log(final(results, "loss", name, which)) for name in (branch, over))
     return difference(ours, theirs)
 
 
 def chosen(results: Results, which: Variants) -> pd.Series:
-    """The gain of kept nodes over the controls, averaged over those that there are; by seed."""
+    """The gain of kept nodes over the controls, averaged over the controls that were run; by seed.
+
+    Raises LacksDataError if no control was run.
+    """
     rows = results.select("loss", which)
-    there = [over for over in CONTROLS if (rows["branch"] == over).any()]
-    if not there:
+    controls = [control for control in CONTROLS if (rows["branch"] == control).any()]
+    if not controls:
         raise LacksDataError(f"{results.name} has neither {' nor '.join(CONTROLS)} ({which.text})")
-    return pd.concat([gain(results, which, over) for over in there], axis=1).mean(axis=1, skipna=False)
+    return pd.concat([gain(results, which, control) for control in controls], axis=1).mean(axis=1, skipna=False)
 
 
 def accuracy_gain(results: Results, which: Variants, over: str, branch: str = "rewound") -> pd.Series:
-    """Final accuracy of a branch minus that of another (`over`), by seed.
+    """Final accuracy of a branch minus that of the branch `over`, by seed.
 
-    Raises LacksDataError if the better of the two is not two standard errors above chance: nothing is learned.
+    Raises LacksDataError if the better branch is not two standard errors above chance: nothing is learned.
     """
-    ours, theirs = (final(results, "accuracy", one, which) for one in (branch, over))
-    better = max(ours, theirs, key=lambda one: one.mean())
+    ours, theirs = (final(results, "accuracy", name, which) for name in (branch, over))
+    better = max(ours, theirs, key=lambda accuracies: accuracies.mean())
     if not better.mean() - 2 * better.sem() > CHANCE:
         raise LacksDataError(
             f"{which.text}: neither {branch} nor {over} is above chance, so that they cannot be compared"
@@ -83,9 +89,10 @@ def accuracy_gain(results: Results, which: Variants, over: str, branch: str = "r
 
 
 def ratio_effect(part: pd.Series, whole: pd.Series) -> Effect:
-    """Ratio of two means over the same seeds with Fieller's interval; NaN limits where that of the `whole` reaches 0.
+    """Ratio of two means over the same seeds, with Fieller's interval.
 
-    A ratio is in the interval if the mean of part − ratio · whole has a t interval that reaches 0.
+    A ratio is in the interval if the mean of part − ratio · whole has a t interval that reaches 0. The limits are NaN
+    where the interval of `whole` reaches 0.
     """
     pairs = pd.concat([part, whole], axis=1).dropna().to_numpy(float)
     seeds = len(pairs)
@@ -101,64 +108,67 @@ def ratio_effect(part: pd.Series, whole: pd.Series) -> Effect:
 
 
 def luck(results: Results, which: Variants) -> pd.DataFrame:
-    """Share of survivors that initial overlap would have kept too, minus chance's: by seed, a column a layer."""
-    wide = []
+    """Share of survivors that initial overlap would keep too, minus the share by chance: by seed, a column a layer.
+
+    Raises LacksDataError if no variant, or more than one, has these shares.
+    """
+    shares = []
     for quantity in ("lucky", "lucky_chance"):
         rows = results.select(quantity, which)
         rows = rows[rows["branch"] == "rewound"]
         if rows.empty or rows["variant"].nunique() > 1:
             raise LacksDataError(f"{results.name} has no one variant ({which.text}) that says who was lucky")
-        wide.append(rows.pivot(index="seed", columns="layer", values="value"))
-    return wide[0] - wide[1]
+        shares.append(rows.pivot(index="seed", columns="layer", values="value"))
+    return shares[0] - shares[1]
 
 
 def ticket(results: Results, which: Variants) -> Effect:
-    """The ticket against the controls."""
+    """The gain of the ticket over the controls."""
     return in_every_cell(chosen(results, which))
 
 
 def ticket_sign(results: Results, which: Variants) -> Effect:
-    """In which share of seeds it wins."""
+    """The share of seeds in which the ticket wins against the controls."""
     return sign_effect(chosen(results, which))
 
 
 def larger_tickets(results: Results, twice: Variants, thrice: Variants) -> Effect:
-    """The ticket against the controls at two larger sizes."""
+    """The gain of the ticket over the controls, at two larger sizes."""
     return in_every_cell(chosen(results, twice), chosen(results, thrice))
 
 
 def beats(results: Results, which: Variants, over: str) -> Effect:
-    """The ticket against another branch."""
+    """The gain of the ticket over another branch."""
     return in_every_cell(gain(results, which, over))
 
 
 def nothing_lost(results: Results, which: Variants, dense: Variants) -> Effect:
-    """The ticket against the dense network."""
+    """The gain of the ticket over the dense network."""
     ours = -np.log(final(results, "loss", "rewound", which))
     return in_every_cell(difference(ours, -np.log(final(results, "loss", "dense", dense))))
 
 
 def survivors(results: Results, which: Variants) -> Effect:
-    """How much luckier than chance survivors were before training, averaged over layers."""
+    """Share of survivors that were lucky before training, minus the share by chance, averaged over layers."""
     return in_every_cell(luck(results, which).mean(axis=1, skipna=False))
 
 
 def more_accurate(results: Results, which: Variants, over: str) -> Effect:
-    """The ticket against another branch, by test accuracy."""
+    """Test accuracy of the ticket minus that of another branch."""
     return in_every_cell(accuracy_gain(results, which, over))
 
 
 def cases(results: Results, over: str, branch: str = "rewound") -> dict[str, Effect]:
-    """A branch's gain over another, in every variant that has both."""
+    """A branch's gain over the branch `over`, in every variant that has both."""
     branches = results.table.groupby("variant")["branch"].agg(set)
-    there = (variant for variant in results.runs if {over, branch} <= branches[variant])
-    return {variant: mean_effect(gain(results, this(results, variant), over, branch)) for variant in there}
+    variants = (variant for variant in results.runs if {over, branch} <= branches[variant])
+    return {variant: mean_effect(gain(results, this(results, variant), over, branch)) for variant in variants}
 
 
-# Students have ten times the teacher's nodes: a tenth of the dense width is the teacher's size.
+# Students have ten times the teacher's nodes: a tenth of the dense width is the teacher's width.
 TENTH = one(kept(1))
-# Of single weights half is kept on CIFAR-10, where a tenth leaves 1 % of the hidden ones, and nothing is learned; there
-# students have twice the teacher's nodes.
+# On CIFAR-10 students have twice the teacher's nodes. Of single weights half is kept: a tenth would leave 1 % of the
+# hidden weights, and nothing would be learned.
 CIFAR_TENTH, CIFAR_HALF = one(NODES & kept(0.2)), one(WEIGHTS & kept(1))
 SINGLE = one(WEIGHTS & by("magnitude") & AT_ONCE & kept(1))
 

@@ -1,7 +1,8 @@
 """Kind ``lottery``: prune the students of a finished run and train what is left again, from many starts at once.
 
-All starts (branches) of all seeds are one batch, those of a seed in a row: network s · B + b is branch b of seed s.
-They see the same samples, in epochs that the finished run did not have, and take as many steps as it did.
+All starts (branches) of all seeds are one batch, the branches of a seed in a row: network s · B + b is branch b of
+seed s. All branches see the same samples, in epochs that the finished run did not have. They take as many steps as the
+finished run.
 """
 
 import math
@@ -29,13 +30,17 @@ from luckmatters.science.training import Trainer
 from luckmatters.settings.experiment import Run
 from luckmatters.tables.history import Result, TrainingState, diverged_by, tidy, under
 
-SCORING_SAMPLES = 1024  # training samples that the criteria look at; evaluation samples stay unseen
-SCORING_EPOCH = -1  # their stream: no epoch has this number
+SCORING_SAMPLES = 1024  # training samples for the criteria; evaluation samples stay unseen
+SCORING_EPOCH = -1  # stream of the samples for the criteria: no epoch has this number
 
 
 @dataclass(frozen=True)
 class Job:
-    """What does not change during a job; teachers: one, or one a seed; x: the samples that the criteria look at."""
+    """The constants of a job: the run, teachers, samples, seeds, and snapshots of dense networks (trunk).
+
+    teachers: a single teacher, or a teacher a seed.
+    x: the samples for the criteria, (S, n_in, N).
+    """
 
     run: Run
     teachers: Networks
@@ -51,11 +56,11 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the finished run, and of every time that networks are trained again."""
+        """Number of epochs of the finished run, and of every round."""
         return self.run.source.settings.training.epochs
 
     def counts(self, size: float) -> list[int]:
-        """How many nodes (or weights) of each layer a network of `size` times the teacher's hidden widths has."""
+        """Number of nodes (or weights) of each layer, in a network of `size` times the teacher's hidden widths."""
         teacher, widths = self.run.teacher, scaled(self.run.teacher.widths, size)
         if self.of_nodes:
             return widths
@@ -63,47 +68,56 @@ class Job:
         return [math.prod(shape) for shape in shapes]
 
     def scores(self, networks: Networks, mask: Mask) -> list[Tensor]:
-        """What the criterion gives networks that this mask has left of the dense ones, at their dense places."""
+        """The scores by the criterion, layer by layer, at the places of the dense network.
+
+        networks: what the mask has left of the dense networks.
+        """
         criterion, nodes = self.run.settings.pruning.criterion.removesuffix("-overall"), mask.of_nodes
         if criterion == "initial-overlap":
             return criteria.node_overlap(self.teachers, self.trunk.initial, self.x)
         if criterion == "overlap":
-            found = criteria.node_overlap(self.teachers, networks, self.x)
+            scores = criteria.node_overlap(self.teachers, networks, self.x)
         elif criterion == "contribution":
-            found = (criteria.fan_out_spread if nodes else criteria.weight_spread)(networks, self.x)
+            scores = (criteria.fan_out_spread if nodes else criteria.weight_spread)(networks, self.x)
         else:
-            found = (criteria.node_magnitude if nodes else criteria.weight_magnitude)(networks)
-        return in_place(found, mask)
+            scores = (criteria.node_magnitude if nodes else criteria.weight_magnitude)(networks)
+        return in_place(scores, mask)
 
     def prune(self, networks: Networks, mask: Mask, size: float) -> Mask:
-        """The next mask: what networks that this one has left keep at a smaller size."""
+        """The next mask, which keeps a smaller size of the networks that the given mask has left."""
         overall = self.run.settings.pruning.criterion.endswith("-overall")
         return (keep_overall if overall else keep_by_layer)(self.scores(networks, mask), self.counts(size))
 
     def next_round(self, networks: Networks, mask: Mask, size: float) -> dict[str, Tensor]:
-        """What the next round goes by: ``fixed/mask/<layer>``, and ``fixed/sound``, the seeds that have one."""
+        """The state for the next round: ``fixed/mask/<layer>``, and ``fixed/sound`` (see :meth:`Job.sound`)."""
         layers = self.prune(networks, mask, size).state()
         return {f"fixed/mask/{layer}": value for layer, value in layers.items()} | {"fixed/sound": self.sound(networks)}
 
     def train(self, trainer: Trainer, epoch: int, *, stream: int) -> None:
-        """Train for an epoch (from 0, it sets the rate) on the samples of that number."""
+        """Train for an epoch.
+
+        epoch: from 0, for the learning rate. stream: the number of the epoch whose samples are used.
+        """
         settings = self.run.source.settings
         rate = students.rate(settings, epoch)
         train_epoch(trainer, self.teachers, self.data, self.seeds, stream, rate, on_labels=on_labels(settings))
 
     def sound(self, networks: Networks) -> Tensor:
-        """Of which seeds these networks, one a seed, have not diverged, (S,), bool: others have nothing to prune by."""
+        """Whether each seed's network has not diverged, (S,), bool. Diverged networks have no scores to prune by.
+
+        networks: a network a seed.
+        """
         measured = self.evaluate(networks)
         return (measured["finite"] & measured["loss"].isfinite()).cpu()
 
     def trainer(self, starts: Sequence[Start]) -> Trainer:
-        """Trains all these networks as one batch."""
-        networks = Networks.interleaved([one.networks for one in starts])
-        mask = None if self.of_nodes else Mask.interleaved([one.mask for one in starts])
+        """A trainer of the networks of all starts as one batch."""
+        networks = Networks.interleaved([start.networks for start in starts])
+        mask = None if self.of_nodes else Mask.interleaved([start.mask for start in starts])
         return Trainer(networks, students.loss(self.run.source.settings), mask)
 
     def evaluate(self, networks: Networks) -> dict[str, Tensor]:
-        """What :func:`luckmatters.learning.evaluation.overlaps` finds of a whole number of networks a seed.
+        """The quantities of :func:`luckmatters.learning.evaluation.overlaps`, for networks of B branches a seed.
 
         Also finite, (S · B,), and for each layer l best/l, the best ρ, and live/l, the teacher nodes that are not dead,
         both (S · B, n°).
@@ -115,14 +129,14 @@ class Job:
             x = x.repeat_interleave(copies, 0)
         if teachers.seeds > 1:
             teachers = teachers.select([seed for seed in range(teachers.seeds) for _ in range(copies)])
-        gathered, found = overlaps(teachers, networks, x, labels, on_labels=on_labels(settings))
-        found["finite"] = networks.finite()
+        gathered, measured = overlaps(teachers, networks, x, labels, on_labels=on_labels(settings))
+        measured["finite"] = networks.finite()
         for layer, overlap in enumerate(gathered):
-            found |= {f"best/{layer}": overlap.best()[0], f"live/{layer}": overlap.live()}
-        return found
+            measured |= {f"best/{layer}": overlap.best()[0], f"live/{layer}": overlap.live()}
+        return measured
 
     def luck(self, mask: Mask) -> dict[str, Tensor]:
-        """Of each layer, which share of the kept nodes overlap at initialization would have kept, and would by chance.
+        """The share of kept nodes that overlap at initialization would keep too, and the share by chance.
 
         Two tensors, (layers, S): ``lucky`` and ``lucky_chance``.
         """
@@ -133,22 +147,22 @@ class Job:
         return {"lucky": both / counts, "lucky_chance": counts / widths}
 
     def facts(self, starts: dict[str, Start]) -> dict[str, Tensor]:
-        """What is known of the branches before they train: how lucky their nodes are, what the untrained one is worth.
+        """Measurements of branches before training: the luck of kept nodes, and the evaluation of the untrained branch.
 
         Keys: fixed/luck/<branch>/… and fixed/untrained/….
         """
-        found = {}
-        for name, one in starts.items():
-            if one.mask and one.mask.of_nodes:
-                found |= {f"fixed/luck/{name}/{key}": value.cpu() for key, value in self.luck(one.mask).items()}
+        known = {}
+        for name, start in starts.items():
+            if start.mask and start.mask.of_nodes:
+                known |= {f"fixed/luck/{name}/{key}": value.cpu() for key, value in self.luck(start.mask).items()}
         if "untrained" in starts:
             measured = self.evaluate(starts["untrained"].networks)
-            found |= {f"fixed/untrained/{key}": value.cpu() for key, value in measured.items()}
-        return found
+            known |= {f"fixed/untrained/{key}": value.cpu() for key, value in measured.items()}
+        return known
 
 
 def last(run: Run) -> int:
-    """The last epoch; every round has as many as the finished run."""
+    """The last epoch. Every round has as many epochs as the finished run."""
     return run.settings.pruning.rounds * run.source.settings.training.epochs
 
 
@@ -162,12 +176,13 @@ def retrain(
     device: str = "cpu",
     resume: TrainingState | None = None,
 ) -> Iterator[TrainingState]:
-    """Yield the state after every epoch of every round, that before training first; only the last has a history.
+    """Yield the state after every epoch of every round, the state before training first.
 
-    Each round trains what the mask of the round before has left: the tickets alone, all branches in the last round.
-    teachers, data, tensors: the finished run's teacher file, samples and saved tensors. resume: a state yielded
-    earlier; what follows is what the undisturbed run would have yielded. A seed whose dense network, or ticket of an
-    earlier round, has diverged is NaN in every branch.
+    Each round trains what the mask of the round before has left: the tickets alone, in the last round all branches.
+    Only states of the last round have a history. A seed whose dense network, or ticket of an earlier round, has
+    diverged is NaN in every branch.
+    teachers, data, tensors: the finished run's teacher file, samples and saved tensors.
+    resume: a state yielded earlier; what follows is what the undisturbed run would have yielded.
     """
     job = prepare(run, teachers, data, tensors, seeds, device)
     planned = sizes(run.settings.pruning, run.source.settings.student.multiplier)
@@ -179,7 +194,7 @@ def retrain(
         names = run.settings.branches if final else ["rewound"]
         sound = state.tensors["fixed/sound"].to(device)
         starts = {name: without_diverged(BRANCHES[name](job.trunk, mask), sound) for name in names}
-        trainer = job.trainer([one for name, one in starts.items() if name != "untrained"])
+        trainer = job.trainer([start for name, start in starts.items() if name != "untrained"])
         if state.epoch < begin:
             if final:
                 state.tensors |= job.facts(starts)
@@ -188,7 +203,7 @@ def retrain(
         else:
             trainer = Trainer(Networks.from_state(state.network(), device=device), trainer.loss, trainer.mask)
         for epoch in range(state.epoch - begin, job.epochs):
-            # What is compared sees the same samples, however many rounds came before.
+            # The last round sees the same samples after any number of rounds, so that runs can be compared.
             job.train(trainer, epoch, stream=(1 if final else 2 + done) * job.epochs + epoch)
             if final or epoch + 1 < job.epochs:
                 state = state.record(trainer.networks, job.evaluate(trainer.networks) if final else {})
@@ -198,7 +213,10 @@ def retrain(
 
 
 def without_diverged(one: Start, sound: Tensor) -> Start:
-    """The same start with NaN in place of the networks of seeds that are not sound, (S,): they count as diverged."""
+    """A copy of a start with NaN in the networks of seeds that are not sound, so that they count as diverged.
+
+    sound: (S,), bool.
+    """
     tensors = {
         name: tensor.masked_fill(~sound.view(-1, *[1] * (tensor.dim() - 1)), torch.nan)
         for name, tensor in one.networks.named_tensors()
@@ -209,12 +227,12 @@ def without_diverged(one: Start, sound: Tensor) -> Start:
 def prepare(
     run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor], seeds: Sequence[int], device: str
 ) -> Job:
-    """Read the finished run's snapshots, and draw the samples that the criteria look at."""
+    """The job: snapshots of the finished run, and samples for the criteria."""
     epochs = 0, run.settings.early_epoch, run.source.settings.training.epochs
     networks = [None if epoch is None else snapshot(tensors, epoch, device=device) for epoch in epochs]
     scale = run.source.settings.student.norm_scale
     trunk = Trunk(*networks, seeds, run.teacher.shape, run.teacher.kernel, scale)
-    enough = -(-SCORING_SAMPLES // data.batch)  # a block is a batch at least
+    enough = -(-SCORING_SAMPLES // data.batch)  # a block has at least as many samples as a batch
     x = torch.cat(list(islice(data.blocks(seeds, SCORING_EPOCH), enough)), 2)[..., :SCORING_SAMPLES]
     return Job(run, select_teachers(run.source, teachers, seeds), data, seeds, trunk, x)
 
@@ -222,14 +240,15 @@ def prepare(
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
     """The table of a finished run, and the mask.
 
-    table: columns branch, seed, epoch, layer (<NA> for the whole network), quantity, value; epochs count from the
-    beginning of the last round, and the branch untrained has epoch 0 alone. Of the whole network: loss, diverged (0/1),
-    where samples have labels accuracy and teacher_accuracy; of a layer: correlation (ρ̄, the mean best ρ of teacher
-    nodes that are not dead) and dead_teachers. A best ρ below 0 counts as 0, which is what nodes have that stand in for
-    those of wider seeds (see the science module pruning, ``narrow``). In networks pruned by nodes also, at epoch 0 of
-    each branch and layer, lucky and lucky_chance (see :meth:`Job.luck`).
-    A seed whose dense network, or ticket of an earlier round, diverged is diverged in every branch from epoch 0 on.
-    tensors: mask/<layer>, of such a seed all 0.
+    table: columns branch, seed, epoch, layer (<NA> for the whole network), quantity, value. Epochs count from the
+    beginning of the last round; the branch untrained has epoch 0 alone. Quantities of the whole network: loss, diverged
+    (0/1), and where samples have labels accuracy and teacher_accuracy. Quantities of a layer: correlation (ρ̄, the mean
+    best ρ of teacher nodes that are not dead) and dead_teachers. A best ρ below 0 counts as 0: a node that pads a seed
+    to the width of wider seeds has ρ = 0 (see the science module pruning, ``narrow``). Networks pruned by nodes also
+    have, at epoch 0 of each branch and layer, lucky and lucky_chance (see :meth:`Job.luck`).
+    tensors: mask/<layer>.
+    A seed whose dense network, or ticket of an earlier round, diverged is diverged in every branch from epoch 0 on, and
+    has a mask of zeros.
     """
     trained = [name for name in run.settings.branches if name != "untrained"]
     history = {
@@ -240,17 +259,17 @@ def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
         history["untrained"] = {key: value[None] for key, value in left.items()}
     frames = []
     for name in run.settings.branches:
-        its = history[name]
-        diverged = diverged_by(its)
-        rows = whole_network(seeds, its, diverged)
-        for layer in range(sum(key.startswith("best/") for key in its)):
-            best, live = its[f"best/{layer}"].clamp(min=0), its[f"live/{layer}"]
+        measured = history[name]
+        diverged = diverged_by(measured)
+        rows = whole_network(seeds, measured, diverged)
+        for layer in range(sum(key.startswith("best/") for key in measured)):
+            best, live = measured[f"best/{layer}"].clamp(min=0), measured[f"live/{layer}"]
             rows.append(tidy(seeds, layer, "correlation", over_live(best, live), diverged))
             rows.append(tidy(seeds, layer, "dead_teachers", (~live).sum(2), diverged))
-        frames += [one.assign(branch=name) for one in rows]
+        frames += [part.assign(branch=name) for part in rows]
         for quantity, value in under(state.tensors, f"fixed/luck/{name}").items():
-            by_layer = [tidy(seeds, layer, quantity, one[None], diverged[:1]) for layer, one in enumerate(value)]
-            frames += [one.assign(branch=name) for one in by_layer]
+            by_layer = [tidy(seeds, layer, quantity, share[None], diverged[:1]) for layer, share in enumerate(value)]
+            frames += [part.assign(branch=name) for part in by_layer]
     table, sound = pd.concat(frames, ignore_index=True), state.tensors["fixed/sound"]
     return Result(
         table[["branch", *table.columns.drop("branch")]],
@@ -259,5 +278,5 @@ def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
 
 
 def _only(values: Tensor, sound: Tensor) -> Tensor:
-    """Zeros in place of the seeds that are not sound, (S, …)."""
+    """Values (S, …) with zeros in the seeds that are not sound, (S,)."""
     return values.masked_fill(~sound.view(-1, *[1] * (values.dim() - 1)), 0)

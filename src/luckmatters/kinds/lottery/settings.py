@@ -1,4 +1,4 @@
-"""Kind ``lottery``: what its YAML may say."""
+"""Kind ``lottery``: the settings, the verb and the layouts of figures."""
 
 from typing import Annotated, Literal
 
@@ -67,7 +67,7 @@ class Lottery(Measurement):
         return self
 
     def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
-        """Raises ValueError if there is no early snapshot, or less than nothing to prune."""
+        """Raises ValueError if the training run lacks the early snapshot, or pruning or a branch does not fit."""
         multiplier, kept = trained.student.multiplier, self.pruning.kept
         if self.early_epoch is not None and self.early_epoch not in trained.training.snapshots:
             raise ValueError(

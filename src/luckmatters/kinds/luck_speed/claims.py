@@ -13,7 +13,10 @@ from luckmatters.tables.results import Results
 
 
 def nodes(results: Results) -> pd.DataFrame:
-    """A row a student node that is alive at the end, a column a quantity; NaN times: never."""
+    """A table with a row a student node that is alive at the end, and a column a quantity. A time of NaN is never.
+
+    Raises LacksDataError if there are no values of single nodes.
+    """
     table = results.table.dropna(subset="node")
     if table.empty:
         raise LacksDataError(f"{results.name} has no values of single nodes")
@@ -22,19 +25,22 @@ def nodes(results: Results) -> pd.DataFrame:
 
 
 def of_nodes(results: Results, measure: Callable[[pd.DataFrame], float]) -> Effect:
-    """A measure of the nodes of a layer, by seed, in every layer; NaN for a seed that diverged (it has no nodes)."""
-    found = nodes(results).groupby(["seed", "layer"]).apply(measure).unstack("layer")
-    return in_every_cell(found.reindex(results.table["seed"].unique()))
+    """A measure of the nodes of a layer, by seed, in every layer. A seed that diverged has no nodes, and is NaN."""
+    measured = nodes(results).groupby(["seed", "layer"]).apply(measure).unstack("layer")
+    return in_every_cell(measured.reindex(results.table["seed"].unique()))
 
 
 def passing(results: Results) -> str:
-    """The quantity that is the time at which ρ passes the first level."""
+    """The name of the quantity for the time at which ρ passes the first level."""
     (run,) = results.runs.values()
     return f"time_{run.settings.levels[0]:g}"
 
 
 def rank_correlation(layer: pd.DataFrame, time: str) -> float:
-    """Spearman's, of the nodes' initial overlap with the time; never is the latest. 0 where all nodes have one time."""
+    """Spearman's rank correlation of initial overlap with a time, over the nodes of a layer.
+
+    A time of NaN, never, is the latest. 0 where all nodes have the same time.
+    """
     times = layer[time].fillna(np.inf)
     if times.nunique() < 2:
         return 0.0
@@ -42,17 +48,17 @@ def rank_correlation(layer: pd.DataFrame, time: str) -> float:
 
 
 def passes_sooner(results: Results) -> Effect:
-    """Rank correlation of initial overlap with the time at which ρ passes the first level, sign turned."""
+    """Minus the rank correlation of initial overlap with the time at which ρ passes the first level."""
     return of_nodes(results, lambda layer: -rank_correlation(layer, passing(results)))
 
 
 def half_way_sooner(results: Results) -> Effect:
-    """The same with the time at which ρ has come half its way to 1."""
+    """Minus the rank correlation of initial overlap with the time at which ρ is half way from the start to 1."""
     return of_nodes(results, lambda layer: -rank_correlation(layer, "time_half_way"))
 
 
 def lucky_pass(results: Results) -> Effect:
-    """Share of nodes that pass the first level, uppermost minus lowest quartile of initial overlap."""
+    """Share of nodes that pass the first level, in the uppermost minus in the lowest quartile of initial overlap."""
     time = passing(results)
 
     def lucky(layer: pd.DataFrame) -> float:
@@ -64,14 +70,14 @@ def lucky_pass(results: Results) -> Effect:
 
 
 def found(results: Results) -> Effect:
-    """Share of live teacher nodes that a student stands for at the end, in every layer."""
+    """Share of live teacher nodes with a standing student at the end, in every layer."""
     return in_every_cell(at_end(curve(results, "found")))
 
 
 def few(results: Results) -> Effect:
-    """Students that stand for a teacher node of those that any is close to, sign turned, in every layer.
+    """Minus the number of standing students per teacher node that has a close student, at the end, in every layer.
 
-    A seed none of whose teacher nodes in a layer any student is close to has nothing to count and is left out there.
+    In a layer where no teacher node of a seed has a close student, there is nothing to count: the seed is left out.
     """
     ((standing, share),) = beside(results, "standing", "found")
     counts, known = -at_end(standing), at_end(share).notna()
@@ -79,12 +85,12 @@ def few(results: Results) -> Effect:
 
 
 def winners_carry(results: Results) -> Effect:
-    """Share of a layer's contribution that is the winners' at the end, in every layer."""
+    """Share of the winners in a layer's contribution at the end, in every layer."""
     return in_every_cell(at_end(curve(results, "winners_share")))
 
 
 def concentrates(results: Results) -> Effect:
-    """How much the winners' share grows in training, in every layer."""
+    """Growth in training of the winners' share in a layer's contribution, in every layer."""
     return in_every_cell(change(curve(results, "winners_share")))
 
 

@@ -1,4 +1,4 @@
-"""Layout ``luck-speed``: who converges when, by initial overlap, and how many stand for a teacher node (Section 4)."""
+"""Layout ``luck-speed``: times to converge by initial overlap, and students per teacher node (Section 4)."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +16,7 @@ QUARTILES = ("lowest quarter", "second", "third", "uppermost quarter")
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Rows: layers, lowest first; columns: share not yet converged, time against initial overlap, students standing."""
+    """The figure. Rows: layers, lowest first; columns: share not converged, time against overlap, standing students."""
     variant, run = next(iter(results.runs.items()))
     table = results.table[results.table["variant"] == variant]
     layers = sorted(int(layer) for layer in table["layer"].dropna().unique())
@@ -27,9 +27,9 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     )
     start = table.loc[table["epoch"] > 0, "epoch"].min()
     for row, layer in zip(grid, layers, strict=True):
-        its = nodes[nodes["layer"] == layer]
-        waiting(row[0], its, f"time_{level:g}", layer, start, end)
-        cloud(row[1], its, layer, start, end)
+        layer_nodes = nodes[nodes["layer"] == layer]
+        waiting(row[0], layer_nodes, f"time_{level:g}", layer, start, end)
+        cloud(row[1], layer_nodes, layer, start, end)
         counts(row[2], table[table["layer"] == layer], layer, start)
         row[0].set_title(layer_name(layer), fontsize=8.5, loc="left")
         row[0].set_ylabel(f"share of students\nwith ρ ≤ {level:g}", fontsize=8)
@@ -54,7 +54,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def by_node(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a student node that is alive at the end, a column a quantity."""
+    """A table with a row a student node that is alive at the end, and a column a quantity."""
     wide = table.dropna(subset="node").pivot(index=["seed", "layer", "node"], columns="quantity", values="value")
     return wide.dropna(subset="final_overlap").reset_index()
 
@@ -65,23 +65,23 @@ def shades(layer: int) -> list:
 
 
 def waiting(axes: Axes, nodes: pd.DataFrame, time: str, layer: int, start: float, end: float) -> None:
-    """The share that has not passed yet against epochs, a curve a quartile of the initial overlap."""
+    """Draw the share of students below the level against epochs, a curve a quartile of the initial overlap."""
     groups = nodes.groupby("seed")["initial_overlap"]
-    quartile = groups.transform(lambda one: pd.qcut(one.rank(method="first"), 4, labels=False))
+    quartile = groups.transform(lambda own: pd.qcut(own.rank(method="first"), 4, labels=False))
     moments = np.geomspace(start, end, 200)
     for index, color in enumerate(shades(layer)):
         chosen = nodes[quartile == index]
-        curves = [(one[time].fillna(np.inf).to_numpy() > moments[:, None]).mean(1) for _, one in chosen.groupby("seed")]
+        curves = [(own[time].fillna(np.inf).to_numpy() > moments[:, None]).mean(1) for _, own in chosen.groupby("seed")]
         axes.plot(moments, np.mean(curves, axis=0), color=color, lw=1.6)
     axes.set_xscale("log")
     axes.set_ylim(-0.02, 1.04)
 
 
 def cloud(axes: Axes, nodes: pd.DataFrame, layer: int, start: float, end: float) -> None:
-    """Time to half way against initial overlap, a point a student; those that never get there in a strip above."""
+    """Draw time to half way against initial overlap, a point a student; students that never arrive in a strip above."""
     time = nodes["time_half_way"]
     axes.axhspan(1.15 * end, 2 * end, color="0.9", lw=0)
-    spread = np.random.default_rng(0).uniform(1.2, 1.9, len(nodes)) * end  # without a meaning
+    spread = np.random.default_rng(0).uniform(1.2, 1.9, len(nodes)) * end  # random heights in the strip
     axes.plot(
         nodes["initial_overlap"], time.fillna(pd.Series(spread, index=nodes.index)), ".", ms=1.5, alpha=0.35,
         color=LAYER_COLORS[layer], rasterized=True,
@@ -90,12 +90,12 @@ def cloud(axes: Axes, nodes: pd.DataFrame, layer: int, start: float, end: float)
     axes.set_ylim(0.8 * start, 2 * end)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    ranks = [rank_correlation(one, "time_half_way") for _, one in nodes.groupby("seed")]
+    ranks = [rank_correlation(part, "time_half_way") for _, part in nodes.groupby("seed")]
     axes.set_title(f"r = {np.nanmean(ranks):.2f}", fontsize=8, loc="right")
 
 
 def counts(axes: Axes, rows: pd.DataFrame, layer: int, start: float) -> None:
-    """Students above the level, with a contribution and all, and the share of teacher nodes that have one."""
+    """Draw the numbers of standing students and of students above the level, and the share of found teacher nodes."""
     for quantity, line in (("standing", LINES[0]), ("passed", LINES[1]), ("found", LINES[2])):
         known = rows[(rows["quantity"] == quantity) & (rows["epoch"] >= start)].dropna(subset="value")
         mean = known.groupby("epoch")["value"].mean()
@@ -105,7 +105,7 @@ def counts(axes: Axes, rows: pd.DataFrame, layer: int, start: float) -> None:
 
 
 def legend(figure: Figure) -> None:
-    """Shades and line styles, above the panels."""
+    """Draw one legend for shades and line styles, above the panels."""
     grey = sns.light_palette("0.1", 5)[1:]
     handles = [plt.Line2D([], [], color=c, lw=2, label=name) for c, name in zip(grey, QUARTILES, strict=True)]
     names = ("standing: ρ and contribution", "by ρ alone", "share of teacher nodes found")

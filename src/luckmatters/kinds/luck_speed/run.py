@@ -22,7 +22,7 @@ HALF_WAY = "half_way"
 
 
 def steps(run: Run) -> list[int]:
-    """The steps after which students are measured: 0, evenly in their logarithm, and at the end of every epoch."""
+    """The steps of measurements: 0, the ends of epochs, and steps that are evenly spaced in the logarithm."""
     settings, each = run.settings, steps_per_epoch(run)
     total = settings.training.epochs * each
     spaced = np.geomspace(min(settings.first_step, total), total, settings.measurements)
@@ -30,7 +30,7 @@ def steps(run: Run) -> list[int]:
 
 
 def steps_per_epoch(run: Run) -> int:
-    """Steps of one epoch, the last of which may be a smaller batch."""
+    """Number of steps of an epoch. The last step may have a smaller batch."""
     return -(-run.settings.data.samples_per_epoch // run.settings.training.batch)
 
 
@@ -48,9 +48,12 @@ def train(
     device: str = "cpu",
     resume: TrainingState | None = None,
 ) -> Iterator[TrainingState]:
-    """Yield the state of training at every measurement (``TrainingState.epoch`` counts them); else as student training.
+    """Yield the state of training at every measurement, the initial state first.
 
-    See :func:`record` for what is recorded.
+    ``TrainingState.epoch`` counts measurements. See :func:`record` for what is recorded.
+    teachers: all teachers of the run's teacher file. data: the samples that students are trained on.
+    resume: a state yielded earlier; what follows is what the undisturbed run would have yielded.
+    A seed that diverges goes on as NaN beside the others.
     """
     evaluation, each, moments = Evaluation.of(run, teachers, data, seeds), steps_per_epoch(run), steps(run)
     if resume is None:
@@ -70,7 +73,7 @@ def train(
 
 
 def batches(run: Run, data: Data, seeds: Sequence[int], done: int) -> Iterator[tuple[int, Tensor]]:
-    """The batches (S, n_in, B) after the first `done` of them, each with its epoch."""
+    """The batches (S, n_in, B) after the first `done` batches, each as a pair of epoch and batch."""
     each = steps_per_epoch(run)
     for epoch in range(done // each, run.settings.training.epochs):
         skip = done - epoch * each if epoch == done // each else 0
@@ -81,39 +84,49 @@ def batches(run: Run, data: Data, seeds: Sequence[int], done: int) -> Iterator[t
 
 
 def record(past: TrainingState, evaluation: Evaluation, trainer: Trainer, *, whole: bool) -> TrainingState:
-    """The state one moment later; whole: at the end of an epoch, or before the first.
+    """The state after one more measurement.
 
-    Recorded at every moment are moment_loss and moment_finite, (S,), and for each layer rho (S, n°, n) and
-    contribution, fan-out norm times spread, (S, n); then also what student training records.
+    Recorded at every measurement: moment_loss and moment_finite, (S,), and for each layer rho (S, n°, n) and
+    contribution, fan-out norm times spread, (S, n).
+    whole: whether the measurement is at the end of an epoch or before the first. If so, the quantities of student
+    training are recorded too.
     """
     students, first = trainer.networks, past.epoch < 0
-    gathered, found = evaluation.gather(students, first=first, control=whole)
-    own = [overlap.split()[0] if whole else overlap for overlap in gathered]
-    now = {"moment_loss": found["loss"], "moment_finite": students.finite()}
-    for layer, (overlap, norm) in enumerate(zip(own, students.fan_out_norms(), strict=True)):
+    gathered, evaluated = evaluation.gather(students, first=first, control=whole)
+    with_teacher = [overlap.split()[0] if whole else overlap for overlap in gathered]
+    now = {"moment_loss": evaluated["loss"], "moment_finite": students.finite()}
+    for layer, (overlap, norm) in enumerate(zip(with_teacher, students.fan_out_norms(), strict=True)):
         now |= {f"rho/{layer}": overlap.correlation(), f"contribution/{layer}": norm * overlap.student_spread()}
     if whole:
-        now |= measured(evaluation, trainer, gathered, found, first=first)
+        now |= measured(evaluation, trainer, gathered, evaluated, first=first)
     state = past.record(trainer, now)
-    # The mean of the training loss goes on, should the run be resumed here.
+    # A resumed run goes on with the mean of the training loss.
     state.tensors |= {"fixed/loss_sum": trainer.loss_sum.to("cpu", copy=True)}
     state.tensors |= {"fixed/samples": torch.tensor(trainer.samples)}
     return state
 
 
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
-    """What became of every student node, and how many stand for each teacher node, as one table.
+    """The table and tensors of a finished run: fates of student nodes, and standing students by layer.
 
-    Table: columns seed, epoch, layer, node, quantity, value. At whole epochs it has all that student training has (see
-    :func:`luckmatters.learning.curves.student_curves`), at every other moment loss and diverged. With a node (of
-    the student; epoch 0; NaN if it is dead at the end): initial_overlap and final_overlap with the teacher node that it
-    has the greatest ρ with at the end, initial_rank (share of the layer's students that start closer to it), margin
-    (initial overlap minus the greatest with another teacher node), time_<level> and time_half_way (epochs until ρ
-    passes the level, or has come half its way from its start to 1; NaN: never). Without, by layer: passed (students
-    with ρ above the first level per teacher node that has any), standing (those of them with a contribution as well),
-    found (share of teacher nodes with a standing student), winners_share (of the layer's contribution, by the best
-    student of each teacher node). Dead teacher nodes are nobody's and do not count. Tensors: those of student training
-    but for snapshots, and ``teacher/<layer>``, the node that each student ends on, (S, n).
+    Table: columns seed, epoch, layer, node, quantity, value. At the end of epochs: all quantities of student training
+    (see :func:`luckmatters.learning.curves.student_curves`). At every other measurement: loss and diverged.
+
+    Quantities of a student node, at epoch 0, NaN for nodes that are dead at the end. A node ends on the teacher node
+    with the greatest final ρ; overlaps, ranks and times are for that teacher node.
+    - initial_overlap and final_overlap: ρ at the start and at the end.
+    - initial_rank: share of the layer's students that start with a greater ρ.
+    - margin: initial overlap minus the greatest initial ρ with another teacher node.
+    - time_<level> and time_half_way: epochs until ρ passes the level, or half the way from the start to 1; NaN: never.
+
+    Quantities of a layer, at every measurement. Dead teacher nodes do not count.
+    - passed: students with ρ above the first level, per teacher node that has such students.
+    - standing: students with ρ above the first level and a contribution that counts, per such teacher node.
+    - found: share of teacher nodes with a standing student.
+    - winners_share: share of the best students of all teacher nodes in the layer's contribution.
+
+    Tensors: those of student training but for snapshots, and ``teacher/<layer>``, the teacher node that each student
+    ends on, (S, n).
     """
     history, settings = state.history(), run.settings
     epochs = np.array(steps(run)[: state.epoch + 1]) / steps_per_epoch(run)
@@ -144,26 +157,28 @@ def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
 
 
 def standing(rho: Tensor, contribution: Tensor, live: Tensor, level: float, negligible: float) -> dict[str, Tensor]:
-    """passed, standing, found, winners_share, each (T, S).
+    """passed, standing, found and winners_share of a layer (see :func:`finish`), each (T, S).
 
-    rho: (T, S, n°, n); contribution: of each student, (T, S, n); live: the teacher nodes that are not dead, (S, n°).
+    rho: (T, S, n°, n). contribution: of each student, (T, S, n). live: the teacher nodes that are not dead, (S, n°).
+    level: a student with ρ above it is close. negligible: share of the greatest contribution below which a student does
+    not stand.
     """
     above = rho > level
     contributes = contribution >= negligible * contribution.amax(2, keepdim=True)
     stands = above & contributes[:, :, None]
     counts = {"passed": above.sum(3), "standing": stands.sum(3)}  # (T, S, n°)
     reached = counts["passed"] > 0
-    found = {name: count.where(reached, torch.nan).double().nanmean(2) for name, count in counts.items()}
+    means = {name: count.where(reached, torch.nan).double().nanmean(2) for name, count in counts.items()}
     best = torch.nn.functional.one_hot(rho.argmax(3), rho.shape[3]).bool()
     winners = (best & live[..., None]).any(2)
     share = (contribution * winners).sum(2) / contribution.sum(2)
-    return {**found, "found": over_live(counts["standing"] > 0, live), "winners_share": share}
+    return {**means, "found": over_live(counts["standing"] > 0, live), "winners_share": share}
 
 
 def fates(rho: Tensor, live: Tensor, epochs: Tensor, levels: Sequence[float]) -> dict[str, Tensor]:
-    """What became of each student, by quantity, each (S, n), from ρ (T, S, n°, n) at those epochs (T,).
+    """The fate of each student of a layer, by quantity (see :func:`finish`), each (S, n).
 
-    live: the teacher nodes that are not dead, (S, n°).
+    rho: (T, S, n°, n). live: the teacher nodes that are not dead, (S, n°). epochs: of the measurements, (T,).
     """
     alive = (rho[-1] != 0).any(1)
     rho = rho.masked_fill(~live[..., None], -torch.inf)
@@ -171,7 +186,7 @@ def fates(rho: Tensor, live: Tensor, epochs: Tensor, levels: Sequence[float]) ->
     path = rho.gather(2, teacher.expand(len(rho), -1, -1)[:, :, None])[:, :, 0]  # (T, S, n): ρ with that teacher node
     start = path[0]
     others = rho[0].scatter(1, teacher[:, None], -torch.inf).amax(1)
-    found = {
+    values = {
         "initial_overlap": start,
         "final_overlap": final,
         "initial_rank": initial_rank(rho[0], teacher),
@@ -180,13 +195,16 @@ def fates(rho: Tensor, live: Tensor, epochs: Tensor, levels: Sequence[float]) ->
     goals = {f"{level:g}": torch.full_like(start, level) for level in levels} | {HALF_WAY: (1 + start) / 2}
     for name, goal in goals.items():
         passed = path > goal
-        first = passed.int().argmax(0)  # the first moment of those that there are
-        found[f"time_{name}"] = epochs[first].where(passed.any(0), torch.nan)
-    return {name: value.where(alive, torch.nan) for name, value in found.items()}
+        first = passed.int().argmax(0)  # the first measurement above the goal
+        values[f"time_{name}"] = epochs[first].where(passed.any(0), torch.nan)
+    return {name: value.where(alive, torch.nan) for name, value in values.items()}
 
 
 def initial_rank(rho: Tensor, teacher: Tensor) -> Tensor:
-    """For each student, the share of students with a greater ρ (S, n°, n) than its own with the given teacher node."""
-    theirs = rho.gather(1, teacher[..., None].expand(-1, -1, rho.shape[2]))  # (S, n, n): of each student's teacher node
+    """For each student and the given teacher node, the share of students with a greater ρ, (S, n).
+
+    rho: (S, n°, n). teacher: the teacher node of each student, (S, n).
+    """
+    every = rho.gather(1, teacher[..., None].expand(-1, -1, rho.shape[2]))  # (S, n, n): of each student's teacher node
     own = rho.gather(1, teacher[:, None])[:, 0]
-    return (theirs > own[..., None]).double().mean(2)
+    return (every > own[..., None]).double().mean(2)

@@ -1,4 +1,4 @@
-"""Kind ``luck-speed``: what its YAML may say."""
+"""Kind ``luck-speed``: the settings, the verb and the layouts of figures."""
 
 from typing import Annotated
 

@@ -10,34 +10,34 @@ from luckmatters.tables.results import Results
 
 
 def dominances(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Logarithms of how much diagonals stand out of β* and of H*."""
+    """Logarithms of the dominance of the diagonals of β* and of H*: by seed and epoch, a column a layer."""
     return tuple(np.log(curve(results, f"{name}_dominance")) for name in ("beta_star", "h_star"))
 
 
 def beta_grows(results: Results) -> Effect:
-    """How much more diagonal β* becomes, in every layer."""
+    """Growth of the log dominance of the diagonal of β* in training, in every layer."""
     return in_every_cell(change(dominances(results)[0]))
 
 
 def h_grows(results: Results) -> Effect:
-    """How much more diagonal H* becomes, in every layer."""
+    """Growth of the log dominance of the diagonal of H* in training, in every layer."""
     return in_every_cell(change(dominances(results)[1]))
 
 
 def h_above_beta(results: Results) -> Effect:
-    """How much more diagonal H* is than β* after training, in every layer."""
+    """Log dominance of the diagonal of H* minus that of β*, after training, in every layer."""
     beta, h = dominances(results)
     return in_every_cell(at_end(h) - at_end(beta))
 
 
 def h_gains_more(results: Results) -> Effect:
-    """How much more diagonal H* becomes than β* does, in every layer."""
+    """Growth of the log dominance of the diagonal of H* minus that of β*, in every layer."""
     beta, h = dominances(results)
     return in_every_cell(change(h - beta))
 
 
 def match_leads(results: Results) -> Effect:
-    """Share of teacher nodes whose match has the greatest |H*|, in every layer."""
+    """Share of teacher nodes whose matched student has the greatest |H*|, after training, in every layer."""
     return in_every_cell(at_end(curve(results, "h_star_lead")))
 
 

@@ -1,4 +1,4 @@
-"""Layout ``modulation``: |β*|ᵀ before and after training and |H*|ᵀ after, with how diagonal they are (Section 5)."""
+"""Layout ``modulation``: |β*|ᵀ before and after training, |H*|ᵀ after, and the mass on their diagonals (Section 5)."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,12 +10,12 @@ from matplotlib.ticker import MaxNLocator
 from luckmatters.drawing.style import LAYER_COLORS, footer, layer_name
 from luckmatters.tables.results import Results
 
-SHOWN = 3  # times as many students as teacher nodes; the others would leave a pixel to each
+SHOWN = 3  # students that are drawn for each teacher node; all students would have a pixel each
 NAMES = {"beta_star": "β*", "h_star": "H*"}
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Rows: layers, lowest first. Matrices of the first seed; right, each seed's share of mass on matched students."""
+    """The figure. Rows: layers, lowest first. Left: matrices of the first seed; right: mass on matches, by seed."""
     (variant, jobs), *_ = results.tensors.items()
     tensors, table = jobs[0], results.table[results.table["variant"] == variant]
     last = int(table["epoch"].max())
@@ -55,7 +55,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def heatmap(axes: Axes, matrix: np.ndarray) -> object:
-    """A matrix (n°, n) as an image, the first students alone."""
+    """Draw a matrix (n°, n) as an image, of the first SHOWN · n° students."""
     nodes = matrix.shape[0]
     image = axes.imshow(matrix[:, : SHOWN * nodes], aspect="auto", cmap="viridis", interpolation="nearest", vmin=0)
     axes.axvline(nodes - 0.5, color="w", lw=0.7, ls=":")
@@ -66,7 +66,10 @@ def heatmap(axes: Axes, matrix: np.ndarray) -> object:
 
 
 def shares(axes: Axes, rows: pd.DataFrame, last: int, layer: int, students: int) -> None:
-    """The share on matched students, before and after, a point a seed; students: of the layer."""
+    """Draw the share of mass on matched students before and after training, a point a seed.
+
+    students: number of students of the layer.
+    """
     for offset, (name, marker) in zip((-0.12, 0.12), zip(NAMES, ("o", "D"), strict=True), strict=True):
         wide = rows[rows["quantity"] == f"{name}_share"].pivot(index="epoch", columns="seed", values="value")
         for x, epoch in enumerate((0, last)):

@@ -21,11 +21,12 @@ MATRICES = ("beta_star", "h_star")
 def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor], seeds: Sequence[int]) -> Result:
     """E[β*] and E[H*] over evaluation samples at the first and the last epoch of a finished training run.
 
-    Students are matched to teacher nodes by ρ at the end. Table: columns seed, epoch, layer, quantity, value; for each
-    of beta_star and h_star dominance (:func:`alignment.dominance`), share and lead (means over the teacher nodes that
-    are not dead of :func:`alignment.share` and :func:`alignment.leads`). Tensors: ``<matrix>/<epoch>/<layer>``
-    (S, n, n°), students in the order of :func:`alignment.order`. A teacher's BatchNorm is folded into its weights. A
-    seed that has diverged is NaN at both epochs.
+    Students are matched to teacher nodes by ρ at the last epoch. The teacher's BatchNorm is folded into the weights.
+    teachers, data, tensors: the training run's teacher file, samples and saved tensors.
+    Table: columns seed, epoch, layer, quantity, value. Quantities of each of beta_star and h_star: dominance
+    (:func:`alignment.dominance`), share and lead (:func:`alignment.share` and :func:`alignment.leads`, means over
+    teacher nodes that are not dead). A seed that has diverged is NaN at both epochs.
+    Tensors: ``<matrix>/<epoch>/<layer>`` (S, n, n°), students in the order of :func:`alignment.order`.
     """
     trained = run.source.settings
     teachers = select_teachers(run.source, teachers, seeds).folded()
@@ -34,7 +35,7 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
     gathered, _ = overlaps(teachers, students[trained.training.epochs], x)
     rho = [overlap.correlation() for overlap in gathered]
     finite = students[trained.training.epochs].finite()
-    matched = [match(one) for one in rho]
+    matched = [match(correlation) for correlation in rho]
     frames, kept = [], {}
     for epoch, networks in students.items():
         for layer, means in enumerate(averages(networks, teachers, x, own=False)):
@@ -50,7 +51,10 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
 
 
 def numbers(matrix: Tensor, matched: Tensor, used: Tensor) -> dict[str, Tensor]:
-    """dominance, share and lead of a matrix (S, n, n°), each (S,)."""
+    """dominance, share and lead of a matrix (S, n, n°), each (S,).
+
+    matched: the student of each teacher node, (S, n°). used: the teacher nodes that are not dead, (S, n°), bool.
+    """
     block = matrix.gather(1, matched[..., None].expand(-1, -1, matrix.shape[2]))
     return {
         "dominance": dominance(block, used),

@@ -1,4 +1,4 @@
-"""Kind ``modulation``: what its YAML may say."""
+"""Kind ``modulation``: the settings, the verb and the layouts of figures."""
 
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.students import GradientMeasurement

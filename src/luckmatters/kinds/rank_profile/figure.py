@@ -11,7 +11,7 @@ BEFORE = "0.45"
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Rows: variants; columns: layers. Thin: the first seed's teacher nodes; thick: mean over nodes and seeds."""
+    """The figure. Rows: variants; columns: layers. Thin: teacher nodes of the first seed; thick: mean over all."""
     table, variants = results.select("correlation"), list(results.runs)
     layers = sorted(int(layer) for layer in table["layer"].unique())
     figure, grid = plt.subplots(

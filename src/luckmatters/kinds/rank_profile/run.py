@@ -1,4 +1,4 @@
-"""Kind ``rank-profile``: for each teacher node, ρ of its best students before and after training (paper, appendix)."""
+"""Kind ``rank-profile``: ρ of the best students of each teacher node, before and after training (paper, appendix)."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ from luckmatters.tables.rows import joined, rows
 def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor], seeds: Sequence[int]) -> Result:
     """ρ of the best students of each teacher node at the first and the last epoch of a finished training run.
 
-    teachers, data, tensors: the training run's teacher file, samples and saved tensors. Table: columns seed, epoch,
-    layer, node (of the teacher), rank (0 = best), quantity (correlation), value, NaN of dead teacher nodes; layers with
-    fewer students than ``run.settings.students`` have fewer ranks. Before training, BatchNorm has the statistics of the
-    evaluation set.
+    teachers, data, tensors: the training run's teacher file, samples and saved tensors.
+    Table: columns seed, epoch, layer, node (of the teacher), rank (0 = best), quantity (correlation), value. Values
+    of dead teacher nodes are NaN. A layer with fewer students than ``run.settings.students`` has fewer ranks. Before
+    training, BatchNorm has the statistics of the evaluation set.
     """
     trained, students = run.source.settings, run.settings.students
     teachers = select_teachers(run.source, teachers, seeds)

@@ -1,4 +1,4 @@
-"""Kind ``rank-profile``: what its YAML may say."""
+"""Kind ``rank-profile``: the settings, the verb and the layouts of figures."""
 
 from pydantic import Field
 

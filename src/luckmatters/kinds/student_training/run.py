@@ -1,4 +1,4 @@
-"""Kind ``student-training``: train students to a teacher, measure their overlap with it every epoch."""
+"""Kind ``student-training``: train students of a teacher, and measure the overlap of both every epoch."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,11 +21,11 @@ def train(
     device: str = "cpu",
     resume: TrainingState | None = None,
 ) -> Iterator[TrainingState]:
-    """Yield the state of training after every epoch, the initial one (epoch 0) first.
+    """Yield the state of training after every epoch, the initial state (epoch 0) first.
 
-    teachers: all teachers of the run's teacher file; data: what the students are trained on. resume: a state yielded
-    earlier; training goes on after it and yields what the undisturbed run would have yielded. A seed that diverges goes
-    on as NaN beside the others.
+    teachers: all teachers of the run's teacher file. data: the samples that students are trained on.
+    resume: a state yielded earlier; what follows is what the undisturbed run would have yielded.
+    A seed that diverges goes on as NaN beside the others.
     """
     settings, evaluation = run.settings, Evaluation.of(run, teachers, data, seeds)
     if resume is None:
@@ -52,5 +52,5 @@ def last(run: Run) -> int:
 
 
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
-    """See :func:`luckmatters.learning.curves.student_curves`."""
+    """The table and tensors of a finished run: see :func:`luckmatters.learning.curves.student_curves`."""
     return student_curves(seeds, state)

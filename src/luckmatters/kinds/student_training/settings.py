@@ -1,4 +1,4 @@
-"""Kind ``student-training``: what its YAML may say."""
+"""Kind ``student-training``: the settings, the verb and the layouts of figures."""
 
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.students import StudentTraining

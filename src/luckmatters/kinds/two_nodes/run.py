@@ -1,4 +1,4 @@
-"""Kind ``two-nodes``: how long student nodes take to their teacher nodes, against the prediction (paper, Section 4)."""
+"""Kind ``two-nodes``: measured and predicted times of student nodes to reach their teacher nodes (paper, Section 4)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,15 +20,15 @@ NODES = 2
 def simulate(
     run: Run, seeds: Sequence[int], *, device: str = "cpu", resume: TrainingState | None = None
 ) -> Iterator[TrainingState]:
-    """Yield the state after every epoch, the initial one first; all pairs of students are one batch.
+    """Yield the state after every epoch, the initial state first; all pairs of students are one batch.
 
-    resume: a state yielded earlier, to go on from.
+    resume: a state yielded earlier; what follows is what the undisturbed run would have yielded.
     """
 
     def inputs(epoch: int) -> Tensor:
         settings = run.settings
         x = samples(seeds, epoch, settings.steps_per_epoch, settings.batch, settings.inputs)
-        return with_constant(x, 0.0)  # a constant input of 0 keeps the biases, which start at 0, there
+        return with_constant(x, 0.0)  # with a constant input of 0 the biases stay at 0
 
     yield from follow(run, *draw(run, seeds), measure, inputs, frozen=[1], device=device, resume=resume)
 
@@ -44,9 +44,10 @@ def describe(run: Run) -> str:
 
 
 def draw(run: Run, seeds: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
-    """Each seed's teacher, of each layer (S, n_in + 1, n_out), and its students, (S, C, n_in + 1, n_out).
+    """Teachers, by layer (S, n_in + 1, n_out), and students, by layer (S, C, n_in + 1, n_out).
 
-    Fan-ins are random directions, the fan-out vectors random orthonormal ones, the same in the students; no biases.
+    Fan-ins are random directions. Fan-out vectors are random, orthonormal, and the same in teacher and students. All
+    biases are 0.
     """
     settings, teachers, students = run.settings, [], []
     for seed in seeds:
@@ -66,30 +67,30 @@ def without_bias(weight: np.ndarray) -> Tensor:
 
 
 def measure(dynamics: Dynamics) -> dict[str, Tensor]:
-    """cosine: of each student node's weights with its teacher node's, (S, C, 2)."""
+    """cosine: between the weights of each student node and of the teacher node at the same place, (S, C, 2)."""
     return {"cosine": (dynamics.teacher[0][:, None] * dynamics.layers[0]).sum(2)}
 
 
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
     """The table of a finished run.
 
-    Columns seed, replica, epoch (0), layer (0), node, quantity, value. Quantities: initial_cosine; for each level
-    time_*, when the cosine passes it for the first time (between two measurements linearly), NaN if never, and
-    predicted_*, both in steps times the learning rate; converged_* (0/1); diverged (0/1).
+    Columns seed, replica, epoch (0), layer (0), node, quantity, value. Quantities: initial_cosine; diverged (0/1); for
+    each level time_*, predicted_* and converged_* (0/1). time_* is the first time that the cosine passes the level,
+    linear between two measurements, NaN if never. Times are in steps times the learning rate.
     """
     settings, cosine = run.settings, state.history()["cosine"].double().numpy()  # (T + 1, S, C, 2)
     every = settings.steps_per_epoch * settings.learning_rate
-    found = {"initial_cosine": cosine[0], "diverged": (~np.isfinite(cosine)).any(0).astype(float)}
+    values = {"initial_cosine": cosine[0], "diverged": (~np.isfinite(cosine)).any(0).astype(float)}
     for level in settings.levels:
-        found[f"time_{level:g}"] = first_passing(cosine, level) * every
-        found[f"predicted_{level:g}"] = convergence_time(cosine[0], level)
-        found[f"converged_{level:g}"] = (~np.isnan(found[f"time_{level:g}"])).astype(float)
+        values[f"time_{level:g}"] = first_passing(cosine, level) * every
+        values[f"predicted_{level:g}"] = convergence_time(cosine[0], level)
+        values[f"converged_{level:g}"] = (~np.isnan(values[f"time_{level:g}"])).astype(float)
     axes = {"epoch": [0], "seed": seeds, "replica": range(settings.replicas), "node": range(NODES)}
-    return Result(joined(rows(name, value, 0, **axes) for name, value in found.items()), {})
+    return Result(joined(rows(name, value, 0, **axes) for name, value in values.items()), {})
 
 
 def first_passing(values: np.ndarray, level: float) -> np.ndarray:
-    """When values (T + 1, …) first reach the level, in epochs and parts of them; NaN if they never do."""
+    """The time in epochs, with a fraction, when values (T + 1, …) first reach the level; NaN if never."""
     reached = values >= level
     after = reached.argmax(0)
     before = np.maximum(after - 1, 0)

@@ -1,4 +1,4 @@
-"""Kind ``two-nodes``: what its YAML may say."""
+"""Kind ``two-nodes``: the settings, the verb and the layouts of figures."""
 
 from typing import Annotated, Literal
 

@@ -1,6 +1,6 @@
 """Layout ``bias-histograms``: BatchNorm biases of pretrained networks, a panel a layer (the paper's VGG figure).
 
-Where the weights are not there, the published mean and standard deviation of each layer instead, a panel a network.
+Without weights, the published mean and standard deviation of each layer, a panel a network.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ COLUMNS = 8
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Networks one below the other, the lowest layer first."""
+    """The figure: networks below each other, the lowest layer first."""
     tables = models(results)
     heights = [1.5 * -(-len(t) // COLUMNS) + 0.35 if has_weights(t) else 2.6 for t in tables.values()]
     figure = plt.figure(figsize=(10.8, sum(heights) + 1.0), layout="constrained")
@@ -43,30 +43,30 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def explanation(tables: Sequence[pd.DataFrame]) -> str:
-    """What is to be seen."""
-    said = ""
+    """Sentences for the caption on histograms and bars."""
+    text = ""
     if any(has_weights(table) for table in tables):
-        said = (
+        text = (
             "Histograms: biases of a layer's channels in 50 bins from −1 to 0.5, others in the outermost; above a "
             "panel the share strictly below zero (and zeros, where there are any). "
         )
     if any(not has_weights(table) for table in tables):
-        said += (
+        text += (
             "Bars: published mean ± 1 standard deviation of a layer's biases; numbers: the share below zero that these "
             "two alone guarantee (Cantelli's inequality)."
         )
-    return said
+    return text
 
 
 def histograms(part, layers: pd.DataFrame, biases: dict[int, np.ndarray]) -> None:
-    """One panel a layer, each with its own height."""
+    """Draw a panel a layer. The vertical scale of each panel is free."""
     rows = -(-len(layers) // COLUMNS)
     grid = part.subplots(rows, COLUMNS, squeeze=False, sharex=True)
     for axes, layer in zip(grid.flat, layers.index, strict=False):
         histogram(axes, biases[layer])
-        its = layers.loc[layer]
-        zeros = f", {its['zero']:.0f} zero" if its["zero"] else ""
-        axes.set_title(f"{layer_name(layer)}\n{its['negative'] / its['channels']:.1%} negative{zeros}", fontsize=7.5)
+        row = layers.loc[layer]
+        zeros = f", {row['zero']:.0f} zero" if row["zero"] else ""
+        axes.set_title(f"{layer_name(layer)}\n{row['negative'] / row['channels']:.1%} negative{zeros}", fontsize=7.5)
     for axes in grid.flat[len(layers) :]:
         axes.set_visible(False)
     for column in range(COLUMNS):
@@ -79,7 +79,7 @@ def histograms(part, layers: pd.DataFrame, biases: dict[int, np.ndarray]) -> Non
 
 
 def histogram(axes: Axes, bias: np.ndarray) -> None:
-    """Counts of biases in BINS; the parts of a bin below zero and not below zero have their own colours."""
+    """Draw counts of biases in BINS, in two colours: biases below zero, and biases of zero or above."""
     inside = bias.clip(BINS[0], BINS[-1])
     counts = [np.histogram(inside[chosen], BINS)[0] for chosen in (bias < 0, bias >= 0)]
     width, base = np.diff(BINS), np.zeros(len(BINS) - 1)
@@ -92,7 +92,7 @@ def histogram(axes: Axes, bias: np.ndarray) -> None:
 
 
 def moments(axes: Axes, layers: pd.DataFrame) -> None:
-    """Published mean ± standard deviation of each layer, the part above zero in the colour of positive biases."""
+    """Draw published mean ± standard deviation of each layer, above zero in the colour of positive biases."""
     mean, std = layers["published_bias_mean"], layers["published_bias_std"]
     for x, low, high in zip(layers.index, mean - std, mean + std, strict=True):
         axes.plot([x, x], [low, min(high, 0)], color=NEGATIVE, lw=7, solid_capstyle="butt")

@@ -14,7 +14,7 @@ COLUMNS = 4
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Ours as dots (without weights: what published moments allow, as bars), published shares as open circles."""
+    """The figure: our shares as dots (without weights: bounds from published moments as bars), published as circles."""
     tables = models(results)
     rows = -(-len(tables) // COLUMNS)
     figure, grid = plt.subplots(
@@ -36,7 +36,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def panel(axes: Axes, layers: pd.DataFrame) -> None:
-    """One network's layers."""
+    """Draw the shares of a network by layer."""
     axes.axhline(50, color="0.4", lw=0.8, ls=":")
     if has_weights(layers):
         axes.plot(layers.index, 100 * layers["negative"] / layers["channels"], color=NEGATIVE, lw=0.8, marker=".", ms=5)
@@ -53,7 +53,7 @@ def panel(axes: Axes, layers: pd.DataFrame) -> None:
 
 
 def total(layers: pd.DataFrame) -> str:
-    """The share of all layers together, for a panel's title."""
+    """The share over all layers of a network, for the title of a panel."""
     channels = layers["channels"].sum()
     if has_weights(layers):
         return f"{layers['negative'].sum() / channels:.1%} negative"
@@ -64,7 +64,7 @@ def total(layers: pd.DataFrame) -> str:
 
 
 def legend(tables: dict[str, pd.DataFrame]) -> list:
-    """What is drawn in any panel."""
+    """The entries of the legend, for everything that a panel draws."""
     dots = plt.Line2D([], [], color=NEGATIVE, lw=0.8, marker=".", ms=5, label="strictly negative, counted")
     bars = plt.Line2D([], [], color=NEGATIVE, lw=4, alpha=0.35, label="what published mean and std allow")
     dashes = plt.Line2D([], [], color=NEGATIVE, ls="", marker="_", ms=6, mew=1.4, label="if biases were normal")
@@ -74,11 +74,11 @@ def legend(tables: dict[str, pd.DataFrame]) -> list:
 
 
 def explanation(tables: dict[str, pd.DataFrame]) -> str:
-    """What is to be seen."""
-    said = "Layers in the order of the network's modules; dotted: one half. "
+    """Sentences for the caption on layers, zeros and bars."""
+    text = "Layers in the order of the network's modules; dotted: one half. "
     if any("zero" in layers and layers["zero"].sum() for layers in tables.values()):
         zeros = sum(int(layers["zero"].sum()) for layers in tables.values() if "zero" in layers)
-        said += f"{zeros} biases are exactly zero, which the published shares count as negative and ours do not. "
+        text += f"{zeros} biases are exactly zero, which the published shares count as negative and ours do not. "
     if any(not has_weights(layers) for layers in tables.values()):
-        said += "Bars hold every share that a layer's published mean and std allow (Cantelli's inequality). "
-    return said
+        text += "Bars hold every share that a layer's published mean and std allow (Cantelli's inequality). "
+    return text

@@ -1,4 +1,4 @@
-"""What the figures of BatchNorm biases share: the order of networks, colours of signs, what stands in for weights."""
+"""Shared parts of the figures of BatchNorm biases: order of networks, colours of signs, sentences on sources."""
 
 import seaborn as sns
 
@@ -11,7 +11,7 @@ NEGATIVE, POSITIVE = (sns.color_palette("colorblind")[index] for index in (0, 1)
 
 
 def models(results: Results) -> dict[str, object]:
-    """Each network's numbers of whole layers (see ``by_layer``), by variant: VGG before ResNet, then by depth."""
+    """Tables of whole layers (see ``by_layer``) by variant, VGG before ResNet, then by depth."""
 
     def order(variant: str) -> tuple[bool, int]:
         model = results.runs[variant].settings.model.removesuffix("_bn")
@@ -22,12 +22,12 @@ def models(results: Results) -> dict[str, object]:
 
 
 def sources(results: Results) -> str:
-    """Where the numbers come from; what stands in for weights that are not there, why, and what to do."""
-    there = [manifest["data"] for _, manifest in results.manifests if manifest["weights"]]
+    """Sentences on the source of the numbers; on networks without weights, the reason, and the remedy."""
+    origins = [manifest["data"] for _, manifest in results.manifests if manifest["weights"]]
     lacking = {variant: manifest["no_weights"] for variant, manifest in results.manifests if manifest["no_weights"]}
     text = f"Scale {results.scale}. "
-    if there:
-        text += f"Data: {'; '.join(there)}. "
+    if origins:
+        text += f"Data: {'; '.join(origins)}. "
     if lacking:
         names = ", ".join(label_name(results, variant) for variant in lacking)
         whys = "; ".join(dict.fromkeys(lacking.values()))
@@ -36,7 +36,7 @@ def sources(results: Results) -> str:
 
 
 def agreement(results: Results) -> str:
-    """How many published numbers the weights give; nothing without weights."""
+    """A sentence on how many published numbers the weights give; empty without weights."""
     tables = [compared(layers) for layers in models(results).values() if has_weights(layers)]
     tables = [table for table in tables if len(table)]
     if not tables:
@@ -47,5 +47,5 @@ def agreement(results: Results) -> str:
             counts = met["shares" if quantity == "not_positive" else "means and standard deviations"]
             counts[0] += int(rows["met"].sum())
             counts[1] += len(rows)
-    said = " and ".join(f"{m} of {n} {name}" for name, (m, n) in met.items() if n)
-    return f"Published numbers that the weights give: {said}."
+    counted = " and ".join(f"{m} of {n} {name}" for name, (m, n) in met.items() if n)
+    return f"Published numbers that the weights give: {counted}."

@@ -1,4 +1,4 @@
-"""How the branches of lottery experiments are drawn: the same colour, line and marker in every figure."""
+"""The look of lottery branches: colour, line and marker, the same in every figure, and what these figures share."""
 
 import math
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _COLORS = sns.color_palette("colorblind")
 
 @dataclass(frozen=True)
 class Look:
-    """A branch's name in words and how its line is drawn."""
+    """A branch's name in words, and the style of the line."""
 
     name: str
     color: object
@@ -44,31 +44,31 @@ LOOKS = {
     "shuffled": Look("shuffled mask", _COLORS[5], (0, (1, 1)), "*"),
     "untrained": Look("not retrained", "0.5", (0, (1, 1.5)), "_"),
 }
-# A branch that is new has the plainest look until it is given another.
+# A branch that is missing above has a plain look.
 LOOKS |= {name: Look(name.replace("-", " "), _COLORS[7], "-", "h") for name in names() if name not in LOOKS}
 QUANTITIES = {**NETWORK_QUANTITIES, "correlation": "mean best correlation $\\bar\\rho$,\nmean over layers"}
 LOGARITHMIC = ("loss",)
-FEWEST = 3  # seeds that an interval is drawn for: that of two is as wide as any figure
+FEWEST = 3  # least number of seeds for an interval: the interval of two seeds is wider than any figure
 
 
 def pruned(results: Results) -> str:
-    """What was pruned, and by what, in a sentence."""
+    """A sentence on what was pruned, by which criterion, and from which width."""
     runs = [run for run in results.runs.values() if run.kind == "lottery"]
     ways = dict.fromkeys((run.settings.pruning.granularity, run.settings.pruning.criterion) for run in runs)
     sizes = dict.fromkeys(run.trained.settings.student.multiplier for run in runs)
-    said = " or ".join(f"{granularity} by {criterion}" for granularity, criterion in ways)
-    return f"Pruned: {said}, of students of {', '.join(map(str, sizes))} times the teacher's width."
+    what = " or ".join(f"{granularity} by {criterion}" for granularity, criterion in ways)
+    return f"Pruned: {what}, of students of {', '.join(map(str, sizes))} times the teacher's width."
 
 
 def shown(results: Results) -> list[str]:
-    """The quantities that are drawn: the loss, and accuracy where samples have labels, else ρ̄."""
+    """The quantities that figures draw: the loss, and accuracy where samples have labels, else ρ̄."""
     return ["loss", "correlation" if results.select("accuracy").empty else "accuracy"]
 
 
 def by_seed(results: Results, variant: str, branch: str, quantity: str) -> pd.DataFrame:
-    """A quantity of a branch, the mean over layers where it is by layer: index seed, a column an epoch.
+    """A quantity of a branch: index seed, a column an epoch. A quantity by layer is averaged over layers.
 
-    Losses are divided by the dense network's final one, seed by seed, where there is one: teachers differ in size.
+    Where there is a dense network, losses are divided by the dense final loss, seed by seed: teachers differ in size.
     """
     wide = _raw(results, variant, branch, quantity)
     if quantity == "loss" and (dense := dense_variant(results)):
@@ -83,42 +83,45 @@ def _raw(results: Results, variant: str, branch: str, quantity: str) -> pd.DataF
 
 
 def axis_label(results: Results, quantity: str) -> str:
-    """What the axis of a quantity says."""
+    """The label of the axis of a quantity."""
     if quantity == "loss" and dense_variant(results):
         return "evaluation loss over\ndense network's final one"
     return QUANTITIES[quantity]
 
 
 def interval(values: pd.Series, quantity: str) -> Effect:
-    """Mean over seeds with its 95 % interval; of logarithms, and turned back, where the axis is logarithmic."""
-    found = mean_effect(np.log(values) if quantity in LOGARITHMIC else values)
-    if found.seeds < FEWEST:
-        found = Effect(found.estimate, np.nan, np.nan, found.seeds)
+    """Mean over seeds with a 95 % interval.
+
+    Where the axis is logarithmic, both are of logarithms, and turned back. Fewer than FEWEST seeds have no interval.
+    """
+    effect = mean_effect(np.log(values) if quantity in LOGARITHMIC else values)
+    if effect.seeds < FEWEST:
+        effect = Effect(effect.estimate, np.nan, np.nan, effect.seeds)
     if quantity not in LOGARITHMIC:
-        return found
-    return Effect(*np.exp([found.estimate, found.low, found.high]), found.seeds)
+        return effect
+    return Effect(*np.exp([effect.estimate, effect.low, effect.high]), effect.seeds)
 
 
 def branches(results: Results) -> list[str]:
-    """The branches that there are, in the order of the legend."""
-    found = set(results.table["branch"])
-    return [name for name in LOOKS if name in found]
+    """The branches in the results, in the order of the legend."""
+    present = set(results.table["branch"])
+    return [name for name in LOOKS if name in present]
 
 
 def dense_variant(results: Results) -> str | None:
-    """The variant that has the dense network, which other panels show as a level."""
-    found = results.table.loc[results.table["branch"] == "dense", "variant"].unique()
-    return found[0] if len(found) else None
+    """The variant with the dense network, which other panels show as a level; None without."""
+    variants = results.table.loc[results.table["branch"] == "dense", "variant"].unique()
+    return variants[0] if len(variants) else None
 
 
 def steps_an_epoch(run: Run) -> int:
-    """Training steps of an epoch of the run that was pruned, and of its branches."""
+    """Number of training steps of an epoch, in the pruned run and in the branches."""
     trained = run.trained.settings
     return math.ceil(trained.data.samples_per_epoch / trained.training.batch)
 
 
 def plain_log(axes: Axes) -> None:
-    """A logarithmic axis with plain numbers, between powers of ten too where there would be too few."""
+    """Make the vertical axis logarithmic, with plain numbers; a short axis has numbers between powers of ten too."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     few = high / low < 30
@@ -131,7 +134,7 @@ def plain_log(axes: Axes) -> None:
 
 
 def legend(figure: Figure, names: Iterable[str]) -> None:
-    """One legend for the whole figure, above the panels."""
+    """Draw one legend for the whole figure, above the panels."""
     handles = [
         plt.Line2D(
             [],

@@ -25,7 +25,7 @@ from luckmatters.tables.results import Results
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Columns: variants by the label of ``figure.columns``, all but the dense one, which is a line in every panel."""
+    """The figure. Columns: variants by the label of ``figure.columns``; the dense variant is a line in every panel."""
     dense, axis = dense_variant(results), results.experiment.figure.columns
     variants = [variant for variant in results.runs if variant != dense]
     quantities = shown(results)
@@ -58,14 +58,14 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def comparison(results: Results, over: str, branch: str = "rewound") -> str:
-    """A branch's gain over another in words, variant by variant."""
+    """A branch's gain over the branch `over` in words, variant by variant; empty without such variants."""
     effects = cases(results, over, branch)
-    found = [f"{variant} {e.estimate:.2f} ({e.low:.2f} to {e.high:.2f})" for variant, e in effects.items()]
-    return f"Log of final loss, {LOOKS[over].name} over {LOOKS[branch].name}: {', '.join(found)}." if found else ""
+    gains = [f"{variant} {e.estimate:.2f} ({e.low:.2f} to {e.high:.2f})" for variant, e in effects.items()]
+    return f"Log of final loss, {LOOKS[over].name} over {LOOKS[branch].name}: {', '.join(gains)}." if gains else ""
 
 
 def _line(axes: Axes, results: Results, variant: str | None, branch: str, quantity: str) -> None:
-    """One branch of a variant; nothing where the variant does not have it."""
+    """Draw a branch of a variant, if the variant has the branch."""
     wide = by_seed(results, variant, branch, quantity) if variant else pd.DataFrame()
     if wide.empty:
         return

@@ -14,19 +14,19 @@ from luckmatters.kinds.lottery.claims import gain, luck, ratio_effect
 from luckmatters.kinds.lottery.figures.branches import FEWEST, LOOKS, by_seed, pruned
 from luckmatters.tables.results import Results
 
-# What nodes are kept by: a colour each, in the order of the grid.
+# A colour for each criterion, in the order of the grid.
 COLORS = [sns.color_palette("colorblind")[index] for index in (0, 1, 2, 4, 5, 7, 8, 9)]
 LUCK = "initial-overlap"
 OTHERS = ("random-nodes", "reinitialized")
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Columns: sizes. Rows: survivors that were lucky, by layer; gains by criterion; gain against head start."""
+    """The figure. Columns: sizes. Rows: lucky survivors by layer; gains by criterion; gain against head start."""
     axis = results.experiment.figure.columns
-    sizes = list(dict.fromkeys(its[axis] for its in results.labels.values()))
-    kinds = list(dict.fromkeys(its["by"] for its in results.labels.values()))
-    kinds.sort(key=lambda one: one == LUCK)  # last: there survivors are the lucky ones by definition
-    colors = dict(zip(kinds, COLORS, strict=False))
+    sizes = list(dict.fromkeys(labels[axis] for labels in results.labels.values()))
+    criteria = list(dict.fromkeys(labels["by"] for labels in results.labels.values()))
+    criteria.sort(key=lambda criterion: criterion == LUCK)  # last: here all survivors are lucky by definition
+    colors = dict(zip(criteria, COLORS, strict=False))
     figure, grid = plt.subplots(
         3,
         len(sizes),
@@ -56,11 +56,11 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def explained(results: Results, sizes: list[str]) -> list[str]:
-    """How much of what tickets gain over random nodes is gained by choosing nodes by their initial overlap alone.
+    """Sentences, a size each: the gain over random nodes of tickets, and of nodes chosen by initial overlap alone.
 
-    As a share only where both are gains: where neither interval reaches 0.
+    The share of the second gain in the first is given only where both are gains: where neither interval reaches 0.
     """
-    found = []
+    sentences = []
     for size in sizes:
         gains = [gain(results, _which(results, by, size), "random-nodes") for by in ("contribution", LUCK)]
         ticket, lucky = map(mean_effect, gains)
@@ -68,11 +68,11 @@ def explained(results: Results, sizes: list[str]) -> list[str]:
         if min(ticket.low, lucky.low) > 0:
             ratio = ratio_effect(gains[1], gains[0])
             share = f", {ratio.estimate:.0%} of it ({ratio.low:.0%} to {ratio.high:.0%})"
-        found.append(
+        sentences.append(
             f"{label_name(results, size)}: over random nodes tickets by contribution gain {_with_interval(ticket)}, "
             f"lucky nodes {_with_interval(lucky)}{share}."
         )
-    return found
+    return sentences
 
 
 def _with_interval(effect: Effect) -> str:
@@ -81,7 +81,7 @@ def _with_interval(effect: Effect) -> str:
 
 def _variant(results: Results, by: str, size: str) -> str:
     axis = results.experiment.figure.columns
-    return next(name for name, its in results.labels.items() if (its["by"], its[axis]) == (by, size))
+    return next(name for name, labels in results.labels.items() if (labels["by"], labels[axis]) == (by, size))
 
 
 def _which(results: Results, by: str, size: str) -> Variants:
@@ -89,7 +89,7 @@ def _which(results: Results, by: str, size: str) -> Variants:
 
 
 def _survivors(axes: Axes, results: Results, size: str, colors: dict[str, object]) -> None:
-    """The share of each layer's survivors that were lucky, for each criterion, and what chance would give."""
+    """Draw the share of lucky survivors by layer, a line a criterion, and the share by chance."""
     axis = results.experiment.figure.columns
     rows = results.select("lucky_chance")
     rows = rows[rows[axis] == size]
@@ -105,7 +105,7 @@ def _survivors(axes: Axes, results: Results, size: str, colors: dict[str, object
 
 
 def _gains(axes: Axes, results: Results, size: str, colors: dict[str, object]) -> None:
-    """What rewound gains over random nodes and over new weights, for each criterion."""
+    """Draw the gain of the rewound branch over random nodes and over new weights, for each criterion."""
     axes.axhline(0, color="0.4", lw=0.8, ls=":")
     for number, (by, color) in enumerate(colors.items()):
         for shift, over in zip((-0.15, 0.15), OTHERS, strict=True):
@@ -115,12 +115,12 @@ def _gains(axes: Axes, results: Results, size: str, colors: dict[str, object]) -
 
 
 def _scatter(axes: Axes, results: Results, size: str, colors: dict[str, object]) -> None:
-    """Gain over random nodes against the head start over them, a point a seed; grey: the ticket re-initialized."""
+    """Draw gain over random nodes against head start over them, a point a seed; grey: the ticket re-initialized."""
     axes.axhline(0, color="0.4", lw=0.8, ls=":")
     axes.axvline(0, color="0.4", lw=0.8, ls=":")
     for by, color in {**colors, None: "0.6"}.items():
         variant, branch = _variant(results, by or "contribution", size), "rewound" if by else "reinitialized"
-        before, chance = (by_seed(results, variant, one, "correlation").iloc[:, 0] for one in (branch, "random-nodes"))
+        before, chance = (by_seed(results, variant, key, "correlation").iloc[:, 0] for key in (branch, "random-nodes"))
         gained = gain(results, this(results, variant), "random-nodes", branch)
         marker = "o" if by else LOOKS[branch].marker
         axes.scatter(before - chance, gained.reindex(before.index), s=12, color=color, marker=marker)

@@ -1,4 +1,4 @@
-"""Layout ``lottery-sparsity``: final loss and ρ̄ (or accuracy) against what is kept, a line a branch."""
+"""Layout ``lottery-sparsity``: final loss and ρ̄ (or accuracy) against the size that is kept, a line a branch."""
 
 import math
 
@@ -26,23 +26,23 @@ from luckmatters.kinds.lottery.figures.branches import (
 )
 from luckmatters.tables.results import Results
 
-MOST_COLUMNS = 5  # beside one another
-APART = 1.035  # lines that would hide each other's intervals are drawn this factor apart
+MOST_COLUMNS = 5  # side by side
+APART = 1.035  # factor between lines, which would otherwise hide each other's intervals
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Columns: the labels of ``figure.columns`` (what is pruned, by which criterion)."""
+    """The figure. Columns: the labels of ``figure.columns`` (what is pruned, by which criterion)."""
     axis, quantities = results.experiment.figure.columns, shown(results)
-    own_last = sorted(results.runs, key=lambda one: results.runs[one].experiment == results.name)
+    own_last = sorted(results.runs, key=lambda variant: results.runs[variant].experiment == results.name)
     order = own_last if results.experiment.figure.included_first else list(results.runs)
     labels = list(dict.fromkeys(results.labels[variant][axis] for variant in order))
     figure, columns = panels(len(quantities), len(labels))
     dense = dense_variant(results)
     for column, label in zip(columns, labels, strict=True):
         column[0].set_title(label_name(results, label), fontsize=8.5)
-        variants = [variant for variant, its in results.labels.items() if its[axis] == label]
+        variants = [variant for variant, own in results.labels.items() if own[axis] == label]
         for axes, quantity in zip(column, quantities, strict=True):
-            drawn = [one for one in branches(results) if one != "dense"]
+            drawn = [branch for branch in branches(results) if branch != "dense"]
             for number, branch in enumerate(drawn):
                 _line(axes, results, variants, branch, quantity, APART ** (number - (len(drawn) - 1) / 2))
             if dense:
@@ -73,43 +73,46 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def panels(quantities: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with a panel for each quantity in each column, by column; too many columns go on below one another."""
+    """A figure, and by column the panels, a panel a quantity.
+
+    More than MOST_COLUMNS columns are split into banks, each bank below the other.
+    """
     banks = math.ceil(columns / MOST_COLUMNS)
     wide = math.ceil(columns / banks)
     figure, grid = plt.subplots(
         banks * quantities, wide, figsize=(max(7.2, 1.0 + 1.75 * wide), 1.9 + 2.2 * banks * quantities),
         squeeze=False, sharex=True, layout="constrained",
     )  # fmt: skip
-    found = [
+    by_column = [
         [grid[bank * quantities + row, place] for row in range(quantities)]
         for bank in range(banks)
         for place in range(wide)
     ]
-    for axes in (axes for column in found[columns:] for axes in column):
+    for axes in (axes for column in by_column[columns:] for axes in column):
         axes.remove()
-    for column in found[1:columns]:
-        for axes, first in zip(column, found[0], strict=True):
+    for column in by_column[1:columns]:
+        for axes, first in zip(column, by_column[0], strict=True):
             axes.sharey(first)
-    for column in found[:columns]:
+    for column in by_column[:columns]:
         for axes in column:
             axes.tick_params(labelleft=axes.get_subplotspec().is_first_col(), labelbottom=axes is column[-1])
-    return figure, found[:columns]
+    return figure, by_column[:columns]
 
 
 def not_lost(results: Results, over: str) -> str:
-    """In which variants the interval of the ticket's paired gain over a branch reaches 0, or lies below it."""
-    found = cases(results, over)
-    if not found:
+    """A sentence on the variants where the interval of the ticket's paired gain over a branch reaches 0 or is below."""
+    gains = cases(results, over)
+    if not gains:
         return ""
-    below = [variant for variant, effect in found.items() if effect.high < 0]
-    reaching = [variant for variant, effect in found.items() if not effect.low > 0 and variant not in below]
+    below = [variant for variant, effect in gains.items() if effect.high < 0]
+    reaching = [variant for variant, effect in gains.items() if not effect.low > 0 and variant not in below]
     gained = f"Gain of rewound over {LOOKS[over].name} (final loss, paired by seed, 95 %)"
     lost = f"; it lies below 0 in {', '.join(below)}" if below else ""
     return f"{gained}: the interval reaches 0 in {', '.join(reaching) or 'none'}{lost}."
 
 
 def _line(axes: Axes, results: Results, variants: list[str], branch: str, quantity: str, apart: float) -> None:
-    """One branch over sizes; variants that do not have it are left out."""
+    """Draw a branch over sizes, without the variants that lack the branch."""
     points = []
     for variant in variants:
         rows = results.table[(results.table["variant"] == variant) & (results.table["branch"] == branch)]

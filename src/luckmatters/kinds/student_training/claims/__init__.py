@@ -1,4 +1,4 @@
-"""Claims on students of a teacher: a function a check, results in, effect out.
+"""Claims on students of a teacher: a function a check, from results to an effect.
 
 A seed that diverged is NaN, and counts as the worst outcome (``luckmatters.judging.statistics.with_diverged``).
 """

@@ -31,14 +31,14 @@ NETWORKS = FULLY_CONNECTED, CONV
 
 
 def faster(results: Results, ours: Variants, theirs: Variants) -> Effect:
-    """ρ̄ averaged over layers and the epochs that both ran, of one variant minus another's, by seed."""
+    """ρ̄ averaged over layers and the epochs that both variants ran, `ours` minus `theirs`, by seed."""
     both = [curve(results, which=which) for which in (ours, theirs)]
     first, second = (mean_over_layers(on_the_way(until(rho, last_epoch(*both)))) for rho in both)
     return in_every_cell(difference(first, second))
 
 
 def small_teacher_faster(results: Results, small: Variants, large: Variants) -> Effect:
-    """Gap closed: small teacher after half the epochs that both ran, minus large teacher after all of them."""
+    """Gap closed: small teacher after half the epochs that both variants ran, minus large teacher after all epochs."""
     ours, theirs = curve(results, which=small), curve(results, which=large)
     last = last_epoch(ours, theirs)
     early, late = at(gap_closed(ours), last // 2), at(gap_closed(theirs), last)
@@ -46,33 +46,36 @@ def small_teacher_faster(results: Results, small: Variants, large: Variants) -> 
 
 
 def finite_and_not(results: Results, network: Variants) -> list[tuple[pd.Series, pd.Series, int]]:
-    """ρ̄ averaged over layers with infinite and with finite data, and the last epoch of both; a tuple a norm."""
-    found = []
+    """ρ̄ averaged over layers with infinite and with finite data, and the last epoch of both.
+
+    A tuple without BatchNorm, then a tuple with BatchNorm.
+    """
+    pairs = []
     for norm in (PLAIN, NORMED):
         both = [curve(results, which=network & data & norm) for data in (INFINITE, FINITE)]
-        found.append((*map(mean_over_layers, both), last_epoch(*both)))
-    return found
+        pairs.append((*map(mean_over_layers, both), last_epoch(*both)))
+    return pairs
 
 
 def behind(results: Results, network: Variants) -> Effect:
-    """ρ̄ with infinite minus finite data at the end, with and without BatchNorm."""
+    """ρ̄ at the end with infinite data minus ρ̄ with finite data, without and with BatchNorm."""
     pairs = finite_and_not(results, network)
     return in_every_cell(*(difference(at(infinite, end), at(finite, end)) for infinite, finite, end in pairs))
 
 
 def late(rho: pd.Series, end: int) -> pd.Series:
-    """Growth over the second half of the epochs."""
+    """Growth of ρ̄ over the second half of the epochs up to `end`."""
     return at(rho, end) - at(rho, end // 2)
 
 
 def grows_less(results: Results, network: Variants) -> Effect:
-    """Growth of ρ̄ over the second half of the epochs with infinite minus finite data."""
+    """Growth of ρ̄ over the second half of the epochs, with infinite data minus with finite data."""
     pairs = finite_and_not(results, network)
     return in_every_cell(*(difference(late(infinite, end), late(finite, end)) for infinite, finite, end in pairs))
 
 
 def stalls(results: Results, network: Variants) -> Effect:
-    """Growth of ρ̄ over the second half of the epochs on finite data, with its sign turned."""
+    """Minus the growth of ρ̄ over the second half of the epochs, with finite data."""
     return in_every_cell(*(-late(finite, end) for _, finite, end in finite_and_not(results, network)))
 
 
@@ -86,32 +89,35 @@ def same_rate(results: Results) -> list[Variants]:
 
 
 def reaches(results: Results, network: Variants) -> Effect:
-    """Final accuracy minus the teacher's on the same images, with and without BatchNorm."""
+    """Final accuracy of students minus that of the teacher on the same images, with and without BatchNorm."""
     pairs = beside(results, "accuracy", "teacher_accuracy", which=network)
-    return in_every_cell(*(at_end(ours) - at(its, last_epoch(its)) for ours, its in pairs))
+    return in_every_cell(*(at_end(students) - at(teachers, last_epoch(teachers)) for students, teachers in pairs))
 
 
 def at_one_rate(
     results: Results, quantity: str, of: Callable[[pd.DataFrame], pd.DataFrame]
 ) -> list[tuple[pd.Series, pd.Series]]:
-    """What `of` makes of a quantity, averaged over layers, without and with BatchNorm; where both had the same rate."""
-    found = []
+    """A function `of` a quantity's curve, averaged over layers: a pair (without, with BatchNorm) a kind of network.
+
+    Raises LacksDataError if no kind of network has the same learning rate with and without BatchNorm.
+    """
+    pairs = []
     for network in same_rate(results):
         both = (curve(results, quantity, network & norm) for norm in (PLAIN, NORMED))
-        found.append(tuple(mean_over_layers(of(one)) for one in both))
-    if not found:
+        pairs.append(tuple(mean_over_layers(of(values)) for values in both))
+    if not pairs:
         raise LacksDataError("no kind of network has the same learning rate with and without BatchNorm")
-    return found
+    return pairs
 
 
 def improves_rank(results: Results) -> Effect:
-    """Mean rank averaged over layers and epochs, without minus with BatchNorm."""
+    """Mean rank averaged over layers and epochs, without BatchNorm minus with BatchNorm."""
     pairs = at_one_rate(results, "mean_rank", on_the_way)
     return in_every_cell(*(difference(-normed, -without) for without, normed in pairs))
 
 
 def not_overlap(results: Results) -> Effect:
-    """Growth of ρ̄ averaged over layers, without minus with BatchNorm."""
+    """Growth of ρ̄ averaged over layers, without BatchNorm minus with BatchNorm."""
     return in_every_cell(*(difference(*pair) for pair in at_one_rate(results, "correlation", change)))
 
 
@@ -119,7 +125,7 @@ SMALL, LARGE = teacher("gaus-fc-small"), teacher("gaus-fc-large")
 
 
 def each_data(network: Variants) -> tuple[Variants, ...]:
-    """What a comparison of finite and infinite data needs."""
+    """The variants that a comparison of finite and infinite data needs."""
     return tuple(one(network & data & norm) for data in (FINITE, INFINITE) for norm in (PLAIN, NORMED))
 
 

@@ -21,7 +21,7 @@ from luckmatters.judging.statistics import Effect, LacksDataError, in_every_cell
 from luckmatters.judging.variants import CONV, EVERY, PLAIN, Variants, multiplier, one, teacher
 from luckmatters.tables.results import Results
 
-# The published lowest layer is plainly sooner than the others from the fifth epoch on.
+# Least epochs of a run: in published curves the lowest layer is plainly ahead of the others from the fifth epoch on.
 FIRST_SEEN = 6
 
 
@@ -39,7 +39,10 @@ def lowest_layer(results: Results, which: Variants) -> Effect:
 
 
 def second_layer(results: Results, which: Variants) -> Effect:
-    """ρ̄ of the second layer on 192 samples against the published curve, at the last epoch that both have."""
+    """ρ̄ of the second layer on 192 samples against the published curve, at the last epoch of both.
+
+    Raises LacksDataError if no epoch was both published and run.
+    """
     ((variant, ours),) = curves(results, "correlation_192", which).items()
     if variant not in results.published:
         raise LacksDataError("there is no published curve at this scale")
@@ -53,7 +56,7 @@ def second_layer(results: Results, which: Variants) -> Effect:
 
 
 def above_control(results: Results) -> Effect:
-    """Final ρ̄ minus that of the same students with an unrelated teacher, in every layer of every variant."""
+    """Final ρ̄ minus final ρ̄ of the same students with an unrelated teacher, in every layer of every variant."""
     return in_every_cell(*(at_end(own) - at_end(other) for own, other in beside(results, "correlation", "control")))
 
 
@@ -63,35 +66,38 @@ def above_floor(results: Results) -> Effect:
 
 
 def becomes_its_teacher(results: Results) -> Effect:
-    """Growth of ρ̄ with the given teacher minus that with the other one, in every layer, for both teachers."""
+    """Growth of ρ̄ with the given teacher minus growth with the other teacher, in every layer, for both teachers."""
     return in_every_cell(*(change(own) - change(other) for own, other in beside(results, "correlation", "control")))
 
 
 def not_the_other(results: Results) -> Effect:
-    """A tenth of the growth with the given teacher minus the growth with the other one."""
+    """A tenth of the growth with the given teacher minus the growth with the other teacher, in every layer."""
     return in_every_cell(
         *(TENTH * change(own) - change(other) for own, other in beside(results, "correlation", "control"))
     )
 
 
 def lowest_best(results: Results) -> Effect:
-    """Final ρ̄ of the lowest layer minus that of each other layer, in every variant."""
+    """Final ρ̄ of the lowest layer minus final ρ̄ of each other layer, in every variant."""
     return in_every_cell(*(lowest_over(at_end(rho)) for rho in curves(results).values()))
 
 
 def lowest_first(results: Results) -> Effect:
-    """Gap closed, averaged over epochs: the lowest layer minus each other, in every variant that is long enough."""
+    """Gap closed, averaged over epochs: the lowest layer minus each other layer, in variants that ran long enough."""
     long, note = long_runs(curves(results), FIRST_SEEN)
     return in_every_cell(*(lowest_over(on_the_way(gap_closed(rho))) for rho in long), note=note)
 
 
 def ordered(results: Results) -> Effect:
-    """Final ρ̄ of each layer minus that of the layer above, in every variant."""
+    """Final ρ̄ of each layer minus final ρ̄ of the layer above, in every variant."""
     return in_every_cell(*(-at_end(rho).diff(axis=1).iloc[:, 1:] for rho in curves(results).values()))
 
 
 def long_runs(found: dict[str, pd.DataFrame], epochs: int) -> tuple[list[pd.DataFrame], str]:
-    """The curves of variants that ran that long, and a remark on the others. Raises LacksDataError if none did."""
+    """The curves of variants that ran for `epochs` epochs or more, and a remark on the other variants.
+
+    found: curves by variant. Raises LacksDataError if no variant ran that long.
+    """
     short = [variant for variant, table in found.items() if last_epoch(table) < epochs]
     if len(short) == len(found):
         raise LacksDataError(f"no variant ran for {epochs} epochs")

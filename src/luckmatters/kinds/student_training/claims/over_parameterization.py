@@ -27,7 +27,7 @@ from luckmatters.judging.variants import (
 )
 from luckmatters.tables.results import Results
 
-# A slope over fewer multipliers is a single comparison.
+# Least multipliers for a slope: a slope over two is a single comparison.
 FEWEST_MULTIPLIERS = 3
 
 
@@ -35,53 +35,53 @@ LARGEST_OF_LOSSES = 20
 
 
 def multipliers(results: Results) -> list[int]:
-    """All multipliers without BatchNorm, smallest first."""
+    """The multipliers of all variants without BatchNorm, smallest first."""
     return sorted({run.settings.student.multiplier for run in results.runs.values() if PLAIN(run)})
 
 
 def plain(results: Results, m: int, quantity: str = "correlation") -> pd.Series:
-    """A quantity of the students without BatchNorm averaged over layers, by seed and epoch."""
+    """A quantity of students of multiplier m without BatchNorm, averaged over layers, by seed and epoch."""
     return mean_over_layers(curve(results, quantity, multiplier(m) & PLAIN))
 
 
 def m1_unstable(results: Results) -> Effect:
-    """log ratio of the spreads of final ρ̄ over initial weights, m = 1 to m = 10, with one and the same teacher."""
-    one, ten = (plain(results, m) for m in (1, 10))
-    last = last_epoch(one, ten)
-    return log_spread_ratio(at(one, last), at(ten, last))
+    """log ratio of the spreads of final ρ̄ over initial weights, m = 1 to m = 10, with the same teacher."""
+    single, ten = (plain(results, m) for m in (1, 10))
+    last = last_epoch(single, ten)
+    return log_spread_ratio(at(single, last), at(ten, last))
 
 
 def m1_losses(results: Results) -> Effect:
-    """The same of the logarithm of the final loss."""
-    one, ten = (plain(results, m, "loss") for m in (1, 10))
-    last = last_epoch(one, ten)
-    return log_spread_ratio(np.log(at(one, last)), np.log(at(ten, last)))
+    """log ratio of the spreads of the log of the final loss over initial weights, m = 1 to m = 10."""
+    single, ten = (plain(results, m, "loss") for m in (1, 10))
+    last = last_epoch(single, ten)
+    return log_spread_ratio(np.log(at(single, last)), np.log(at(ten, last)))
 
 
 def m10_beats_m1(results: Results) -> Effect:
-    """ρ̄ at the last epoch that both ran, m = 10 minus m = 1."""
-    one, ten = (plain(results, m) for m in (1, 10))
-    last = last_epoch(one, ten)
-    return in_every_cell(difference(at(ten, last), at(one, last)))
+    """ρ̄ at the last epoch that both multipliers ran, m = 10 minus m = 1."""
+    single, ten = (plain(results, m) for m in (1, 10))
+    last = last_epoch(single, ten)
+    return in_every_cell(difference(at(ten, last), at(single, last)))
 
 
 def m50_slower(results: Results) -> Effect:
-    """ρ̄ averaged over the epochs that both ran, m = 10 minus m = 50."""
+    """ρ̄ averaged over the epochs that both multipliers ran, m = 10 minus m = 50."""
     ten, fifty = (plain(results, m) for m in (10, 50))
     ten, fifty = (on_the_way(until(rho, last_epoch(ten, fifty))) for rho in (ten, fifty))
     return in_every_cell(difference(ten, fifty))
 
 
 def more_tickets(results: Results) -> Effect:
-    """Initial ρ̄ of each multiplier minus that of the next smaller one, by the seeds that both have."""
+    """Initial ρ̄ of each multiplier minus initial ρ̄ of the next smaller multiplier, by the seeds that both have."""
     initial = [at(plain(results, m), 0) for m in multipliers(results)]
     return in_every_cell(*(difference(more, less) for less, more in itertools.pairwise(initial)))
 
 
 def loss_falls(results: Results) -> Effect:
-    """Slope of the log loss on log m with its sign turned, at the last epoch that all ran, by seed.
+    """Minus the slope of the log loss on log m, at the last epoch that all multipliers ran, by seed.
 
-    A seed counts with the multipliers that it was trained at, if there are three or more.
+    The slope of a seed is over the multipliers that the seed was trained at. Seeds with fewer than three are left out.
     """
     losses = {m: plain(results, m, "loss") for m in multipliers(results) if m <= LARGEST_OF_LOSSES}
     last = last_epoch(*losses.values())
@@ -95,7 +95,7 @@ def loss_falls(results: Results) -> Effect:
 
 
 def slope(x: np.ndarray, y: np.ndarray) -> float:
-    """Of the least-squares line; NaN where any y is."""
+    """The slope of the least-squares line; NaN where any y is NaN."""
     centered = x - x.mean()
     return float(centered @ y / (centered @ centered))
 

@@ -1,7 +1,7 @@
 """Layout ``overlap-curves``: a row a variant; ρ̄ and r̄ over epochs (the paper's main figures).
 
-Variants that differ in the axis ``figure.compare`` alone share a row. Where samples have labels, also the evaluation
-loss, and the students' accuracy with the teacher's.
+Variants that differ in the axis ``figure.compare`` alone share a row. Where samples have labels, further columns show
+the evaluation loss, and the students' accuracy with the teacher's.
 """
 
 import matplotlib.pyplot as plt
@@ -25,7 +25,7 @@ from luckmatters.tables.results import Results
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Rows: variants in the order of the grid; columns: ρ̄ and r̄ by layer, and what the whole network is worth."""
+    """The figure. Rows: variants in the order of the grid; columns: ρ̄ and r̄ by layer, then network quantities."""
     options = results.experiment.figure
     rows = list(grouped(results).values())
     labelled = not results.select("accuracy").empty
@@ -34,7 +34,7 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         len(rows), len(quantities), figsize=(10.8 if labelled else 7.2, 1.2 + 1.9 * len(rows)),
         squeeze=False, layout="constrained",
     )  # fmt: skip
-    compared = list(dict.fromkeys(its[options.compare] for its in results.labels.values())) if options.compare else []
+    compared = list(dict.fromkeys(row[options.compare] for row in results.labels.values())) if options.compare else []
     for panels, variants in zip(grid, rows, strict=True):
         panels[0].set_title(title(results, variants[0], without=options.compare), fontsize=8.5, loc="left")
         lines = {
@@ -69,22 +69,22 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def accuracies(results: Results) -> list[str]:
-    """Sentences on the teachers' accuracies on the evaluation samples, against those published for CIFAR-10."""
+    """Sentences on the teachers' accuracies on the evaluation samples, with published accuracies for real images."""
     known = results.select("teacher_accuracy").groupby("variant")["value"].mean()
     real = all(not manifest["data"].startswith("synthetic") for _, manifest in results.manifests)
-    found = {}
+    texts = {}
     for variant, run in results.runs.items():
         published = run.teacher.published_accuracy if real else None
         bar = f" (published {published:.2%})" if published else ""
-        found[run.settings.teacher.name] = f"{known[variant]:.1%}{bar}"
-    return [f"Accuracy of teacher {name} on these samples: {text}." for name, text in found.items()]
+        texts[run.settings.teacher.name] = f"{known[variant]:.1%}{bar}"
+    return [f"Accuracy of teacher {name} on these samples: {text}." for name, text in texts.items()]
 
 
 def grouped(results: Results) -> dict[tuple[str, ...], list[str]]:
-    """The variants of each row, by the labels that they share; included ones first if the file says so."""
+    """The variants of each row, by their shared labels; variants of included experiments first if the file says so."""
     options, rows = results.experiment.figure, {}
     order = sorted(
-        results.runs, key=lambda one: options.included_first and results.runs[one].experiment == results.name
+        results.runs, key=lambda variant: options.included_first and results.runs[variant].experiment == results.name
     )
     for variant in order:
         shared = tuple(label for axis, label in results.labels[variant].items() if axis != options.compare)
@@ -93,7 +93,7 @@ def grouped(results: Results) -> dict[tuple[str, ...], list[str]]:
 
 
 def network(axes: Axes, results: Results, lines: dict[str, object], quantity: str) -> None:
-    """Curves of a quantity of the whole network; with students' accuracies the level of their teachers'."""
+    """Draw curves of a quantity of the whole network; beside students' accuracies, the level of the teachers'."""
     for variant, line in lines.items():
         rows = results.select(quantity)
         network_curve(axes, rows[rows["variant"] == variant], band=results.experiment.figure.band, line=line)
@@ -103,7 +103,7 @@ def network(axes: Axes, results: Results, lines: dict[str, object], quantity: st
 
 
 def limits(axes: Axes, quantity: str) -> None:
-    """The same scale in every row."""
+    """Set the vertical limits of a panel: fixed by quantity, from 0 for losses."""
     if quantity in ("correlation", "accuracy"):
         axes.set_ylim(0, 1.02)
     elif quantity == "mean_rank":

@@ -1,4 +1,4 @@
-"""Layout ``overlap-grid``: ρ̄ over epochs, a panel for every label of an axis or pair of labels of two."""
+"""Layout ``overlap-grid``: ρ̄ over epochs, a panel for every label of an axis, or pair of labels of two axes."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -11,12 +11,12 @@ from luckmatters.tables.results import Results
 
 
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
-    """Columns and rows: the labels of the axis ``figure.columns`` and, if it is given, of ``figure.rows``."""
+    """The figure. Columns: labels of the axis ``figure.columns``; rows: labels of ``figure.rows``, if it is given."""
     options = results.experiment.figure
     places = {place(options, labels): variant for variant, labels in results.labels.items()}
-    named = list(options.labels)  # the order in which the file names labels, where it does
+    named = list(options.labels)  # labels that the file names come first, in that order
     rows, columns = (
-        sorted(dict.fromkeys(labels), key=lambda one: named.index(one) if one in named else len(named))
+        sorted(dict.fromkeys(labels), key=lambda label: named.index(label) if label in named else len(named))
         for labels in zip(*places, strict=True)
     )
     figure, grid = plt.subplots(
@@ -51,5 +51,5 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
 
 
 def place(options: FigureOptions, labels: dict[str, str]) -> tuple[str | None, str]:
-    """The labels of a variant's row and column; without an axis of rows there is one row."""
+    """The labels of a variant's row and column. The row is None where there is no axis of rows."""
     return labels[options.rows] if options.rows else None, labels[options.columns]
