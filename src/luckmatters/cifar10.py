@@ -17,6 +17,7 @@ import numpy as np
 
 from luckmatters.downloads import is_local, only_process, patience, reason
 from luckmatters.errors import UserError
+from luckmatters.science.gratings import gratings
 from luckmatters.science.random import generator
 from luckmatters.torchvision_shim import import_torchvision
 
@@ -310,26 +311,6 @@ def _digest(path: Path, train: Part, test: Part) -> str:
 
 def _draw(kept: Kept) -> Cifar10Arrays:
     counts = [default if k is None else k for k, default in zip(kept, SYNTHETIC, strict=True)]
-    train, test = (_gratings(count, generator=generator("synthetic-images", part)) for part, count in enumerate(counts))
+    streams = [generator("synthetic-images", part) for part in range(len(PARTS))]
+    train, test = (gratings(k, len(CLASSES), SIZE, generator=rng) for k, rng in zip(counts, streams, strict=True))
     return Cifar10Arrays(*train, *test, f"synthetic images, not CIFAR-10 ({_counts(train, test)})")
-
-
-def _gratings(count: int, *, generator: np.random.Generator) -> Part:
-    """``count`` images of each class, the classes in turn: a smaller count gives the first images of a larger.
-
-    Each class has a grating of another direction, frequency and colour. Phase and contrast (down to none) vary, colours
-    vary more within classes than between, and pixels are noisy. So some images cannot be told apart.
-    """
-    n = len(CLASSES)
-    label = np.arange(n).reshape(n, 1, 1)
-    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
-    angle, frequency = np.pi * label / n, 3 + 2 * (label % 3)  # cycles an image
-    along = 2 * np.pi * frequency * (x * np.cos(angle) + y * np.sin(angle))  # (10, 32, 32)
-    hue = 0.5 + 0.1 * np.cos(2 * np.pi * (label.reshape(n, 1) / n + np.arange(3) / 3))  # (10, 3)
-    images = np.empty((count, n, 3, SIZE, SIZE), dtype=np.uint8)
-    for image in images:
-        wave = generator.uniform(0, 0.3, (n, 1, 1)) * np.sin(along + generator.uniform(0, 2 * np.pi, (n, 1, 1)))
-        colour = hue + 0.15 * generator.standard_normal((n, 3))
-        noise = 0.2 * generator.standard_normal((n, 3, SIZE, SIZE))
-        image[:] = np.rint(255 * np.clip(colour[:, :, None, None] + wave[:, None] + noise, 0, 1))
-    return images.reshape(-1, 3, SIZE, SIZE), np.tile(np.arange(n, dtype=np.int64), count)

@@ -90,7 +90,7 @@ def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> 
     """Train one variant for some seeds. Resumes from a checkpoint."""
     run = own_run(project, experiment, variant, seeds, "train")
     device = prepare_device(project)
-    kind = kinds.load(kinds.run_name(run.kind))
+    kind = kinds.runner(run)
     teachers, sums = read_teachers(project, run, device)
     data, image_sums, description = run_data(project, run, device)
     check_same_images(project, run, image_sums)
@@ -105,7 +105,7 @@ def retrain(project: Project, experiment: str, variant: str, seeds: list[int]) -
     """Prune the networks of another experiment's training run and train them again. Resumes from a checkpoint."""
     run = own_run(project, experiment, variant, seeds, "retrain")
     device = prepare_device(project)
-    kind, trained = kinds.load(kinds.run_name(run.kind)), finished_bundle(project, run.source, seeds)
+    kind, trained = kinds.runner(run), finished_bundle(project, run.source, seeds)
     tensors, (teachers, sums) = unpack(trained.read(TENSORS)), read_teachers(project, run.source, device)
     data, image_sums, description = run_data(project, run.source, device)
     check_same_images(project, run.source, image_sums)
@@ -121,7 +121,7 @@ def simulate(project: Project, experiment: str, variant: str, seeds: list[int]) 
     """Simulate dynamics without a teacher's file or a data set, for some seeds. Resumes from a checkpoint."""
     run = own_run(project, experiment, variant, seeds, "simulate")
     device = prepare_device(project)
-    kind = kinds.load(kinds.run_name(run.kind))
+    kind = kinds.runner(run)
 
     def start(resume):
         return kind.simulate(run, seeds, device=device, resume=resume)
@@ -136,7 +136,7 @@ def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -
     tensors, (teachers, sums) = unpack(trained.read(TENSORS)), read_teachers(project, run.source, "cpu")
     data, image_sums, description = run_data(project, run.source, "cpu")
     prepare_device(project)
-    result = kinds.load(kinds.run_name(run.kind)).measure(run, teachers, data, tensors, seeds)
+    result = kinds.runner(run).measure(run, teachers, data, tensors, seeds)
     files, inputs = _files(result, run), {**sums, **image_sums, **trained.manifest()["files"]}
     facts = {"data": description, "diverged": trained.manifest()["diverged"], "inputs": inputs}
     _save_measured(project, run, seeds, files, facts)
@@ -146,7 +146,7 @@ def observe(project: Project, experiment: str, variant: str, seeds: list[int]) -
     """Measure teachers on samples, before and after their training. There is no student."""
     run = own_run(project, experiment, variant, seeds, "observe")
     prepare_device(project)
-    settings, kind = run.settings.data, kinds.load(kinds.run_name(run.kind))
+    settings, kind = run.settings.data, kinds.runner(run)
     teachers, sums = read_teachers(project, run, "cpu")
     images, image_sums, origin = read_images(project) if settings.kind == "cifar10" else (None, {}, "")
     check_same_images(project, run, image_sums)
@@ -176,7 +176,7 @@ def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -
             why = f"no download: {error.why}"
             print(f"{experiment}/{variant}: {error}; published numbers stand in", file=sys.stderr, flush=True)
     published, inputs = published_norms(project, model)
-    table = kinds.load(kinds.run_name(run.kind)).tabulate(norms and norms.table, published)
+    table = kinds.runner(run).tabulate(norms and norms.table, published)
     facts = {
         "data": pretrained.describe(norms) if norms else f"published numbers of {model}, not its weights ({why})",
         "weights": norms and norms.origin, "no_weights": None if norms else why, "inputs": inputs, "diverged": {},
@@ -188,7 +188,7 @@ def _run_job(
     project: Project, run: Run, seeds: list[int], device: str, start: Callable[..., Iterator], data: str, inputs: dict
 ) -> None:
     """Advance a run to the last state and write the result; start: see :func:`advance`."""
-    kind, bundle = kinds.load(kinds.run_name(run.kind)), run_bundle(project, run, seeds)
+    kind, bundle = kinds.runner(run), run_bundle(project, run, seeds)
     label = f"{run.experiment}/{run.variant} seeds {artefacts.seed_label(seeds)}"
     identity = {"config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": inputs}
     identity["sources"] = digest(kinds.run_name(run.kind))

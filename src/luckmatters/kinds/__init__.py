@@ -210,6 +210,15 @@ def evidence() -> "dict[str, dict[str, Evidence]]":
     return by_claim
 
 
+def runner(run: "Run") -> ModuleType:
+    """The module that computes a run. Raises UserError if it lacks what its verb needs: before training, not after."""
+    module = load(run_name(run.kind))
+    needed = (name for name in dir(PROTOCOLS[verb(run)]) if not name.startswith("_"))
+    if lacking := [name for name in needed if not hasattr(module, name)]:
+        raise UserError(f"{module.__name__}: lacks {', '.join(lacking)}, which the verb {verb(run)} needs")
+    return module
+
+
 def load(name: str) -> ModuleType:
     """Import a module by the name below the package."""
     return importlib.import_module(f"luckmatters.{name}")
