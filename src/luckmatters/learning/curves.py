@@ -25,7 +25,7 @@ def student_curves(seeds: Sequence[int], state: TrainingState, *, diverged: Tens
       at epoch 0; diverged: 0 or 1;
     - accuracy, teacher_accuracy: where samples have labels.
 
-    Quantities of a layer, all but the last two lines means over live teacher nodes, are
+    Quantities of a layer are means over live teacher nodes, except in the last item:
 
     - correlation: ρ̄, the best ρ; second_correlation: the second best ρ; mean_rank, median_rank: the rank of the student
       node that is best at the end, over the number of student nodes;

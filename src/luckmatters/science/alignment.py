@@ -39,6 +39,7 @@ def dominance(block: Tensor, used: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """The mean of a matrix's entries at marked places, (S, n, n) -> (S,)."""
     return (values * where).sum((1, 2)) / where.sum((1, 2))
 
 
