@@ -19,7 +19,7 @@ def loss(settings: StudentTraining) -> Loss:
 
 
 def rate(settings: StudentTraining, epoch: int) -> float:
-    """The learning rate of an epoch, counted from 0."""
+    """The learning rate of students in an epoch, counted from 0."""
     return learning_rate([(step.epoch, step.rate) for step in settings.training.learning_rate], epoch)
 
 

@@ -73,7 +73,7 @@ def train(
 
 
 def rate(training: LabelTraining, epoch: int) -> float:
-    """The learning rate of an epoch, counted from 0."""
+    """The learning rate of teachers in an epoch, counted from 0."""
     scheduled = learning_rate([(step.epoch, step.rate) for step in training.learning_rate], epoch)
     return scheduled * (cosine(epoch, training.epochs) if training.annealing else 1)
 

@@ -40,21 +40,25 @@ class Gaus:
         return self._draw([generator("gaus-evaluation", seed) for seed in seeds], samples), None
 
     def _draw(self, generators: list[np.random.Generator], samples: int) -> Tensor:
+        """New samples from each seed's generator, (S, dimension, samples)."""
         x = np.empty((len(generators), self.dimension, samples), dtype=np.float32)
         for seed, stream in zip(x, generators, strict=True):
             stream.standard_normal(dtype=np.float32, out=seed)
         return torch.from_numpy(x).mul_(self.std).to(self.device)
 
     def _sizes(self) -> Iterator[int]:
+        """The number of samples in each block of an epoch."""
         whole, rest = divmod(self.samples, BLOCK * self.batch)
         yield from [BLOCK * self.batch] * whole + [rest] * (rest > 0)
 
     def _new(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
+        """Blocks of new samples."""
         streams = [generator("gaus", seed, epoch) for seed in seeds]
         for size in self._sizes():
             yield self._draw(streams, size)
 
     def _reused(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
+        """Blocks of each seed's finite set of samples, shuffled for the epoch."""
         data = self._draw([generator("gaus-finite", seed) for seed in seeds], self.samples)
         shuffles = [generator("gaus-shuffle", seed, epoch) for seed in seeds]
         order = torch.stack([torch.from_numpy(g.permutation(self.samples)) for g in shuffles]).to(self.device)

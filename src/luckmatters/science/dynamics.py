@@ -53,7 +53,7 @@ def draw_students(
     Start c adds starts[c][l] times the teacher's columns to the columns of the first nodes of layer l: teacher rows to
     the first rows, teacher bias to the bias. Then columns are normalized again.
     teacher: the layers of :func:`draw_teacher`; starts: C starts with a number for each layer.
-    Raises ValueError if a start has another number of numbers.
+    Raises ValueError if a start has more or fewer numbers than there are layers.
     """
     if any(len(start) != len(teacher) for start in starts):
         raise ValueError(f"each start needs {len(teacher)} numbers, one a layer, got {list(map(list, starts))}")

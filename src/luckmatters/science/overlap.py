@@ -94,9 +94,10 @@ class Overlap:
         return compact(rho.argmax(1).masked_fill(nobody, -1), rho.shape[1])
 
     def substitution(self) -> Tensor:
-        """The coefficient of each student's activation on that of its closest teacher node, (S, n, n°).
+        """Coefficients that express each student node by the closest teacher node, (S, n, n°).
 
-        ρ_ki · σ_i / σ°_k, or 0 if ρ is negative; 0 for all other teacher nodes.
+        The coefficient of student node i on the closest teacher node k is ρ_ki · σ_i / σ°_k, or 0 if ρ_ki is negative.
+        The coefficients on all other teacher nodes are 0.
         """
         rho, closest = self.correlation().transpose(1, 2), self.closest().long()[..., None]
         teacher_spread = self._teacher.spread().where(self.live(), 1.0).to(self._dtype)

@@ -14,7 +14,7 @@ from luckmatters.settings.experiment import Experiment, Run
 class Results:
     """The results of an experiment at a scale, from which figures are drawn and claims are judged.
 
-    table: columns variant, grid axes, seed, epoch, layer, quantity, value, and those that the experiment's kind adds.
+    table: columns variant, grid axes, seed, epoch, layer, quantity, value, and columns of the experiment's kind.
     runs: the run of each variant.
     manifests: pairs of variant and manifest for every job read.
     inputs: checksums of all files read.
