@@ -1,4 +1,4 @@
-"""What decides a check: a function of an experiment's results, registered under the names of claim and check."""
+"""Evidence for checks: functions of an experiment's results, with the names of claim and check."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ from luckmatters.tables.results import Results
 
 @dataclass(frozen=True)
 class Evidence:
-    """The function behind a check of a claim, the experiment whose results it takes, and its other arguments.
+    """The function that decides a check of a claim, with an experiment and arguments.
 
-    needs: variants that the experiment must have at every scale that judges the claim, besides those among the
-    arguments.
+    experiment: whose results the function takes.
+    measure: called as ``measure(results, **arguments)``.
+    needs: variants that the experiment must have at every scale that judges the claim. Variants among the arguments
+    are needed too.
     """
 
     claim: str
@@ -24,18 +26,18 @@ class Evidence:
     needs: tuple[Variants, ...]
 
     def __call__(self, results: Results) -> Effect:
-        """The effect. Raises LacksDataError if the results are too few or too short for it."""
+        """The measured effect. Raises LacksDataError if the results are too few or too short."""
         return self.measure(results, **self.arguments)
 
     @property
     def variants(self) -> list[Variants]:
         """All variants that the experiment must have."""
-        return [*self.needs, *(one for one in self.arguments.values() if isinstance(one, Variants))]
+        return [*self.needs, *(value for value in self.arguments.values() if isinstance(value, Variants))]
 
 
 def evidence(
     claim: str, check: str, experiment: str, measure: Callable[..., Effect], *, needs: tuple[Variants, ...] = (),
     **arguments: object,
 ) -> Evidence:  # fmt: skip
-    """A check's evidence: ``measure(results, **arguments)``."""
+    """The evidence of a check, with the arguments of `measure` as keywords."""
     return Evidence(claim, check, experiment, measure, arguments, needs)

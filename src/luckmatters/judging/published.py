@@ -1,4 +1,4 @@
-"""Measured levels against published ones whose number of seeds is known."""
+"""Comparison of measured levels with published levels whose number of seeds is known."""
 
 import numpy as np
 import pandas as pd
@@ -10,17 +10,17 @@ from luckmatters.tables.results import Results
 
 
 def keys(table: pd.DataFrame) -> list[str]:
-    """The columns that name a level."""
+    """The columns of a table that tell published levels apart."""
     return [key for key in PUBLISHED_KEYS if key in table]
 
 
 def departures(results: Results) -> pd.DataFrame:
-    """Every published level that was measured, with ours and the difference in its standard errors.
+    """Published levels beside measured means, with the difference in standard errors.
 
-    Columns: variant, start (where there are any), epoch, layer, quantity, value (published), uncertainty (of its
-    reading), mean, seeds, error, departure. The error is that of a difference of two means over seeds, ours and the
-    published one, whose seeds are taken to spread as ours do, and of the reading. Empty if nothing was published with
-    its number of seeds.
+    Columns: variant, start (if the table has starts), epoch, layer, quantity, value (published), uncertainty (of
+    reading the value), mean and seeds (measured), error (see :func:`standard_error`), departure (mean minus value over
+    error). Only levels that are both published and measured have a row. The table is empty if no published level has a
+    number of seeds.
     """
     names = keys(results.table)
     levels = [
@@ -33,36 +33,44 @@ def departures(results: Results) -> pd.DataFrame:
     types = {"layer": int, "epoch": results.table["epoch"].dtype}
     ours = results.table.dropna(subset=["layer", "value"]).astype(types)
     ours = ours.groupby(names)["value"].agg(["mean", "std", "count"]).rename(columns={"count": "seeds"}).reset_index()
-    found = pd.concat(levels).dropna(subset=["layer", "value"]).astype(types).merge(ours, on=names)
-    error = standard_error(found["std"], found["seeds"], found["published_seeds"], found["uncertainty"])
-    found = found.assign(error=error, departure=(found["mean"] - found["value"]) / error)
-    return found[[*names, "value", "uncertainty", "mean", "seeds", "error", "departure"]]
+    table = pd.concat(levels).dropna(subset=["layer", "value"]).astype(types).merge(ours, on=names)
+    error = standard_error(table["std"], table["seeds"], table["published_seeds"], table["uncertainty"])
+    table = table.assign(error=error, departure=(table["mean"] - table["value"]) / error)
+    return table[[*names, "value", "uncertainty", "mean", "seeds", "error", "departure"]]
 
 
 def standard_error(std, seeds, published_seeds, uncertainty):
-    """Of our mean minus a published one, whose seeds are taken to spread as ours do."""
+    """The standard error of a measured mean over seeds minus a published mean.
+
+    std: of the measured seeds, assumed to hold for published seeds too; uncertainty: of reading the published mean.
+    """
     return np.sqrt(std**2 * (1 / seeds + 1 / published_seeds) + uncertainty**2)
 
 
 def joint_tolerance(found: pd.DataFrame) -> float:
-    """How many standard errors the largest of these departures may have: Student's t, divided among them all.
+    """The largest departure, in standard errors, that chance allows among all rows: Student's t with Bonferroni's rule.
 
-    Departures of one run go together, which makes this too generous rather than too strict.
+    Departures of the same run are correlated. The tolerance is therefore too generous rather than too strict.
+    found: the table of :func:`departures`.
     """
     return tolerance(found["seeds"].min(), len(found))
 
 
 def tolerance(seeds: int, levels: int = 1) -> float:
-    """How many standard errors the largest of so many departures may have by chance, in 95 % of cases."""
+    """The largest departure, in standard errors, that chance allows among `levels` departures, in 95 % of cases.
+
+    seeds: the number of measured seeds.
+    """
     return float(stdtrit(seeds - 1, 1 - (1 - CONFIDENCE) / 2 / levels))
 
 
 def agreement(ours: pd.Series, published: float, published_seeds: int, uncertainty: float) -> Effect:
-    """How many standard errors our mean may still depart from a published one before that is more than chance.
+    """The tolerance minus the departure of our mean from a published mean, in standard errors.
 
-    Below 0 it is more than chance. The effect is a number without an interval: its error is that of the departure,
-    which is judged against Student's t. A diverged seed leaves no lower limit. With few seeds the error is wide, and
-    agreement says little: the note has it.
+    Below 0 the departure is more than chance. The effect is a number without an interval, since Student's t already
+    judges the departure. A diverged seed leaves no lower limit. With few seeds the standard error is wide and agreement
+    says little; the note gives the standard error.
+    ours: a value for each seed, NaN where diverged; uncertainty: of reading the published mean.
     """
     values = ours.dropna()
     seeds, diverged = len(ours), len(ours) - len(values)

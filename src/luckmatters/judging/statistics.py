@@ -1,4 +1,4 @@
-"""Effects with 95 % intervals over seeds, and the rule by which a check on many cells and diverged seeds are judged."""
+"""Effects with 95 % intervals over seeds, and the rules for checks on many cells and for diverged seeds."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,16 @@ CONFIDENCE = 0.95
 
 
 class LacksDataError(Exception):
-    """An experiment's results do not have what a claim needs at this scale."""
+    """An experiment's results lack data that a claim needs at the scale."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """An estimate with its 95 % interval, and the number of seeds behind it (NaN limits: too few seeds).
+    """An estimate with a 95 % interval over seeds.
 
-    note: what a reader of the ledger must know of it; diverged: how many of the seeds have no number but count.
+    low, high: the limits of the interval; NaN: too few seeds.
+    seeds: the number of seeds; diverged: the number of diverged seeds among them, which have no value but count.
+    note: a remark for readers of the ledger.
     """
 
     estimate: float
@@ -29,7 +31,10 @@ class Effect:
 
 
 def mean_effect(per_seed: pd.Series, *, confidence: float = CONFIDENCE) -> Effect:
-    """Mean over seeds with Student's t interval; seeds without a finite value are left out (figures show these)."""
+    """The mean over seeds with Student's t interval, without seeds that have no finite value; figures show such means.
+
+    per_seed: a value for each seed.
+    """
     values = per_seed.to_numpy(float)
     values = values[np.isfinite(values)]
     if len(values) == 0:
@@ -42,9 +47,9 @@ def mean_effect(per_seed: pd.Series, *, confidence: float = CONFIDENCE) -> Effec
 
 
 def difference(ours: pd.DataFrame | pd.Series, theirs: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
-    """Ours minus theirs over the seeds (the index) that both have.
+    """Ours minus theirs over common seeds; the index is the seed.
 
-    NaN where ours diverged, +inf where theirs alone did. Raises LacksDataError if there is no such seed.
+    NaN where ours diverged, +inf where only theirs diverged. Raises LacksDataError without a common seed.
     """
     ours, theirs = ours.align(theirs, join="inner", axis=0)
     if len(ours) == 0:
@@ -53,29 +58,29 @@ def difference(ours: pd.DataFrame | pd.Series, theirs: pd.DataFrame | pd.Series)
 
 
 def with_diverged(values: pd.Series, confidence: float) -> Effect:
-    """Mean over seeds with Student's t interval, in which a diverged seed is the worst outcome that there is.
+    """The mean over seeds with Student's t interval, where a diverged seed counts as the worst outcome.
 
-    values: NaN where the student diverged that the claim speaks for, +inf where only the one did that it is compared
-    with. A mean with an infinite value has no limit on that side: with a NaN the effect has no lower limit (the check
-    cannot support the claim), with a +inf no upper one (it cannot contradict). The other limit is that of the other
-    seeds. Where fewer than two are left and the others diverged on one side, that side has lost: both limits are
+    values: NaN where the student that the claim favours diverged, +inf where only the compared student diverged.
+    With a NaN the effect has no lower limit, and the check cannot support the claim. With a +inf the effect has no
+    upper limit, and the check cannot contradict the claim. The other limit comes from the finite seeds. If fewer than
+    two seeds are finite and all diverged seeds are on the same side, this side has lost: estimate and limits are
     infinite.
     """
     values = values.fillna(-np.inf)
     lost, won = (values == -np.inf).any(), (values == np.inf).any()
-    found = mean_effect(values, confidence=confidence)
-    if found.seeds < 2 and lost != won:
+    finite = mean_effect(values, confidence=confidence)
+    if finite.seeds < 2 and lost != won:
         estimate = low = high = -np.inf if lost else np.inf
     else:
-        estimate, low, high = found.estimate, -np.inf if lost else found.low, np.inf if won else found.high
-    return Effect(estimate, low, high, len(values), diverged=len(values) - found.seeds)
+        estimate, low, high = finite.estimate, -np.inf if lost else finite.low, np.inf if won else finite.high
+    return Effect(estimate, low, high, len(values), diverged=len(values) - finite.seeds)
 
 
 def independent_difference(ours: pd.Series, theirs: pd.Series) -> Effect:
-    """Mean of ours minus mean of theirs for seeds that have nothing in common, with Welch's interval.
+    """The mean of ours minus the mean of theirs for independent seeds, with Welch's interval.
 
-    A diverged seed of ours leaves no lower limit, of theirs no upper one. `seeds`: the fewer of the two. NaN limits:
-    fewer than two values.
+    A diverged seed of ours leaves no lower limit, a diverged seed of theirs no upper limit. The effect's `seeds` is the
+    smaller number of seeds. With fewer than two finite values on a side, estimate and limits are NaN.
     """
     (first, lost), (second, won) = without_diverged(ours), without_diverged(theirs)
     seeds, diverged = min(len(ours), len(theirs)), lost + won
@@ -85,19 +90,23 @@ def independent_difference(ours: pd.Series, theirs: pd.Series) -> Effect:
 
 
 def without_diverged(sample: pd.Series) -> tuple[np.ndarray, int]:
-    """The finite values of a sample, (n,), and how many others there are."""
+    """The finite values of a sample, (n,), and the number of other values."""
     values = sample[np.isfinite(sample)].to_numpy(float)
     return values, len(sample) - len(values)
 
 
 def open_ended(first: np.ndarray, second: np.ndarray, lost: int, won: int) -> tuple[float, float, float]:
-    """The difference of two means, and Welch's limits: no lower one if any seed is lost, no upper one if any is won."""
+    """The difference of two means, with Welch's lower and upper limit.
+
+    first, second: (n,) and (m,) values; lost, won: numbers of diverged seeds. A lost seed leaves no lower limit, a won
+    seed no upper limit.
+    """
     low, high = welch(first, second)
     return first.mean() - second.mean(), -np.inf if lost else low, np.inf if won else high
 
 
 def welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """The 95 % limits of the difference of two means, (n,) and (m,) values of unequal variance."""
+    """Welch's 95 % limits of the difference of two means, for values (n,) and (m,) of unequal variance."""
     errors = [values.var(ddof=1) / len(values) for values in (first, second)]
     degrees = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (first, second), strict=True))
     middle, half = first.mean() - second.mean(), stdtrit(degrees, 0.5 + CONFIDENCE / 2) * np.sqrt(sum(errors))
@@ -107,29 +116,33 @@ def welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 def in_every_cell(*tables: pd.DataFrame | pd.Series, note: str = "") -> Effect:
     """The effect of a check that must hold in every cell (layer, variant, start, epoch); all claims on means use it.
 
-    tables: index seed, a column a cell; cells may have different seeds, and values of diverged seeds are as in
-    ``with_diverged``. The estimate is the smallest of the cells' means.
-    The lower limit is the smallest of the cells' 95 % lower limits: the check holds if each cell does in a test of its
-    own, which needs no correction (an intersection-union test), since a single bad cell must pass its own test to be
-    missed. The upper limit is the smallest of the upper limits at 1 − 0.05 / cells (Bonferroni): the check fails if any
-    cell does, and of many cells one may seem to by chance. `seeds` are the fewest, `diverged` the most of a cell.
-    To average each seed's own smallest value instead would take noise for an effect.
+    tables: index seed, a column for each cell. Cells may have different seeds. Diverged seeds have the values that
+    :func:`with_diverged` takes.
+
+    The estimate is the smallest mean of a cell. The mean over seeds of each seed's smallest value would instead take
+    noise for an effect.
+    The lower limit is the smallest 95 % lower limit of a cell. The check holds if every cell holds in a separate test.
+    This needs no correction (an intersection-union test): a bad cell is missed only if that cell passes the test.
+    The upper limit is the smallest upper limit at confidence 1 − 0.05 / cells (Bonferroni). The check fails if any cell
+    fails, and among many cells one may seem to fail by chance.
+    The effect has the fewest `seeds` and the most `diverged` of a cell. Raises LacksDataError without cells.
     """
     cells = [column for table in tables for _, column in pd.DataFrame(table).items()]
     if not cells:
         raise LacksDataError("there is nothing to compare")
     plain = [with_diverged(cell, CONFIDENCE) for cell in cells]
     joint = [with_diverged(cell, 1 - (1 - CONFIDENCE) / len(cells)) for cell in cells]
-    low = np.min([[one.estimate, one.low] for one in plain], axis=0)  # NaN where any is
-    high = np.fmin.reduce([one.high for one in joint])  # a cell without a limit hides no other's; NaN where all are
-    seeds, diverged = min(one.seeds for one in plain), max(one.diverged for one in plain)
+    low = np.min([[cell.estimate, cell.low] for cell in plain], axis=0)  # NaN if any cell is NaN
+    high = np.fmin.reduce([cell.high for cell in joint])  # NaN only if all cells are: a missing limit hides no other
+    seeds, diverged = min(cell.seeds for cell in plain), max(cell.diverged for cell in plain)
     return Effect(*map(float, low), float(high), seeds, note, diverged)
 
 
 def sign_effect(per_seed: pd.Series) -> Effect:
-    """The share of seeds above zero with the exact binomial interval (the sign test's); zeros are left out.
+    """The share of seeds above zero, with the exact binomial interval of the sign test; zeros are left out.
 
-    A diverged seed counts against the side that diverged: NaN as below zero, +inf as above.
+    per_seed: a value for each seed. A diverged seed counts against the diverged side: NaN counts as below zero, +inf as
+    above zero.
     """
     values = per_seed.fillna(-np.inf).to_numpy(float)
     values = values[values != 0]
@@ -144,11 +157,12 @@ def sign_effect(per_seed: pd.Series) -> Effect:
 
 
 def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
-    """log of the ratio of the standard deviations of two independent samples of seeds, by the jackknife.
+    """The log ratio of the standard deviations of two independent samples of seeds, with a jackknife interval.
 
-    The F test's interval holds for normal values only, and ρ̄ close to 1 is skewed; that of the jackknife (Miller 1968)
-    takes the spread of log s from the samples themselves. A diverged seed of the narrow sample leaves no lower limit,
-    one of the wide sample (whose students the claim calls unstable) no upper one. NaN limits: fewer than three values.
+    The interval of the F test holds for normal values only, and ρ̄ close to 1 is skewed. The jackknife (Miller 1968)
+    takes the spread of log s from the samples. A diverged seed of the narrow sample leaves no lower limit. A diverged
+    seed of the wide sample, whose students the claim calls unstable, leaves no upper limit. Estimate and limits are NaN
+    with fewer than three finite values in a sample, or with equal values.
     """
     (first, won), (second, lost) = without_diverged(wide), without_diverged(narrow)
     seeds, diverged = min(len(wide), len(narrow)), lost + won
@@ -158,7 +172,7 @@ def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
 
 
 def pseudo_values(values: np.ndarray) -> np.ndarray:
-    """The jackknife's values of log s, (n,): n log s minus n − 1 times log s without each value in turn."""
+    """The jackknife's pseudo-values of log s, (n,): n log s minus n − 1 times log s without each value in turn."""
     n = len(values)
     without = np.array([np.delete(values, i).std(ddof=1) for i in range(n)])
     return n * np.log(values.std(ddof=1)) - (n - 1) * np.log(without)

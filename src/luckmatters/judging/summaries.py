@@ -1,4 +1,4 @@
-"""Summary tables of experiments: means over seeds, with published levels beside them."""
+"""Summary tables of experiments: means over seeds beside published levels."""
 
 import pandas as pd
 
@@ -8,9 +8,10 @@ from luckmatters.tables.results import Results
 
 
 def summarize(results: Results) -> pd.DataFrame:
-    """Mean, standard deviation and number of seeds of a quantity, by what SUMMARY_KEYS the table has.
+    """Mean, standard deviation and number of seeds of every quantity, by the SUMMARY_KEYS that the table has.
 
-    Teacher nodes are averaged before seeds are. NaN values (diverged seeds) are left out and not counted.
+    The mean over a seed's rows, such as teacher nodes, is taken before the mean over seeds. NaN values (diverged seeds)
+    are left out and not counted.
     """
     keys = [key for key in SUMMARY_KEYS if key in results.table]
     per_seed = results.table.groupby([*keys, "seed"], dropna=False, sort=False)["value"].mean()
@@ -20,7 +21,7 @@ def summarize(results: Results) -> pd.DataFrame:
 
 
 def summary_csv(results: Results) -> bytes:
-    """The summary table as CSV, with published levels beside ours."""
+    """The summary table as CSV, with published levels beside measured means."""
     table = summarize(results)
     compared = departures(results)
     if len(compared):
@@ -31,5 +32,5 @@ def summary_csv(results: Results) -> bytes:
 
 
 def csv(table: pd.DataFrame) -> bytes:
-    """With the digits that float32 results carry."""
+    """A table as CSV, with seven digits, as float32 results carry."""
     return table.to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()

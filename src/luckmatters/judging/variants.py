@@ -1,4 +1,4 @@
-"""Which variants of an experiment a check is about: by the settings of their runs, never by their names."""
+"""The variants of an experiment that a check is about, chosen by the settings of runs, not by names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,14 +9,17 @@ from luckmatters.tables.results import Results
 
 @dataclass(frozen=True)
 class Variants:
-    """The variants whose run passes a test; text: the test in words; single: exactly one variant must pass."""
+    """The variants whose run passes a test.
+
+    text: the test in words; single: whether exactly one variant must pass.
+    """
 
     text: str
     test: Callable[[Run], bool]
     single: bool = False
 
     def __call__(self, run: Run) -> bool:
-        """Whether a run passes."""
+        """Whether a run passes the test."""
         return self.test(run)
 
     def __and__(self, other: "Variants") -> "Variants":
@@ -25,7 +28,7 @@ class Variants:
 
 
 def one(variants: Variants) -> Variants:
-    """The same test, which exactly one variant must pass."""
+    """Variants with the requirement that exactly one variant passes."""
     return replace(variants, single=True)
 
 
@@ -44,10 +47,10 @@ def multiplier(m: int) -> Variants:
 
 
 def teacher(name: str) -> Variants:
-    """Students of a teacher of config/teachers.yaml."""
+    """Students of a teacher in config/teachers.yaml."""
     return Variants(f"teacher {name}", lambda run: run.trained.settings.teacher.name == name)
 
 
 def this(results: Results, variant: str) -> Variants:
-    """A variant by its name, for figures, whose layout names it."""
+    """A single variant by name, for figures whose layout names variants."""
     return Variants(variant, lambda run: run is results.runs[variant], single=True)

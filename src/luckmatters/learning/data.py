@@ -1,4 +1,4 @@
-"""Samples and teachers of a run."""
+"""The samples and teachers of a run."""
 
 import math
 from collections.abc import Sequence
@@ -18,10 +18,11 @@ Data = Gaus | Cifar10
 def data_source(
     settings: GausData | Cifar10Data, inputs: Sequence[int], batch: int, images: dict[str, Tensor] | None, device: str
 ) -> Data:
-    """The samples that networks train on and are evaluated on.
+    """The source of training and evaluation samples.
 
-    inputs: the shape of a sample; images: the tensors of CIFAR-10 (see :class:`Cifar10`), where the settings ask for
-    it. Raises ValueError if there are too few.
+    inputs: the shape of a sample; batch: the number of samples in a step.
+    images: the tensors of CIFAR-10, see :class:`Cifar10`; not read for GAUS.
+    Raises ValueError if there are too few images.
     """
     if settings.kind == "gaus":
         return Gaus(math.prod(inputs), settings.std, settings.samples_per_epoch, settings.infinite, batch, device)
@@ -32,16 +33,19 @@ def data_source(
 
 
 def select_teachers(run: Run, teachers: Networks, seeds: Sequence[int]) -> Networks:
-    """The one teacher of all students (S = 1), or each student's own (S = number of seeds)."""
+    """The single teacher of all students (S = 1), or a teacher for each student (S = number of seeds).
+
+    teachers: all networks of the run's teacher file.
+    """
     return teachers.select(chosen_teachers(run, seeds))
 
 
 def chosen_teachers(run: Run, seeds: Sequence[int]) -> Sequence[int]:
-    """Their numbers."""
+    """The indices, in the teacher file, of the teachers that :func:`select_teachers` gives."""
     chosen = run.settings.teacher.seed
     return seeds if chosen == "own" else [chosen]
 
 
 def on_labels(settings: StudentTraining) -> bool:
-    """Whether students learn from the labels of their samples, or else from the teachers' outputs."""
+    """Whether students learn from labels of samples, not from the teachers' outputs."""
     return settings.target == "labels"

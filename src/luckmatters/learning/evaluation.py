@@ -1,4 +1,4 @@
-"""What is measured of students at one moment."""
+"""Measurements of students at an epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from luckmatters.science.teachers import unrelated_teachers
 from luckmatters.science.training import Trainer
 from luckmatters.settings.experiment import Run
 
-# Numbers of a layer that are recorded as they are.
+# Quantities of a layer, (S,) at each epoch, that a history records and a table repeats unchanged.
 OF_LAYERS = (
     "correlation_192", "floor", "floor_192", "control", "control_192", "weight_cosine", "control_weight_cosine",
 )  # fmt: skip
@@ -26,10 +26,13 @@ PUBLISHED_SAMPLES = 192  # on which the authors measure ρ: three batches of 64
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What students are measured with and on.
+    """The teachers and samples with which students are measured.
 
-    teachers: the one of all students, or each student's own; unrelated: others of the same shape, likewise; x: samples
-    (S or 1, n_in, N); labels: (N,), where the samples have any; on_labels: whether the loss is that of labels.
+    teachers: a single teacher of all students, or a teacher for each student.
+    unrelated: as many other teachers of the same shape.
+    x: samples, (S or 1, n_in, N).
+    labels: (N,), or None for samples without labels.
+    on_labels: whether the loss compares outputs with labels, not with the teachers' outputs.
     """
 
     teachers: Networks
@@ -40,7 +43,10 @@ class Evaluation:
 
     @classmethod
     def of(cls, run: Run, teachers: Networks, data: Data, seeds: Sequence[int]) -> "Evaluation":
-        """That of a run; teachers: all of its teacher file."""
+        """The evaluation of a run's students.
+
+        teachers: all networks of the run's teacher file.
+        """
         settings = run.settings
         return cls(
             select_teachers(run, teachers, seeds),
@@ -52,10 +58,10 @@ class Evaluation:
     def gather(
         self, students: Networks, *, first: bool = False, control: bool = True
     ) -> tuple[list[Overlap], dict[str, Tensor]]:
-        """See :func:`overlaps`, on all samples.
+        """The results of :func:`overlaps` on all samples.
 
-        first: before training, when BatchNorm gets the statistics of these samples, for want of running ones; control:
-        whether unrelated teachers' nodes are wanted too.
+        first: whether students are untrained; BatchNorm then uses the statistics of the samples.
+        control: whether the nodes of unrelated teachers are wanted too.
         """
         if first:
             students = with_statistics_of(students, self.x)
@@ -63,7 +69,7 @@ class Evaluation:
         return overlaps(self.teachers, students, self.x, self.labels, on_labels=self.on_labels, unrelated=others)
 
     def gather_published(self, students: Networks) -> list[Overlap]:
-        """The same as the authors measure: on few samples, and always by running statistics."""
+        """The overlap of every hidden layer as the authors measure: on 192 samples, always with running statistics."""
         return overlaps(self.teachers, students, self.x[..., :PUBLISHED_SAMPLES], unrelated=self.unrelated)[0]
 
 
@@ -76,13 +82,15 @@ def overlaps(
     on_labels: bool = False,
     unrelated: Networks | None = None,
 ) -> tuple[list[Overlap], dict[str, Tensor]]:
-    """The overlap of every hidden layer on samples (S or 1, n_in, N), and what the outputs are worth.
+    """The overlap of every hidden layer, and the loss and accuracy of the outputs.
 
-    labels: (N,), where the samples have any; unrelated: other teachers, whose nodes stand behind those of the teachers
-    (see :meth:`Overlap.split`). The second result holds loss, the mean over samples and outputs of (student −
-    teacher)², or on_labels the mean over samples of the cross-entropy with the label; with labels also accuracy and
-    teacher_accuracy, the shares of samples whose greatest output is the label's; each (S,). Samples pass a part at a
-    time, so that memory does not grow with their number.
+    x: samples, (S or 1, n_in, N); they pass in parts, so that memory does not grow with N.
+    labels: (N,), or None for samples without labels.
+    on_labels: whether the loss compares outputs with labels.
+    unrelated: other teachers, whose nodes follow the teachers' nodes (see :meth:`Overlap.split`).
+    The second result holds ``loss``, (S,): the mean over samples and outputs of (student − teacher)², or with on_labels
+    the mean over samples of the cross-entropy. With labels it also holds ``accuracy`` and ``teacher_accuracy``, (S,):
+    the shares of samples with the greatest output at the label.
     """
     seeds, layers = max(teachers.seeds, students.seeds, len(x)), len(students.weights) - 1
     gathered, sums, start = [Overlap() for _ in range(layers)], {}, 0
@@ -91,41 +99,44 @@ def overlaps(
         nodes = teacher[:-1]
         if unrelated:
             nodes = [torch.cat(pair, 1) for pair in zip(nodes, unrelated.activations(samples), strict=False)]
-        for one, its, ours in zip(gathered, nodes, student, strict=False):
-            one.add(its, ours)
-        found = {"loss": (student[-1] - teacher[-1]).square().mean(1)}
+        for overlap, theirs, ours in zip(gathered, nodes, student, strict=False):
+            overlap.add(theirs, ours)
+        values = {"loss": (student[-1] - teacher[-1]).square().mean(1)}
         if labels is not None:
             known = labels[start : start + samples.shape[2]].expand(seeds, -1)
             if on_labels:
-                found["loss"] = torch.nn.functional.cross_entropy(student[-1], known, reduction="none")
+                values["loss"] = torch.nn.functional.cross_entropy(student[-1], known, reduction="none")
             for name, outputs in (("accuracy", student[-1]), ("teacher_accuracy", teacher[-1])):
-                found[name] = (outputs.argmax(1) == known[: len(outputs)]).expand(seeds, -1)
-        for name, value in found.items():
+                values[name] = (outputs.argmax(1) == known[: len(outputs)]).expand(seeds, -1)
+        for name, value in values.items():
             sums[name] = sums.get(name, 0) + value.double().sum(1)
         start += samples.shape[2]
     return gathered, {name: value / x.shape[2] for name, value in sums.items()}
 
 
 def evaluate(evaluation: Evaluation, trainer: Trainer, *, first: bool = False) -> dict[str, Tensor]:
-    """See :func:`measured`; first: before training."""
+    """All measurements of a trainer's students, see :func:`measured`.
+
+    first: whether students are untrained.
+    """
     return measured(evaluation, trainer, *evaluation.gather(trainer.networks, first=first), first=first)
 
 
 def measured(
     evaluation: Evaluation, trainer: Trainer, gathered: list[Overlap], found: dict[str, Tensor], *, first: bool
 ) -> dict[str, Tensor]:
-    """All that is recorded of students at one moment; the trainer begins a new mean of its loss.
+    """All measurements that a history records at an epoch; the trainer's mean loss starts anew.
 
-    gathered, found: what :meth:`Evaluation.gather` gives, of which the latter is recorded too. Besides training_loss
-    and finite, (S,); and for each layer l the fields of :class:`LayerOverlap`, as <field>/l, winner_192/l and
-    rank_192/l, which are the same as the authors measure, and OF_LAYERS, each (S,), floors only if this is the first
-    moment.
+    gathered, found: the two results of :meth:`Evaluation.gather`; first: whether students are untrained.
+    The result holds all of ``found``, ``training_loss`` and ``finite``, (S,). For each layer l it holds the fields of
+    :class:`LayerOverlap` as ``<field>/l``; ``winner_192/l`` and ``rank_192/l``, winner and rank as the authors measure;
+    and the quantities OF_LAYERS, each (S,). Floors are measured only if ``first``.
     """
     students, few = trainer.networks, evaluation.gather_published(trainer.networks)
     found = found | {"training_loss": trainer.mean_loss(), "finite": students.finite()}
     if first:
         found |= {name: value.expand(students.seeds) for name, value in floors(evaluation).items()}
-    aligned: list[dict[str, Tensor]] = [{}, {}]  # the layer below, to either teacher
+    aligned: list[dict[str, Tensor]] = [{}, {}]  # of the layer below, with the teacher and with the unrelated teacher
     for layer, sides in enumerate(zip(gathered, few, strict=True)):
         (own, other), (few_own, few_other) = (overlap.split() for overlap in sides)
         cosines, means = [], []
@@ -151,12 +162,12 @@ def measured(
 
 
 def floors(evaluation: Evaluation) -> dict[str, Tensor]:
-    """The mean over a layer's teacher nodes of the best ρ with another one: floor/l, and floor_192/l, (S or 1,)."""
-    found = {}
+    """The mean over teacher nodes of the best ρ with another teacher node: floor/l and floor_192/l, (S or 1,)."""
+    means = {}
     for name, samples in (("floor", None), ("floor_192", PUBLISHED_SAMPLES)):
         gathered, _ = overlaps(evaluation.teachers, evaluation.teachers, evaluation.x[..., :samples])
         for layer, overlap in enumerate(gathered):
             best = overlap.floor()
             mean = best.double().mean(1) if samples else over_live(best, overlap.live())
-            found[f"{name}/{layer}"] = mean
-    return found
+            means[f"{name}/{layer}"] = mean
+    return means

@@ -1,9 +1,9 @@
-"""Shapes of a run's networks. Imports no torch."""
+"""The shapes of a run's networks; imports no torch."""
 
 from luckmatters.settings.experiment import Run
 
 
 def student_widths(run: Run) -> list[int]:
-    """Nodes of the students' layers, the output layer last."""
+    """The number of nodes of each student layer, the output layer last."""
     multiplier = run.trained.settings.student.multiplier
     return [*(multiplier * width for width in run.teacher.widths), run.teacher.outputs]

@@ -1,4 +1,4 @@
-"""Students of a run: how they start, are trained, and are read back."""
+"""Students of a run: initialization, training and saved snapshots."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,12 +14,12 @@ from luckmatters.tables.history import under
 
 
 def loss(settings: StudentTraining) -> Loss:
-    """What students are trained on: the teachers' outputs, or labels."""
+    """The training loss of students: cross-entropy on labels, squared error on the teachers' outputs."""
     return cross_entropy if on_labels(settings) else squared_error
 
 
 def rate(settings: StudentTraining, epoch: int) -> float:
-    """The learning rate of an epoch, counted from 0."""
+    """The learning rate of students in an epoch, counted from 0."""
     return learning_rate([(step.epoch, step.rate) for step in settings.training.learning_rate], epoch)
 
 
@@ -46,9 +46,10 @@ def train_epoch(
     *,
     on_labels: bool = False,
 ) -> None:
-    """Take a step on every batch of an epoch; several networks of a seed, which stand in a row, see the same samples.
+    """Take a step on every batch of an epoch.
 
-    on_labels: outputs are compared with the samples' labels, or else with the teachers' outputs.
+    Several networks of a seed, which stand in a row, see the same samples.
+    rate: the learning rate; on_labels: whether outputs are compared with labels, not with the teachers' outputs.
     """
     for x, target in batches(teachers, data, seeds, epoch, on_labels=on_labels):
         trainer.step(x, target, rate)
@@ -57,18 +58,21 @@ def train_epoch(
 def batches(
     teachers: Networks, data: Data, seeds: Sequence[int], epoch: int, *, on_labels: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch's samples (S, n_in, B), with labels (S, B) or the teachers' outputs (S, n_out, B)."""
+    """The samples (S, n_in, B) of each batch of an epoch, with labels (S, B) or the teachers' outputs (S, n_out, B)."""
     if on_labels:
         yield from data.batches(seeds, epoch)
         return
     for block in data.blocks(seeds, epoch):
-        # Outputs for one batch at a time: those for a block would leave the cache.
+        # Outputs are computed batch by batch: the outputs of a block would leave the cache.
         for x in block.split(data.batch, dim=2):
             yield x, teachers(x)
 
 
 def snapshot(tensors: dict[str, Tensor], epoch: int, *, device: str = "cpu") -> Networks:
-    """The students at a saved epoch of a finished run. Raises KeyError if that epoch was not saved."""
+    """The students of a finished run at a saved epoch. Raises KeyError if the epoch was not saved.
+
+    tensors: of the run, by name.
+    """
     state = under(tensors, f"snapshot/{epoch}")
     if not state:
         raise KeyError(epoch)

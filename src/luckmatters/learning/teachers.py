@@ -1,4 +1,4 @@
-"""Train teachers on the labels of CIFAR-10, before any student is (paper, Section 5)."""
+"""Training of teachers on the labels of CIFAR-10 (paper, Section 5)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,12 +17,12 @@ EVALUATION_PART = 500  # images at a time
 
 
 def streams(seeds: Sequence[int]) -> list[int]:
-    """The random streams of teachers, which are their own: seeds below zero are never students."""
+    """The random streams of teachers: negative seeds, which no student has."""
     return [-1 - seed for seed in seeds]
 
 
 def untrained(teacher: Teacher, seeds: Sequence[int], *, device: str = "cpu") -> Networks:
-    """These teachers as they are before training."""
+    """Teachers with these seeds before training."""
     networks = initialize_students(
         teacher.shape,
         [*teacher.widths, teacher.outputs],
@@ -40,9 +40,11 @@ def untrained(teacher: Teacher, seeds: Sequence[int], *, device: str = "cpu") ->
 def train(
     teacher: Teacher, data: Cifar10, *, device: str = "cpu", resume: TrainingState | None = None
 ) -> Iterator[TrainingState]:
-    """Yield the state of training after every epoch, the initial one (epoch 0) first; all `count` teachers at once.
+    """Yield the training state after every epoch, with all `count` teachers at once.
 
-    History: loss (cross-entropy) and accuracy on the evaluation images, finite; each (S,). resume: as for students.
+    Epoch 0, before training, comes first. The history holds loss (cross-entropy) and accuracy on the evaluation images,
+    and finite; each (S,).
+    resume: the state to go on from, which is not yielded; None: start at epoch 0.
     Raises FloatingPointError at the first epoch at which a teacher has diverged.
     """
     seeds = streams(range(teacher.count))
@@ -71,13 +73,16 @@ def train(
 
 
 def rate(training: LabelTraining, epoch: int) -> float:
-    """The learning rate of an epoch, counted from 0."""
+    """The learning rate of teachers in an epoch, counted from 0."""
     scheduled = learning_rate([(step.epoch, step.rate) for step in training.learning_rate], epoch)
     return scheduled * (cosine(epoch, training.epochs) if training.annealing else 1)
 
 
 def evaluate(networks: Networks, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy and accuracy on images (1, n_in, N) with labels (N,), a part at a time; each (S,)."""
+    """Cross-entropy, accuracy and whether all tensors are finite, each (S,).
+
+    x: images, (1, n_in, N), which pass in parts; labels: (N,).
+    """
     loss, right = (torch.zeros(networks.seeds, dtype=torch.float64, device=x.device) for _ in range(2))
     for start in range(0, x.shape[2], EVALUATION_PART):
         outputs = networks(x[..., start : start + EVALUATION_PART])
@@ -88,7 +93,10 @@ def evaluate(networks: Networks, x: Tensor, labels: Tensor) -> dict[str, Tensor]
 
 
 def finish(seeds: Sequence[int], state: TrainingState) -> Result:
-    """Loss and accuracy by epoch (columns seed, epoch, layer, quantity, value), and the trained networks."""
+    """The result of trained teachers: a table of loss and accuracy by epoch, and the networks' tensors.
+
+    The table has columns seed, epoch, layer, quantity, value.
+    """
     history = state.history()
     frames = [tidy(seeds, None, name, history[name], ~history["finite"]) for name in ("loss", "accuracy")]
     return Result(pd.concat(frames, ignore_index=True), networks_of(state.network()))

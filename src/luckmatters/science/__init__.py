@@ -1,1 +1,1 @@
-"""Pure functions and small modules on tensors: no files, no configuration, no plotting."""
+"""The science of the package: functions and small classes on tensors, without files, configuration or plots."""

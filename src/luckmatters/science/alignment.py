@@ -1,4 +1,4 @@
-"""Which student stands for which teacher node, and how much of a matrix between them lies on those pairs."""
+"""Pairs of teacher and student nodes, and how much of a matrix between teacher and student lies on these pairs."""
 
 import numpy as np
 import torch
@@ -7,26 +7,30 @@ from torch import Tensor
 
 
 def match(rho: Tensor) -> Tensor:
-    """One student for each teacher node, none twice, with the greatest sum of ρ; (S, n°, n ≥ n°) -> (S, n°), integers.
+    """The student node matched to each teacher node, none twice, so that the sum of ρ is greatest.
 
-    Where the best students of all teacher nodes differ, these are they. NaN counts as 0.
+    rho: (S, n°, n), with n ≥ n°; NaN counts as 0. Returns indices, (S, n°). If all teacher nodes have different best
+    students, the matches are the best students.
     """
-    chosen = [linear_sum_assignment(one, maximize=True)[1] for one in rho.nan_to_num(0).double().cpu().numpy()]
+    chosen = [linear_sum_assignment(seed, maximize=True)[1] for seed in rho.nan_to_num(0).double().cpu().numpy()]
     return torch.from_numpy(np.stack(chosen)).to(rho.device)
 
 
 def order(matched: Tensor, students: int) -> Tensor:
-    """All students, matched ones first in the order of the teacher nodes, the rest as they were; (S, students)."""
+    """All student nodes, (S, students): first the matched nodes in the order of teacher nodes, then the other nodes.
+
+    matched: student nodes, (S, n°); students: the number of student nodes.
+    """
     rest = torch.ones(len(matched), students, dtype=torch.bool, device=matched.device).scatter_(1, matched, False)
     others = rest.nonzero()[:, 1].view(len(matched), -1)
     return torch.cat([matched, others], 1)
 
 
 def dominance(block: Tensor, used: Tensor) -> Tensor:
-    """How much a matched block is diagonal: mean |diagonal| over mean |off-diagonal|, (S, n°, n°) -> (S,).
+    """How much a matched block is diagonal: mean |diagonal| over mean |off-diagonal|, (S,).
 
-    block: rows are the matched students of the teacher nodes in the columns; used: (S, n°), the teacher nodes that
-    count (a dead one has no match). NaN with fewer than two of them.
+    block: (S, n°, n°), a row for the matched student of each teacher node, a column for each teacher node.
+    used: the teacher nodes that count, (S, n°), bool; a dead teacher node has no match. NaN if fewer than two count.
     """
     size = block.abs().double()
     both = used[:, :, None] & used[:, None]
@@ -35,20 +39,24 @@ def dominance(block: Tensor, used: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """The mean of a matrix's entries at marked places, (S, n, n) -> (S,)."""
     return (values * where).sum((1, 2)) / where.sum((1, 2))
 
 
 def share(matrix: Tensor, matched: Tensor) -> Tensor:
-    """The share of each teacher node's absolute mass, over all students, that is its match's; (S, n, n°) -> (S, n°).
+    """The matched student's share of each teacher node's column, (S, n°): |entry| over the sum of |entries|.
 
-    NaN for a column of zeros.
+    matrix: (S, n, n°); matched: student nodes, (S, n°). NaN for a column of zeros.
     """
     size = matrix.abs().double()
     return size.gather(1, matched[:, None])[:, 0] / size.sum(1)
 
 
 def leads(matrix: Tensor, matched: Tensor) -> Tensor:
-    """Whether no student has a greater absolute value with a teacher node than its match; (S, n, n°) -> (S, n°)."""
+    """Whether each teacher node's matched student has the greatest absolute value in the column, (S, n°), bool.
+
+    matrix: (S, n, n°); matched: student nodes, (S, n°).
+    """
     size = matrix.abs()
     return size.gather(1, matched[:, None])[:, 0] >= size.amax(1)
 
@@ -56,13 +64,16 @@ def leads(matrix: Tensor, matched: Tensor) -> Tensor:
 def fan_in_cosine(
     theirs: Tensor, ours: Tensor, winner: Tensor, below: Tensor | None = None, live: Tensor | None = None
 ) -> Tensor:
-    """The cosine between each teacher node's fan-in weights and those of its best student, without biases, (S, n°).
+    """The cosine between the fan-in weights of each teacher node and of its best student, without biases, (S, n°).
 
-    theirs: (S or 1, n°, n°_below, …), ours: (S, n, n_below, …), with the kernel's axes in convolutions; winner: the
-    best students, (S, n°). below: what students of the layer below say of its teacher nodes (see
-    :meth:`luckmatters.science.overlap.Overlap.substitution`), (S, n_below, n°_below), by which a student's weights
-    become weights on teacher nodes; live: which of these count, (S, n°_below). Without, layers read the same inputs.
-    0 where a student has no such weights, NaN where the teacher node has none.
+    theirs: the teacher's weights, (S or 1, n°, n°_below, …), in convolutions with the kernel's axes.
+    ours: the student's weights, (S, n, n_below, …), likewise.
+    winner: the best student of each teacher node, (S, n°).
+    below: coefficients that turn weights on student nodes of the layer below into weights on teacher nodes,
+    (S, n_below, n°_below); see :meth:`luckmatters.science.overlap.Overlap.substitution`. None: both layers read the
+    same inputs.
+    live: the teacher nodes of the layer below that count, (S, n°_below); needed with ``below``.
+    The cosine is 0 where the student's weights are all zero, NaN where the teacher node's weights are.
     """
     theirs, ours = (weight.reshape(*weight.shape[:3], -1) for weight in (theirs, ours))  # (S, n, n_below, k · k)
     chosen = ours.take_along_dim(winner.long()[..., None, None], 1)

@@ -1,6 +1,6 @@
-"""The sign of BatchNorm biases: counts, what a mean and a standard deviation alone say of them, what was published.
+"""The sign of BatchNorm biases: counts, bounds from a mean and a standard deviation, and published numbers.
 
-NumPy and pandas alone: figures and verdicts use it too.
+Uses NumPy and pandas alone, since figures and verdicts import this module.
 """
 
 import math
@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 MOMENTS = ("bias_mean", "bias_std", "weight_mean", "weight_std")
-MOMENT_ROUNDING = 0.0005  # published to three decimals
-SHARE_TOLERANCE = 0.01  # percentage points; published to two decimals
+MOMENT_ROUNDING = 0.0005  # moments are published to three decimals
+SHARE_TOLERANCE = 0.01  # percentage points; shares are published to two decimals
 
 
 def signs(bias: np.ndarray) -> dict[str, np.ndarray]:
-    """How many biases (…, n) there are, and how many are below, at and above zero, each (…,)."""
+    """Counts of all, negative, zero and positive biases, each (…,).
+
+    bias: (…, n).
+    """
     return {
         "channels": np.full(bias.shape[:-1], bias.shape[-1]),
         "negative": (bias < 0).sum(-1),
@@ -24,11 +27,12 @@ def signs(bias: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def negative_share_bounds(mean: float, std: float, *, rounding: float = 0.0) -> tuple[float, float]:
-    """The least and the greatest share of values below zero that their mean and standard deviation allow.
+    """The least and the greatest share of negative values that a mean and a standard deviation allow.
 
-    Cantelli's inequality: of values with mean μ < 0 and variance σ², at most σ² / (σ² + μ²) are 0 or above; likewise
-    for μ > 0. It holds for any values, and for a standard deviation of either divisor, n or n − 1 (which is greater).
-    rounding: mean and std are known to within this.
+    Cantelli's inequality: among values with mean μ < 0 and variance σ², a share of at most σ² / (σ² + μ²) is 0 or
+    above. The case μ > 0 is symmetric. The bound holds for any values. The divisor of the variance may be n or n − 1:
+    n − 1 gives the greater variance and a wider bound.
+    rounding: the greatest error of mean and std.
     """
     low, high = mean - rounding, mean + rounding
     variance = (std + rounding) ** 2
@@ -38,30 +42,33 @@ def negative_share_bounds(mean: float, std: float, *, rounding: float = 0.0) -> 
 
 
 def likely_negative_share(mean: float, std: float) -> float:
-    """The share of values below zero if they were normal (all equal if std = 0), which lies between those bounds."""
+    """The share of negative values in a normal distribution; it lies within :func:`negative_share_bounds`.
+
+    std = 0: all values equal the mean.
+    """
     if std == 0:
         return float(mean < 0)
     return 0.5 * math.erfc(mean / std / math.sqrt(2))
 
 
 def by_layer(table: pd.DataFrame) -> pd.DataFrame:
-    """One network's numbers of whole layers: index layer, a column a quantity.
+    """The quantities of a network's whole layers: index layer, a column for each quantity.
 
-    table: as the kind ``bn-bias`` leaves it.
+    table: a network's rows of the table that the kind ``bn-bias`` writes.
     """
     return table[table["node"].isna()].pivot(index="layer", columns="quantity", values="value")
 
 
 def has_weights(layers: pd.DataFrame) -> bool:
-    """Whether the numbers are of the weights themselves, and not only published ones."""
+    """Whether the network's weights were available, so that the table has more than published numbers."""
     return "negative" in layers
 
 
 def compared(layers: pd.DataFrame) -> pd.DataFrame:
-    """Every published number of a network against its weights: columns layer, quantity, ours, published, met.
+    """Published numbers of a network beside the numbers of its weights: columns layer, quantity, ours, published, met.
 
-    Shares are compared by the published rule, n minus the number above zero, to 0.01 percentage points; moments to
-    three decimals.
+    Shares follow the published rule, n minus the number above zero, and may differ by 0.01 percentage points. Moments
+    must agree to three decimals.
     """
     ours = layers.assign(not_positive=layers["channels"] - layers["positive"])
     frames = []
@@ -78,10 +85,10 @@ def compared(layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def share_bounds(layers: pd.DataFrame) -> pd.DataFrame:
-    """Share of negative biases of each layer: index layer, columns low, likely, high.
+    """The share of negative biases of each layer: index layer, columns low, likely, high.
 
-    Counted (strictly below zero) where the weights are there; else from published means and standard deviations. Raises
-    KeyError if neither is.
+    With weights the share is counted, strictly below zero. Without weights it is bounded by published means and
+    standard deviations. Raises KeyError if the table has neither.
     """
     if has_weights(layers):
         share = layers["negative"] / layers["channels"]

@@ -1,4 +1,4 @@
-"""How often two nodes of a layer fire together (the paper's assumption: teacher nodes overlap little)."""
+"""How often two nodes of a layer fire together. The paper assumes that teacher nodes overlap little."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,17 @@ from torch import Tensor
 
 
 class Coactivation:
-    """Counts of single and joint firing of a layer's nodes, gathered from activations that come a part at a time."""
+    """Counts of samples on which one node of a layer fires, or two nodes fire together; samples come in parts."""
 
     def __init__(self) -> None:
         self._samples = 0
         self._joint: Tensor | int = 0
 
     def add(self, activation: Tensor) -> None:
-        """A part of a layer's activations after the ReLU, (S, n, P); a node fires where it is above zero."""
+        """Count a part of the samples. A node fires where its activation is above zero.
+
+        activation: of the layer after the ReLU, (S, n, P).
+        """
         fires = (activation > 0).float()
         self._samples += activation.shape[2]
         # Counts below 2²⁴ are exact in float32: (S, n, P) x (S, P, n) -> (S, n, n)
@@ -23,14 +26,18 @@ class Coactivation:
         )
 
     def measure(self) -> "LayerCoactivation":
-        """The probabilities over all samples so far."""
+        """The firing probabilities over all samples counted so far."""
         joint = self._joint / self._samples
         return LayerCoactivation(joint.diagonal(dim1=1, dim2=2), joint)
 
 
 @dataclass(frozen=True)
 class LayerCoactivation:
-    """fires: P(f_j > 0) of each node, (S, n); joint: P(f_j > 0 and f_k > 0), (S, n, n), float64."""
+    """Firing probabilities of a layer's nodes and pairs of nodes, float64.
+
+    fires: P(f_j > 0) of each node, (S, n).
+    joint: P(f_j > 0 and f_k > 0) of each pair, (S, n, n).
+    """
 
     fires: Tensor
     joint: Tensor
@@ -44,11 +51,14 @@ class LayerCoactivation:
         return pairs(self.joint).mean(1)
 
     def independent(self) -> Tensor:
-        """What the same mean would be if nodes fired independently: of P(f_j > 0) · P(f_k > 0), (S,)."""
+        """The mean over pairs of different nodes of P(f_j > 0) · P(f_k > 0), as if nodes fired independently, (S,)."""
         return pairs(self.fires[:, :, None] * self.fires[:, None]).mean(1)
 
 
 def pairs(square: Tensor) -> Tensor:
-    """The entries (S, n, n) above the diagonal, one for each pair of different nodes, (S, n · (n − 1) / 2)."""
+    """The entries above the diagonal of square matrices: an entry for each pair of different nodes.
+
+    square: (S, n, n). Returns (S, n · (n − 1) / 2).
+    """
     row, column = torch.triu_indices(*square.shape[1:], offset=1, device=square.device)
     return square[:, row, column]

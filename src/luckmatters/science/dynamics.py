@@ -1,11 +1,11 @@
 """Student-teacher dynamics in matrix form: products of averages, top-down (paper, Lemma 1 and Theorem 5).
 
-The paper's shapes: samples come first, a layer's weights are (n_in + 1, n_out) with the bias as the last row, a
-layer's inputs X are (N, n_in + 1) with the constant 1 as the last column. Many networks of one shape are one batch: S
-seeds, each with its own teacher and its own samples, times C starts, students that share both; R = S · C.
+Shapes are the paper's. Samples come first. The weights of a layer are (n_in + 1, n_out), with the bias as the last row.
+The inputs X of a layer are (N, n_in + 1), with the constant 1 as the last column. R = S · C networks of one shape are a
+batch: S seeds with separate teachers and samples, times C starts. The C students of a seed share teacher and samples.
 
-As in the authors' script, the constant node is left out of H and H* when they go down a layer. What the biases of the
-layers above differ by is therefore not handed down; the accurate gradient hands it down.
+As in the authors' script, H and H* lose the constant node when they go down a layer. The matrix form therefore does not
+hand down differences between biases of the layers above. The accurate gradient does.
 """
 
 import itertools
@@ -23,14 +23,18 @@ LARGEST_EXACT = 256  # whole numbers up to here are exact in bfloat16
 
 
 def normalize_columns(weight: Tensor) -> Tensor:
-    """Scale each node's fan-in, bias included, to length 1, in place; (…, n_in + 1, n_out)."""
+    """Scale each node's fan-in, bias included, to length 1, in place.
+
+    weight: (…, n_in + 1, n_out).
+    """
     # Several times as fast as a norm over a dimension that is not the last one.
     return weight.mul_(weight.square().sum(-2, keepdim=True).rsqrt_())
 
 
 def draw_teacher(widths: Sequence[int], bias: float, *, generator: np.random.Generator) -> list[Tensor]:
-    """A teacher's layers: grid weights, no node zero, no two alike, bias row −bias, columns normalized.
+    """The layers of a random teacher, each (n_in + 1, n_out), columns normalized.
 
+    Weights lie on a grid: no node is zero, no two nodes are alike. The bias row is −bias before normalization.
     widths: nodes of all layers, inputs and outputs included. Raises ValueError if the grid has too few nodes.
     """
     layers = []
@@ -43,11 +47,13 @@ def draw_teacher(widths: Sequence[int], bias: float, *, generator: np.random.Gen
 def draw_students(
     teacher: Sequence[Tensor], multiplier: int, starts: Sequence[Sequence[float]], *, generator: np.random.Generator
 ) -> list[Tensor]:
-    """Students with `multiplier` times the teacher's nodes, one a start: of each layer (C, n_in + 1, n_out).
+    """Random students with `multiplier` times the teacher's nodes, a student for each start.
 
-    All have the same Gaussian columns, normalized. Start c adds starts[c][l] times the teacher's column to the first
-    nodes of layer l (its rows to the first rows, its bias to the bias), and columns are normalized again. Raises
-    ValueError if a start has not one number a layer.
+    Returns the weights of each layer, (C, n_in + 1, n_out). All students have the same normalized Gaussian columns.
+    Start c adds starts[c][l] times the teacher's columns to the columns of the first nodes of layer l: teacher rows to
+    the first rows, teacher bias to the bias. Then columns are normalized again.
+    teacher: the layers of :func:`draw_teacher`; starts: C starts with a number for each layer.
+    Raises ValueError if a start has more or fewer numbers than there are layers.
     """
     if any(len(start) != len(teacher) for start in starts):
         raise ValueError(f"each start needs {len(teacher)} numbers, one a layer, got {list(map(list, starts))}")
@@ -65,7 +71,10 @@ def draw_students(
 
 
 def with_constant(x: Tensor, value: float = 1.0) -> Tensor:
-    """Values (…, N, n) with the constant node's as the last column, (…, N, n + 1)."""
+    """Values with the constant node as an additional last column, (…, N, n + 1).
+
+    x: (…, N, n); value: of the constant node.
+    """
     result = x.new_full((*x.shape[:-1], x.shape[-1] + 1), value)
     result[..., :-1] = x
     return result
@@ -73,19 +82,27 @@ def with_constant(x: Tensor, value: float = 1.0) -> Tensor:
 
 @dataclass(frozen=True)
 class Passed:
-    """What a network makes of samples: of each layer its inputs X (…, N, n_in + 1), X W (…, N, n_out), and X W > 0."""
+    """The forward pass of samples through a network, layer by layer.
+
+    inputs: X of each layer, (…, N, n_in + 1).
+    sums: X W of each layer, (…, N, n_out).
+    gates: whether X W > 0 in each hidden layer, (…, N, n_out), 0 or 1.
+    """
 
     inputs: list[Tensor]
     sums: list[Tensor]
     gates: list[Tensor]
 
     def at(self, step: int) -> "Passed":
-        """The same of one step, where the first axis is one of steps."""
-        return Passed(*([one[step] for one in part] for part in (self.inputs, self.sums, self.gates)))
+        """The forward pass of one step, where the first axis of all tensors counts steps."""
+        return Passed(*([layer[step] for layer in part] for part in (self.inputs, self.sums, self.gates)))
 
 
 def forward(weights: Sequence[Tensor], x: Tensor, gate_type: torch.dtype) -> Passed:
-    """Pass samples (…, N, n_in + 1) through a network: ReLU in all layers but the last; gates are 0 or 1."""
+    """Pass samples through a network with ReLU in all layers but the last.
+
+    weights: of each layer, (…, n_in + 1, n_out); x: samples, (…, N, n_in + 1); gate_type: the type of gates.
+    """
     inputs, sums = [x], []
     for layer, weight in enumerate(weights):
         sums.append(inputs[-1] @ weight)
@@ -96,16 +113,18 @@ def forward(weights: Sequence[Tensor], x: Tensor, gate_type: torch.dtype) -> Pas
 
 @cache
 def counting_type(device: str, batch: int) -> torch.dtype:
-    """The fastest type in which products of gates, whole numbers up to the batch, are exact."""
+    """The fastest type of numbers in which sums of gate products, whole numbers up to `batch`, are exact."""
     fast = device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if fast and batch <= LARGEST_EXACT else torch.float32
 
 
 class Dynamics:
-    """R = S · C students that follow their teachers; updated in place, columns normalized after every step.
+    """R = S · C students that follow their teachers. Steps change them in place and normalize columns.
 
-    weights: of each layer (S, C, n_in + 1, n_out); teacher: of each layer (S, n_in° + 1, n_out°). frozen: layers that
-    are not changed. accurate: the mean over samples of every sample's own gradient, instead of the matrix form.
+    weights: of the students' layers, each (S, C, n_in + 1, n_out).
+    teacher: of the teachers' layers, each (S, n_in° + 1, n_out°).
+    frozen: the layers that steps leave unchanged.
+    accurate: whether steps follow the mean of the samples' gradients instead of the matrix form.
     """
 
     def __init__(
@@ -123,28 +142,35 @@ class Dynamics:
 
     @property
     def layers(self) -> list[Tensor]:
-        """The weights of each layer, (S, C, n_in + 1, n_out), sharing memory with what steps change."""
+        """The students' weights of each layer, (S, C, n_in + 1, n_out): views, which steps change."""
         return [weight.unflatten(0, (self.seeds, self.starts)) for weight in self.weights]
 
     def state(self) -> dict[str, Tensor]:
-        """A copy of them on the CPU, by name."""
+        """A copy of the students' weights on the CPU, by name."""
         return {f"layer.{i}": weight.to("cpu", copy=True) for i, weight in enumerate(self.layers)}
 
     def run(self, x: Tensor, rate: float) -> None:
-        """Take a step on each batch of x, (T, S, N, n_in + 1), constant included, with a learning rate."""
+        """Take a step on each of T batches.
+
+        x: samples with the constant, (T, S, N, n_in + 1); rate: the learning rate.
+        """
         kind = counting_type(x.device.type, x.shape[2])
-        theirs = forward(self.teacher, x, kind)
-        moments = x.mT @ x, x.mT @ theirs.sums[0]  # of the lowest layer N · L and N · L* W*, which seeds share
+        teacher = forward(self.teacher, x, kind)
+        # N · L and N · L* W* of the lowest layer, which all starts of a seed share.
+        moments = x.mT @ x, x.mT @ teacher.sums[0]
         for step in range(len(x)):
-            its = theirs.at(step)
-            ours = self._forward(self._each(its.inputs[0]), kind)
+            theirs = teacher.at(step)
+            ours = self._forward(self._each(theirs.inputs[0]), kind)
             if self.accurate:
-                self._accurate_step(ours, its, rate / x.shape[2])
+                self._accurate_step(ours, theirs, rate / x.shape[2])
             else:
-                self._matrix_step(ours, its, *(self._each(one[step]) for one in moments), rate / x.shape[2])
+                self._matrix_step(ours, theirs, *(self._each(moment[step]) for moment in moments), rate / x.shape[2])
 
     def _forward(self, x: Tensor, kind: torch.dtype) -> Passed:
-        """The same as :func:`forward` of the students, in memory that is kept."""
+        """The students' forward pass, as :func:`forward` gives it, in memory that every step uses again.
+
+        x: samples with the constant, (R, N, n_in + 1).
+        """
         passed = Passed([x], [], [])
         for layer, weight in enumerate(self.weights):
             shape = (*x.shape[:2], weight.shape[2])
@@ -158,7 +184,10 @@ class Dynamics:
         return passed
 
     def _accurate_step(self, ours: Passed, theirs: Passed, rate: float) -> None:
-        """Gradient descent on half the squared distance to the teacher's output; rate: learning rate / N."""
+        """Descend the gradient of half the squared distance to the teacher's output.
+
+        rate: learning rate / N.
+        """
         error = self._error(ours, theirs)
         for layer in reversed(range(len(self.weights))):
             below = torch.bmm(error, self._fan_out(layer).mT).mul_(ours.gates[layer - 1]) if layer else None
@@ -166,10 +195,11 @@ class Dynamics:
             error = below
 
     def _matrix_step(self, ours: Passed, theirs: Passed, second: Tensor, labels: Tensor, rate: float) -> None:
-        """W += L* W* H*ᵀ − L W Hᵀ, from the top layer down; rate: learning rate / N.
+        """Add rate times L* W* H*ᵀ − L W Hᵀ to the weights W, from the top layer down.
 
-        second, labels: N times L and L* W* of the lowest layer. H and H* are computed from counts instead of averages
-        of gates, which lets them be exact in a short type: with k hidden layers above, they are Nᵏ times the paper's.
+        second, labels: N · L and N · L* W* of the lowest layer; rate: learning rate / N. H and H* come from counts of
+        open gates instead of averages, since counts are exact in a short type. With k hidden layers above they are Nᵏ
+        times the paper's.
         """
         top, batch = len(self.weights) - 1, ours.inputs[0].shape[1]
         down = self._top_down(top, ours, theirs, None, None) if top else None
@@ -188,20 +218,27 @@ class Dynamics:
                 self._change(0, labels, h_star, rate)
 
     def _top_down(self, layer: int, ours: Passed, theirs: Passed, h: Tensor | None, h_star: Tensor | None) -> tuple:
-        """H (R, n, n) and H*ᵀ (R, n°, n) of the nodes below a layer, from those above; None stands for the identity."""
+        """H (R, n, n) and H*ᵀ (R, n°, n) of the nodes below a layer.
+
+        h, h_star: H and H*ᵀ of the nodes above the layer; None stands for the identity.
+        """
         own, gates = self._fan_out(layer), ours.gates[layer - 1]
-        its, its_gates = self._each(self.teacher[layer][:, :-1]), self._each(theirs.gates[layer - 1])
+        target, target_gates = self._each(self.teacher[layer][:, :-1]), self._each(theirs.gates[layer - 1])
         return (
             self._gated("h", layer, own if h is None else torch.bmm(own, h), own, gates, gates),
-            self._gated("h*", layer, its if h is None else torch.bmm(its, h_star), own, its_gates, gates),
+            self._gated("h*", layer, target if h is None else torch.bmm(target, h_star), own, target_gates, gates),
         )
 
-    def _gated(self, name: str, layer: int, left: Tensor, right: Tensor, one: Tensor, other: Tensor) -> Tensor:
-        """β = left rightᵀ times how often both nodes' gates are open."""
+    def _gated(self, name: str, layer: int, left: Tensor, right: Tensor, gates: Tensor, others: Tensor) -> Tensor:
+        """β = left rightᵀ times the number of samples on which both nodes' gates are open, (R, n_left, n_right).
+
+        left: (R, n_left, k); right: (R, n_right, k); gates: of the left nodes, (R, N, n_left); others: of the right
+        nodes, (R, N, n_right).
+        """
         shape = (len(left), left.shape[1], right.shape[1])
         beta = torch.bmm(left, right.mT, out=self._room(name, layer, shape, left.dtype))
-        counts = torch.bmm(one.mT, other, out=self._room(f"{name} counts", layer, shape, one.dtype))
-        # Multiplied as it is, a short type would be converted in memory of its own at every step.
+        counts = torch.bmm(gates.mT, others, out=self._room(f"{name} counts", layer, shape, gates.dtype))
+        # A product of two types would convert the counts in new memory at every step.
         return beta.mul_(self._room(f"{name} as numbers", layer, shape, left.dtype).copy_(counts))
 
     def _fan_out(self, layer: int) -> Tensor:
@@ -209,22 +246,25 @@ class Dynamics:
         return self.weights[layer][:, :-1]
 
     def _error(self, ours: Passed, theirs: Passed) -> Tensor:
-        """Student minus teacher, of the outputs, (R, N, n)."""
+        """The students' outputs minus the teachers', (R, N, n)."""
         return ours.sums[-1].unflatten(0, (self.seeds, self.starts)).sub(theirs.sums[-1][:, None]).flatten(0, 1)
 
     def _change(self, layer: int, left: Tensor, right: Tensor, rate: float, *, normalized: bool = True) -> None:
-        """W += rate · left right, (R, n_in + 1, k) and (R, k, n_out); then columns are normalized."""
+        """Add rate · left right to a layer's weights unless the layer is frozen, then normalize columns.
+
+        left: (R, n_in + 1, k); right: (R, k, n_out).
+        """
         if layer not in self.frozen:
             self.weights[layer].baddbmm_(left, right, alpha=rate)
             if normalized:
                 normalize_columns(self.weights[layer])
 
     def _each(self, x: Tensor) -> Tensor:
-        """What seeds have, (S, …), for each of their starts, (R, …)."""
+        """Tensors of seeds repeated for all starts of a seed, (S, …) -> (R, …)."""
         return x if self.starts == 1 else x[:, None].expand(-1, self.starts, *x.shape[1:]).flatten(0, 1)
 
     def _room(self, name: str, layer: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Memory that is kept from step to step: large matrices would be given back and cleared at every step."""
+        """A tensor that every step uses again; new large matrices would be given back and cleared at every step."""
         key = (name, layer, shape, dtype)
         if key not in self._rooms:
             self._rooms[key] = torch.empty(shape, dtype=dtype, device=self.weights[0].device)

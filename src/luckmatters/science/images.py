@@ -15,9 +15,10 @@ PADDING = 4  # zeros around an image before it is cropped to its own size again
 
 
 def crops(images: Tensor) -> Tensor:
-    """Every crop of every image (N, C, H, W) and of its mirror image, (2 N, 2 · PADDING + 1, 2 · PADDING + 1, C, H, W).
+    """All crops of images and mirror images, (2 N, 2 · PADDING + 1, 2 · PADDING + 1, C, H, W).
 
-    Padded with zeros; indexed by image (mirrored ones after all others), top and left. A view of 2 N padded images.
+    images: (N, C, H, W), padded with zeros. The first three axes of the crops are image (mirror images come last), top
+    and left. The crops are a view of 2 N padded images.
     """
     count, channels, height, width = images.shape
     padded = images.new_zeros(2 * count, channels, height + 2 * PADDING, width + 2 * PADDING)
@@ -27,29 +28,30 @@ def crops(images: Tensor) -> Tensor:
 
 
 def crop_and_flip(crops: Tensor, image: Tensor, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
-    """The crops at (top, left) of some images, mirrored afterwards where flip is true: (B, C, H, W).
+    """Crops of images at (top, left), mirrored afterwards where flip is true, (B, C, H, W).
 
-    crops: see above; image, top, left: integers, (B,); flip: bool, (B,).
+    crops: see :func:`crops`; image, top, left: integers, (B,); flip: bool, (B,).
     """
     mirrored_left = 2 * PADDING - left  # a mirrored crop is a crop of the mirrored image
     index = image + flip * (len(crops) // 2), top, torch.where(flip, mirrored_left, left)
     if crops.is_cpu:  # NumPy gathers blocks four times as fast
-        return torch.from_numpy(crops.numpy()[tuple(one.numpy() for one in index)])
+        return torch.from_numpy(crops.numpy()[tuple(axis.numpy() for axis in index)])
     return crops[index]
 
 
 @cache
 def _affine(device: torch.device) -> tuple[Tensor, Tensor]:
-    """What bytes are multiplied by, and what is then subtracted, (3, 1, 1)."""
+    """The factor and the subtracted shift that normalize pixels as bytes, both (3, 1, 1)."""
     mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (MEAN, STD))
     return 1 / (255 * std), mean / std
 
 
 def normalize(images: Tensor, out: Tensor | None = None) -> Tensor:
-    """Pixels (N, C, H, W), uint8, as samples (C·H·W, N), float32: in [0, 1], minus the channel's mean, over its std.
+    """Normalized samples (C·H·W, N), float32: pixels in [0, 1], minus the channel's mean, over the channel's std.
 
-    A view of memory in which images stay whole, `out` (N, C, H, W) if it is given: matrix products read it as fast, and
-    to turn it round would take as long as all the rest.
+    images: (N, C, H, W), uint8; out: memory for the result, (N, C, H, W), float32, or None for new memory. The result
+    is a view in which each image stays whole. Matrix products read the view as fast as a transposed copy, which would
+    take as long as all the rest.
     """
     scale, shift = _affine(images.device)
     pixels = images.float() if out is None else out.copy_(images)
@@ -58,10 +60,13 @@ def normalize(images: Tensor, out: Tensor | None = None) -> Tensor:
 
 @dataclass(frozen=True)
 class Cifar10:
-    """Images and labels; every seed draws its own order, crops and flips.
+    """The images and labels of CIFAR-10; each seed draws a separate order, crops and flips.
 
-    train_images, test_images: (N, 3, 32, 32), uint8; train_labels, test_labels: (N,), int64; samples: images an epoch,
-    drawn without repetition; augment: whether training images are cropped and flipped; batch: images a step.
+    train_images, test_images: (N, 3, 32, 32), uint8.
+    train_labels, test_labels: (N,), int64.
+    samples: the number of images in an epoch, drawn without repetition.
+    augment: whether training images are cropped and flipped.
+    batch: the number of images in a step.
     Raises ValueError if there are fewer training images than an epoch needs.
     """
 
@@ -82,29 +87,29 @@ class Cifar10:
         return crops(self.train_images)
 
     def batches(self, seeds: Sequence[int], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch's samples (S, 3·32·32, B) and labels (S, B)."""
-        draws = [zip(*(one.split(self.batch) for one in self._draw(seed, epoch)), strict=True) for seed in seeds]
+        """The samples (S, 3·32·32, B) and labels (S, B) of each batch of an epoch."""
+        draws = [zip(*(draw.split(self.batch) for draw in self._draw(seed, epoch)), strict=True) for seed in seeds]
         for parts in zip(*draws, strict=True):  # of each seed: image, top, left and flip of a batch
             shape = len(seeds), len(parts[0][0]), *self.train_images.shape[1:]
             pixels = torch.empty(shape, device=self.train_images.device)
-            for one, part in zip(pixels, parts, strict=True):
-                normalize(crop_and_flip(self._crops, *part), out=one)
+            for images, part in zip(pixels, parts, strict=True):
+                normalize(crop_and_flip(self._crops, *part), out=images)
             yield pixels.flatten(2).transpose(1, 2), torch.stack([self.train_labels[order] for order, *_ in parts])
 
     def blocks(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
-        """One epoch's samples, a batch at a time."""
+        """The samples (S, 3·32·32, B) of each batch of an epoch."""
         for samples, _ in self.batches(seeds, epoch):
             yield samples
 
     def check_evaluation(self, samples: int) -> None:
-        """Raises ValueError if there are fewer test images than that."""
+        """Raise ValueError if there are fewer test images than `samples`."""
         if samples > len(self.test_images):
             raise ValueError(f"{samples} evaluation images are asked for, but there are {len(self.test_images)}")
 
     def evaluation_set(self, seeds: Sequence[int], samples: int) -> tuple[Tensor, Tensor]:
-        """Test images as samples (1, 3·32·32, N), and their labels (N,): the same for every seed, drawn once.
+        """Test images as samples (1, 3·32·32, N) and the labels (N,): the same for all seeds and at every call.
 
-        Raises ValueError if there are fewer.
+        samples: N. Raises ValueError if there are fewer test images.
         """
         self.check_evaluation(samples)
         chosen = torch.from_numpy(generator("cifar10-evaluation").permutation(len(self.test_images))[:samples])
@@ -112,7 +117,7 @@ class Cifar10:
         return normalize(self.test_images[chosen])[None], self.test_labels[chosen]
 
     def _draw(self, seed: int, epoch: int) -> list[Tensor]:
-        """Which image comes when, and the top, left and flip of each: four of shape (samples,)."""
+        """The images of an epoch in their order, and the top, left and flip of each image: four tensors (samples,)."""
         order = generator("cifar10-order", seed, epoch).permutation(len(self.train_images))[: self.samples]
         if self.augment:
             stream = generator("cifar10-augment", seed, epoch)
@@ -121,4 +126,4 @@ class Cifar10:
         else:
             top = left = np.full(self.samples, PADDING)
             flip = np.zeros(self.samples, np.bool_)
-        return [torch.from_numpy(one).to(self.train_images.device) for one in (order, top, left, flip)]
+        return [torch.from_numpy(draw).to(self.train_images.device) for draw in (order, top, left, flip)]

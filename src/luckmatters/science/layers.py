@@ -1,9 +1,9 @@
-"""One layer of S networks at once, forward and backward: linear, or a convolution (no padding, stride 1).
+"""Forward and backward pass of a layer of S networks at once: linear, or a convolution (no padding, stride 1).
 
-The shape of the weights says which: (S, n_out, n_in), or (S, n_out, n_in, k, k). Biases are (S, n_out, 1).
-Linear layers work on nodes with the samples last, (S, n, N), so that a layer is ``weight @ x``; convolutions on images,
-(N, S · n, H, W), where the S networks are groups of channels, as libraries want it. Each layer takes either, and what
-comes below the first layer, the samples (S, n_in, N), is the former.
+Weights are (S, n_out, n_in) in a linear layer and (S, n_out, n_in, k, k) in a convolution. Biases are (S, n_out, 1).
+Linear layers work on nodes with the samples last, (S, n, N), so that a layer is ``weight @ x``. Convolutions work on
+images, (N, S · n, H, W), where the S networks are groups of channels, as libraries want it. Each layer takes nodes or
+images. The samples below the first layer are nodes, (S, n_in, N).
 """
 
 import math
@@ -11,19 +11,23 @@ import math
 import torch
 from torch import Tensor
 
-WIDE = 32  # channels read and given, from which a convolution counts as wide
+WIDE = 32  # a convolution is wide from so many channels, both read and given
 
 
 def as_nodes(x: Tensor, seeds: int, dtype: torch.dtype | None = None) -> Tensor:
-    """Images (N, S · n, H, W) as nodes (S, n · H · W, N) of that type, nodes as they are.
+    """Images as nodes (S, n · H · W, N); nodes stay as they are.
 
-    A view if the type is theirs, unless channels lie together within each pixel.
+    x: images (N, S · n, H, W) or nodes; seeds: S; dtype: the type of the nodes, the images' type if None. The result is
+    a view unless the type changes or the channels lie together within each pixel.
     """
     return x if x.dim() == 3 else x.reshape(len(x), seeds, -1).permute(1, 2, 0).to(dtype or x.dtype)
 
 
 def as_images(x: Tensor, channels: int) -> Tensor:
-    """Nodes (S, n · H · H, N) as images (N, S · n, H, H); images as they are."""
+    """Nodes as images (N, S · n, H, H); images stay as they are.
+
+    x: nodes (S, n · H · H, N) or images; channels: n.
+    """
     if x.dim() == 4:
         return x
     side = math.isqrt(x.shape[1] // channels)
@@ -31,39 +35,45 @@ def as_images(x: Tensor, channels: int) -> Tensor:
 
 
 def by_channel(x: Tensor) -> Tensor:
-    """Activations with all networks' nodes as the channels, (…, S · n, …), as torch's BatchNorm takes them; a view."""
+    """A view of activations with the nodes of all networks as channels, (…, S · n, …), for torch's BatchNorm."""
     return x if x.dim() == 4 else x.view(1, -1, x.shape[2])
 
 
 def values(x: Tensor, seeds: int) -> Tensor:
-    """All values of each node over samples and positions, (S, n, P)."""
+    """All values of each node over samples and positions, (S, n, P).
+
+    x: nodes (S, n, N) or images (N, S · n, H, W); seeds: S.
+    """
     return x if x.dim() == 3 else x.view(len(x), seeds, -1, x[0, 0].numel()).permute(1, 2, 0, 3).flatten(2)
 
 
 def stack(x: Tensor, sets: int) -> Tensor:
-    """Networks in a row as one, node under node: (S, n, …) as (sets, S / sets · n, …), a view."""
+    """A view in which S / sets networks in a row become one network, node under node: (sets, S / sets · n, …).
+
+    x: (S, n, …).
+    """
     return x.view(sets, -1, x.shape[2])
 
 
 def forward(
     weight: Tensor, bias: Tensor, x: Tensor, out: Tensor | None = None, precision: torch.dtype | None = None
 ) -> Tensor:
-    """Pre-activations, nodes or images as the layer's kind is.
+    """Pre-activations of a layer: nodes of a linear layer, images of a convolution.
 
-    out serves linear layers alone, precision convolutions alone: the type of numbers that they read and give, if it is
-    not the weights'.
-
-    Linear layers also take fewer sets of samples than networks, (S', n_in, N): set k serves S / S' networks in a row,
-    which then are one matrix.
+    weight, bias: see the module; x: nodes or images that the layer reads.
+    out: memory for the result of a linear layer, (S, n_out, N).
+    precision: the type of numbers that a convolution reads and gives, if not the type of the weights.
+    A linear layer also takes fewer sets of samples than networks, (S', n_in, N). Set k then serves S / S' networks in a
+    row, which form one matrix.
     """
     if weight.dim() == 3:
         nodes = as_nodes(x, len(weight), weight.dtype)
         stacked = None if out is None else stack(out, len(nodes))
-        found = torch.baddbmm(stack(bias, len(nodes)), stack(weight, len(nodes)), nodes, out=stacked)
-        return found.view(*weight.shape[:2], -1)  # (S, out, in) x (S, in, N)
+        sums = torch.baddbmm(stack(bias, len(nodes)), stack(weight, len(nodes)), nodes, out=stacked)
+        return sums.view(*weight.shape[:2], -1)  # (S, out, in) x (S, in, N)
     operands = as_images(x, weight.shape[2]), weight.flatten(0, 1), bias.flatten()
     if precision:
-        operands = [one.to(precision) for one in operands]
+        operands = [operand.to(precision) for operand in operands]
         if prefers_channels_last(operands[0]):
             operands[0] = operands[0].contiguous(memory_format=torch.channels_last)
     return torch.conv2d(*operands, groups=len(weight))
@@ -80,10 +90,12 @@ def backward(
     below: bool,
     out: Tensor | None = None,
 ) -> Tensor | None:
-    """Add `rate` times the gradients by weight and bias, in place; return the gradient by x if `below` is true.
+    """Add `rate` times the gradients by weight and bias in place, and return the gradient by x.
 
-    x: what the layer read; g: the gradient by what it gave; to_weight, to_bias: what is added to, of the parameters'
-    shapes, or the parameters themselves. The result has the shape of x (`out` serves it where x is nodes).
+    x: the layer's input; g: the gradient by the layer's result.
+    to_weight, to_bias: the tensors that change, in the shapes of weight and bias; they may be weight and bias.
+    below: whether the gradient by x is wanted, in the shape of x; otherwise the result is None.
+    out: memory for the gradient by x where x is nodes.
     """
     if weight.dim() == 3:
         nodes, result = as_nodes(x, len(weight), weight.dtype), None
@@ -91,7 +103,7 @@ def backward(
             result = torch.bmm(weight.transpose(1, 2), g, out=out)
             if x.dim() == 4:
                 result = result.permute(2, 0, 1).reshape(x.shape)
-                if result.dtype != x.dtype:  # BatchNorm sums what is not contiguous in the numbers' own type
+                if result.dtype != x.dtype:  # BatchNorm sums non-contiguous numbers in their own type
                     order = torch.contiguous_format if x.is_contiguous() else torch.channels_last
                     result = result.to(x.dtype, memory_format=order)
         # (S, out, N) x (S, N, in)
@@ -111,22 +123,22 @@ def backward(
 
 
 def prefers_channels_last(images: Tensor) -> bool:
-    """Whether a layer's images are better kept channel by channel within each pixel, and so in all layers above.
+    """Whether convolutions are faster on images whose channels lie together within each pixel, in all layers above too.
 
-    Measured for one network, on an H200; for groups of several it is a guess.
+    Measured for one network, on an H200; a guess for groups of several networks.
     """
     return images.is_cuda
 
 
 def prefers_across_samples(weight: Tensor, g: Tensor) -> bool:
-    """Whether the gradient by the weights is faster by :func:`across_samples`: in wide layers, on AVX2 (measured)."""
+    """Whether :func:`across_samples` is the faster gradient by the weights: in wide layers, on AVX2 (measured)."""
     wide = len(weight) == 1 and min(weight.shape[1:3]) >= WIDE
     return wide and g.is_cpu and g.dtype == weight.dtype and torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
 def across_samples(x: Tensor, g: Tensor) -> Tensor:
-    """The gradient by one network's weights (n_out, n_in, k, k): the convolution of x with g, samples as channels.
+    """The gradient by one network's weights, (n_out, n_in, k, k): the convolution of x with g, samples as channels.
 
-    x: images (N, n_in, H, W); g: the gradient by what was given, (N, n_out, H - k + 1, W - k + 1).
+    x: images (N, n_in, H, W); g: the gradient by the layer's result, (N, n_out, H - k + 1, W - k + 1).
     """
     return torch.conv2d(x.transpose(0, 1).contiguous(), g.transpose(0, 1).contiguous()).transpose(0, 1)

@@ -1,4 +1,4 @@
-"""Means and variances of activations that come a part at a time, in memory that does not grow with their number.
+"""Means and variances of activations that come in parts, in memory that does not grow with the number of samples.
 
 Parts are joined by the pairwise rule for means and sums of squared deviations (Chan, Golub, LeVeque), so that no
 precision is lost to large means.
@@ -12,16 +12,19 @@ from torch import Tensor
 
 from luckmatters.science.networks import BatchNorm, Networks
 
-# Centering a constant node in float32 leaves rounding of about 1e-7 of its size; a node whose spread is below ten
-# times that is constant as far as this precision can tell.
+# Centering a constant node in float32 leaves rounding errors of about 1e-7 of the node's size. A node whose spread is
+# below ten times this size counts as constant.
 CONSTANT = 1e-6
-# Activations of a layer that are held at once: on a CPU what stays in cache, on a graphics card 1 GiB.
+# The most activations of a layer that are held at once: on a CPU as many as stay in cache, on a graphics card 1 GiB.
 ROOM = {"cpu": 2**21, "cuda": 2**28}
 
 
 @dataclass
 class Moments:
-    """Of some nodes' activations: how many values, their mean and sum of squared deviations, (S, n), float64."""
+    """Count, mean and sum of squared deviations of nodes' activations.
+
+    count: the number of values of each node; mean, square: mean and sum of squared deviations, (S, n), float64.
+    """
 
     count: int
     mean: Tensor
@@ -29,14 +32,17 @@ class Moments:
 
     @classmethod
     def of(cls, x: Tensor) -> tuple["Moments", Tensor]:
-        """Those of activations (S, n, P), and the activations without their means (torch.var_mean takes far longer)."""
+        """The moments of activations, and the activations minus the means; torch.var_mean takes far longer.
+
+        x: (S, n, P).
+        """
         mean = x.mean(2, keepdim=True)
         centered = x - mean
         square = torch.linalg.vector_norm(centered, dim=2).double().square()
         return cls(x.shape[2], mean[..., 0].double(), square), centered
 
     def joined(self, other: "Moments") -> "Moments":
-        """Those of both."""
+        """The moments of the values of both."""
         shift, count = other.mean - self.mean, self.count + other.count
         square = self.square + other.square + self.count * other.count / count * shift.square()
         return Moments(count, self.mean + shift * other.count / count, square)
@@ -51,7 +57,10 @@ class Moments:
 
 
 def in_parts(x: Tensor, networks: Networks) -> Iterator[Tensor]:
-    """Samples (S or 1, n_in, N) a part at a time, so many that the networks' widest layer has room for all seeds."""
+    """Parts of the samples, each so small that the widest layer of all networks has room.
+
+    x: samples, (S or 1, n_in, N).
+    """
     lowest = networks.weights[0]
     positions = x.shape[1] // lowest.shape[2] if lowest.dim() > 3 else 1
     values = max(networks.seeds, len(x)) * positions * max(networks.widths)
@@ -59,18 +68,19 @@ def in_parts(x: Tensor, networks: Networks) -> Iterator[Tensor]:
 
 
 def with_statistics_of(networks: Networks, x: Tensor) -> Networks:
-    """The same networks with running statistics of BatchNorm that are those of samples (S or 1, n_in, N).
+    """The networks with the samples' means and variances as running statistics of BatchNorm.
 
-    Before training the running statistics are not a network's own: they start at mean 0 and variance 1.
+    Before training the running statistics say nothing of a network: they start at mean 0 and variance 1.
+    x: samples, (S or 1, n_in, N).
     """
     norms: list[BatchNorm] = []
     for index, norm in enumerate(networks.norms):
         below = Networks(networks.weights[: index + 1], networks.biases[: index + 1], norms, networks.place)
-        found: Moments | None = None
+        moments: Moments | None = None
         for part in in_parts(x.expand(networks.seeds, -1, -1), networks):
-            z = below.activations(part)[-1]  # what the ReLU reads
+            z = below.activations(part)[-1]  # pre-activations
             new, _ = Moments.of(z.relu() if networks.place == "after" else z)
-            found = found.joined(new) if found else new
-        statistics = (found.mean, found.square / found.count)
-        norms.append(BatchNorm(norm.weight, norm.bias, *(one.to(norm.weight.dtype) for one in statistics)))
+            moments = moments.joined(new) if moments else new
+        statistics = (moments.mean, moments.square / moments.count)
+        norms.append(BatchNorm(norm.weight, norm.bias, *(value.to(norm.weight.dtype) for value in statistics)))
     return Networks(networks.weights, networks.biases, norms, networks.place)

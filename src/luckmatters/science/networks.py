@@ -1,7 +1,7 @@
 """ReLU networks, fully connected or convolutional, many seeds at once.
 
-Shapes: S seeds, n nodes (channels) of a layer, N samples; samples are (S, n_in, N), an image's pixels in the order
-channel, row, column. See :mod:`luckmatters.science.layers` for what lies between.
+Shapes: S seeds, n nodes (channels) of a layer, N samples. Samples are (S, n_in, N), an image's pixels in the order
+channel, row, column. See :mod:`luckmatters.science.layers` for the shapes between layers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,16 +16,16 @@ from luckmatters.science.layers import by_channel, forward, values
 from luckmatters.science.random import generator
 from luckmatters.science.shapes import fan_in, weight_shapes
 
-BATCH_NORM_EPS = 1e-5  # torch's defaults, which the authors' students use
+BATCH_NORM_EPS = 1e-5  # torch's default, as in the authors' students; so is the momentum
 BATCH_NORM_MOMENTUM = 0.1
 
 Place = Literal["after", "before"]  # of a hidden layer's BatchNorm: after the ReLU, or before it
-PREFIXES: dict[Place, str] = {"after": "norm", "before": "norm-before"}  # of its tensors' names
+PREFIXES: dict[Place, str] = {"after": "norm", "before": "norm-before"}  # of the names of BatchNorm's tensors
 
 
 @dataclass
 class BatchNorm:
-    """Affine BatchNorm over the samples (and positions) of each node; every field has shape (S, n)."""
+    """Affine BatchNorm over the samples and positions of each node; every field is (S, n)."""
 
     weight: Tensor
     bias: Tensor
@@ -34,12 +34,15 @@ class BatchNorm:
 
     @classmethod
     def identity(cls, seeds: int, width: int, device: str, dtype: torch.dtype) -> "BatchNorm":
-        """As torch starts it: weight 1, bias 0, running mean 0 and variance 1."""
+        """BatchNorm as torch initializes it: weight 1, bias 0, running mean 0 and variance 1."""
         ones, zeros = (make(seeds, width, device=device, dtype=dtype) for make in (torch.ones, torch.zeros))
         return cls(ones, zeros, zeros.clone(), ones.clone())
 
     def evaluate(self, x: Tensor) -> Tensor:
-        """Normalize the activations of a layer, nodes or images, by the running statistics (evaluation mode)."""
+        """The activations of a layer, normalized by the running statistics (evaluation mode).
+
+        x: nodes or images; the result has the same shape.
+        """
         fields = [field.flatten() for field in (self.running_mean, self.running_var, self.weight, self.bias)]
         return torch.nn.functional.batch_norm(by_channel(x), *fields, eps=BATCH_NORM_EPS).view(x.shape)
 
@@ -48,9 +51,11 @@ class BatchNorm:
 class Networks:
     """S networks of one shape: hidden layers ``f = BatchNorm(relu(W x + b))`` (BatchNorm optional), linear output.
 
-    weights: one a layer, the output layer last, (S, n_out, n_in) or (S, n_out, n_in, k, k) for a convolution; biases:
-    one (S, n_out, 1) a layer; norms: one a hidden layer, or none at all (paper, Section 5: BatchNorm stands after the
-    ReLU, none on the output); place: with ``before``, ``f = relu(BatchNorm(W x + b))``, as in pretrained VGG networks.
+    weights: of each layer, the output layer last, (S, n_out, n_in) or (S, n_out, n_in, k, k) for a convolution.
+    biases: of each layer, (S, n_out, 1).
+    norms: of each hidden layer, or empty. The output layer has no BatchNorm (paper, Section 5).
+    place: ``after`` the ReLU, as in the paper; ``before``: ``f = relu(BatchNorm(W x + b))``, as in pretrained VGG
+    networks.
     """
 
     weights: list[Tensor]
@@ -65,13 +70,13 @@ class Networks:
 
     @property
     def widths(self) -> list[int]:
-        """Nodes of each layer, the output layer last."""
+        """The number of nodes of each layer, the output layer last."""
         return [weight.shape[1] for weight in self.weights]
 
     def layers(self, x: Tensor) -> Iterator[Tensor]:
-        """Each layer's activations in evaluation mode, the output last, in its own shape (nodes or images).
+        """The activations of each layer in evaluation mode, nodes or images, the output last.
 
-        x: samples (S or 1, n_in, N).
+        x: samples, (S or 1, n_in, N).
         """
         x = x.expand(self.seeds, -1, -1)
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -86,32 +91,33 @@ class Networks:
             yield x
 
     def activations(self, x: Tensor) -> list[Tensor]:
-        """Every layer's activations for samples (S, n_in, N), in evaluation mode; the output, (S, n_out, N), last.
+        """The activations of every layer in evaluation mode: hidden layers (S, n, P), then the output (S, n_out, N).
 
-        Hidden layers are (S, n, P): P = N values of each node, or those at all positions of all samples. A single
-        network serves any number of sample sets, a single set any number of networks.
+        P is N in a fully connected layer, N times the number of positions in a convolution. A single network serves any
+        number of sample sets. A single sample set serves any number of networks.
+        x: samples, (S, n_in, N).
         """
         sets = self._sets(x)
         return [self._split(values(layer, self.seeds), sets) for layer in self.layers(self._joined(x, sets))]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Outputs (S, n_out, N) for samples (S, n_in, N), in evaluation mode; as above."""
+        """The outputs in evaluation mode, (S, n_out, N); samples as in :meth:`activations`."""
         sets = self._sets(x)
         *_, output = self.layers(self._joined(x, sets))
         return self._split(output, sets)
 
     def _sets(self, x: Tensor) -> int:
-        """How many sample sets a single network serves."""
+        """The number of sample sets that a single network serves; 1 for several networks."""
         return len(x) if self.seeds == 1 else 1
 
     @staticmethod
     def _joined(x: Tensor, sets: int) -> Tensor:
-        """Several sample sets (sets, n_in, N) as a single one, (1, n_in, sets · N)."""
+        """Several sample sets as a single sample set, (sets, n_in, N) -> (1, n_in, sets · N)."""
         return x.transpose(0, 1).flatten(1)[None] if sets > 1 else x
 
     @staticmethod
     def _split(x: Tensor, sets: int) -> Tensor:
-        """The inverse for nodes, (1, n, sets · P) -> (sets, n, P)."""
+        """Nodes of a joined sample set by set, the inverse of joining: (1, n, sets · P) -> (sets, n, P)."""
         return x[0].unflatten(1, (sets, -1)).transpose(0, 1) if sets > 1 else x
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -124,7 +130,7 @@ class Networks:
                 yield f"{PREFIXES[self.place]}.{index}.{name}", tensor
 
     def parameters(self, layer: int) -> Iterator[Tensor]:
-        """What training moves of a layer and of the BatchNorm behind it."""
+        """The trained tensors of a layer and of the BatchNorm that belongs to the layer."""
         yield from (self.weights[layer], self.biases[layer])
         if layer < len(self.norms):
             yield from (self.norms[layer].weight, self.norms[layer].bias)
@@ -149,7 +155,7 @@ class Networks:
         )
 
     def _on_device(self, state: dict[str, Tensor]) -> "Networks":
-        """Networks of a changed state, on the device of these."""
+        """Networks from another state, on the same device."""
         return self.from_state(state, device=self.weights[0].device)
 
     def select(self, seeds: Sequence[int]) -> "Networks":
@@ -158,15 +164,19 @@ class Networks:
 
     @classmethod
     def interleaved(cls, parts: Sequence["Networks"]) -> "Networks":
-        """As many networks of one shape from each part, copied: all parts' first ones, then their second ones, …."""
+        """Networks of all parts in turn, copied: the first network of each part, then the second of each part, ….
+
+        parts: networks of the same shape and number.
+        """
         tensors = [dict(part.named_tensors()) for part in parts]
-        together = {name: torch.stack([one[name] for one in tensors], 1).flatten(0, 1) for name in tensors[0]}
+        together = {name: torch.stack([part[name] for part in tensors], 1).flatten(0, 1) for name in tensors[0]}
         return parts[0]._on_device(together)
 
     def folded(self) -> "Networks":
-        """The same functions without BatchNorm: each norm's scale and shift, as evaluated, become weights and biases.
+        """Networks without BatchNorm that compute the same functions in evaluation mode.
 
-        Those of the layer above, or of its own where BatchNorm stands before the ReLU.
+        The scale and shift of BatchNorm go into the weights and biases of the layer above. Where BatchNorm stands
+        before the ReLU they go into the layer's own weights and biases.
         """
         weights, biases = list(self.weights), list(self.biases)
         for index, norm in enumerate(self.norms):
@@ -183,22 +193,22 @@ class Networks:
         return Networks(weights, biases, [])
 
     def fan_out_norms(self) -> list[Tensor]:
-        """The L2 norm of all weights that read each hidden node, (S, n) a layer."""
+        """The L2 norm of the fan-out weights of each hidden node, (S, n) for each hidden layer."""
         return [
             above.reshape(*above.shape[:2], weight.shape[1], -1).norm(dim=(1, 3))
             for weight, above in zip(self.weights, self.weights[1:], strict=False)
         ]
 
     def zeros(self) -> "Networks":
-        """Networks of the same shape whose every tensor is zero."""
+        """Networks of the same shape with zeros in every tensor."""
         return self._on_device({name: torch.zeros_like(tensor) for name, tensor in self.named_tensors()})
 
     def to(self, dtype: torch.dtype) -> "Networks":
-        """A copy with another type of numbers."""
+        """A copy of the networks with another type of numbers."""
         return self._on_device({name: tensor.to(dtype) for name, tensor in self.named_tensors()})
 
     def each(self) -> list["Networks"]:
-        """The S networks one by one, sharing memory with these."""
+        """The S networks singly, as views."""
         return [
             Networks(
                 [weight[seed : seed + 1] for weight in self.weights],
@@ -210,7 +220,7 @@ class Networks:
         ]
 
     def finite(self) -> Tensor:
-        """Which of the S networks have nothing but finite parameters; shape (S,), bool."""
+        """Whether all tensors of each network are finite, (S,), bool."""
         return torch.stack([t.isfinite().flatten(1).all(1) for _, t in self.named_tensors()]).all(0)
 
 
@@ -229,10 +239,11 @@ def initialize_students(
 ) -> Networks:
     """Students with torch's default initialization, uniform in ±1/sqrt(fan_in) (paper, Section 5).
 
-    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`; purpose: of the generators;
-    norm_scale: BatchNorm's scales are drawn uniformly from [0, 1), from generators of their own, or else are 1; place:
-    see :class:`Networks`. Each seed draws from its own generator, so that a student is the same in any batch of seeds
-    and on any device.
+    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`.
+    seeds: each seed has a separate generator, so that a student is the same in any batch of seeds and on any device.
+    purpose: of the generators.
+    norm_scale: ``uniform`` draws the scales of BatchNorm from [0, 1), from separate generators; None: scales are 1.
+    place: see :class:`Networks`.
     """
     generators = [generator(purpose, seed) for seed in seeds]
 
@@ -248,6 +259,6 @@ def initialize_students(
     if norm_scale:
         streams = [generator(f"{purpose}-norm-scale", seed) for seed in seeds]
         for norm in norms:
-            draws = [torch.from_numpy(one.random(norm.weight.shape[1], dtype=np.float32)) for one in streams]
+            draws = [torch.from_numpy(g.random(norm.weight.shape[1], dtype=np.float32)) for g in streams]
             norm.weight.copy_(torch.stack(draws))
     return Networks(weights, biases, norms, place)

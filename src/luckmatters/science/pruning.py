@@ -1,8 +1,8 @@
-"""Pruning: which nodes or weights of S networks are kept, and the networks that remain.
+"""Pruning: masks of kept nodes or weights of S networks, and the networks that remain.
 
-A mask has one tensor a layer. Over nodes these are (S, n) for each hidden layer: what is not kept is really taken out,
-so that networks get narrower. Over weights they have the weights' shapes, the output layer's included: networks keep
-their widths, and biases are not pruned.
+A mask of nodes has a tensor (S, n) for each hidden layer. Pruned nodes are taken out, so that networks get narrower. A
+mask of weights has a tensor in the weights' shape for each layer, the output layer included. Networks keep their
+widths, and biases are not pruned.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,10 @@ from luckmatters.science.random import generator
 
 @dataclass(frozen=True)
 class Mask:
-    """What is kept: 1, or 0. Raises ValueError if there is any other value."""
+    """The kept nodes or weights of S networks: 1 where kept, 0 where pruned.
+
+    layers: see the module. Raises ValueError for any other value.
+    """
 
     layers: tuple[Tensor, ...]
 
@@ -29,27 +32,27 @@ class Mask:
 
     @classmethod
     def everything(cls, networks: Networks, *, nodes: bool) -> "Mask":
-        """Nothing is pruned: of the hidden nodes, or of the weights."""
+        """A mask that keeps all hidden nodes, or all weights if `nodes` is false."""
         shapes = [w.shape[:2] for w in networks.weights[:-1]] if nodes else [w.shape for w in networks.weights]
         return cls(tuple(torch.ones(shape, device=networks.weights[0].device) for shape in shapes))
 
     @classmethod
     def interleaved(cls, masks: Sequence["Mask"]) -> "Mask":
-        """See :meth:`luckmatters.science.networks.Networks.interleaved`."""
+        """The masks of networks in turn, as :meth:`luckmatters.science.networks.Networks.interleaved` orders them."""
         layers = zip(*(mask.layers for mask in masks), strict=True)
         return cls(tuple(torch.stack(parts, 1).flatten(0, 1) for parts in layers))
 
     @property
     def of_nodes(self) -> bool:
-        """Whether whole nodes are kept, or else single weights."""
+        """Whether the mask is over nodes, not over weights."""
         return self.layers[0].dim() == 2
 
     def counts(self) -> Tensor:
-        """How many are kept, (layers, S), integers."""
+        """The number of kept nodes or weights, (layers, S), integers."""
         return torch.stack([layer.flatten(1).sum(1) for layer in self.layers]).long()
 
     def each(self) -> list["Mask"]:
-        """The masks of the S networks one by one, sharing memory with this."""
+        """The masks of the S networks singly, as views."""
         return [Mask(tuple(layer[seed : seed + 1] for layer in self.layers)) for seed in range(len(self.layers[0]))]
 
     def state(self) -> dict[str, Tensor]:
@@ -66,9 +69,10 @@ class Mask:
 
 
 def greatest(scores: Tensor, count: int | Tensor) -> Tensor:
-    """Mark the `count` greatest scores of each seed, (S, …) -> the same, 0 or 1; of equals those with lower index.
+    """Mark the `count` greatest scores of each seed with 1, the others with 0; the lower index wins between equals.
 
-    count: the same for all seeds, or one for each, (S,). Raises ValueError if there are fewer scores than that.
+    scores: (S, …); the result has the same shape. count: for all seeds, or for each seed, (S,).
+    Raises ValueError if there are fewer scores than `count`.
     """
     flat = scores.flatten(1)
     counts = torch.as_tensor(count, device=flat.device).expand(len(flat))
@@ -79,21 +83,28 @@ def greatest(scores: Tensor, count: int | Tensor) -> Tensor:
 
 
 def keep_by_layer(scores: Sequence[Tensor], counts: Sequence[int] | Tensor) -> Mask:
-    """Keep that many of each layer, those with the greatest scores; counts: one a layer, or one a layer and seed."""
+    """The mask that keeps the greatest scores within each layer.
+
+    scores: of each layer, (S, …); counts: the number to keep in each layer, or in each layer and seed, (layers, S).
+    """
     return Mask(tuple(greatest(layer, count) for layer, count in zip(scores, counts, strict=True)))
 
 
 def keep_overall(scores: Sequence[Tensor], counts: Sequence[int]) -> Mask:
-    """Keep as many in sum, wherever in the network the greatest scores are."""
+    """The mask that keeps the greatest scores of the whole network, as many as `counts` in sum.
+
+    scores: of each layer, (S, …).
+    """
     joined = torch.cat([layer.flatten(1) for layer in scores], 1)
     parts = greatest(joined, sum(counts)).split([layer[0].numel() for layer in scores], 1)
     return Mask(tuple(part.view(layer.shape) for part, layer in zip(parts, scores, strict=True)))
 
 
 def in_place(scores: Sequence[Tensor], mask: Mask) -> list[Tensor]:
-    """Scores of pruned networks (see :func:`apply`) at the places of the unpruned ones; −inf where nothing was kept.
+    """Scores of pruned networks at the places of the unpruned networks; −inf for pruned nodes or weights.
 
-    So what an earlier round has pruned is never kept again.
+    A node or weight that an earlier round pruned is therefore never kept again.
+    scores: of the networks that :func:`apply` gives, for each layer.
     """
     if not mask.of_nodes:
         return [layer.masked_fill(kept == 0, -torch.inf) for layer, kept in zip(scores, mask.layers, strict=True)]
@@ -109,7 +120,7 @@ def in_place(scores: Sequence[Tensor], mask: Mask) -> list[Tensor]:
 
 
 def shuffled(mask: Mask, *, seeds: Sequence[int]) -> Mask:
-    """As many in each layer and seed, anywhere in it."""
+    """A random mask that keeps as many in each layer and seed as `mask` does."""
     streams = [generator("ticket-shuffle", seed) for seed in seeds]
     layers = []
     for layer in mask.layers:
@@ -119,7 +130,7 @@ def shuffled(mask: Mask, *, seeds: Sequence[int]) -> Mask:
 
 
 def on_random_nodes(mask: Mask, *, seeds: Sequence[int]) -> Mask:
-    """The mask's structure on other nodes: each hidden layer's nodes change places, with what they read and feed."""
+    """The mask with the nodes of each hidden layer permuted at random, together with fan-in and fan-out weights."""
     streams = [generator("ticket-nodes", seed) for seed in seeds]
     hidden = mask.layers if mask.of_nodes else mask.layers[:-1]
     orders = [
@@ -135,12 +146,15 @@ def on_random_nodes(mask: Mask, *, seeds: Sequence[int]) -> Mask:
 
 
 def by_source(weight: Tensor, nodes: int) -> Tensor:
-    """A layer's weights (S, n_out, …) by the node below that they read, (S, n_out, nodes, positions or kernel)."""
+    """A layer's weights sorted by the node below that they read, (S, n_out, nodes, positions or kernel).
+
+    weight: (S, n_out, …); nodes: the number of nodes below.
+    """
     return weight.reshape(*weight.shape[:2], nodes, -1)
 
 
 def over_weights(mask: Mask, networks: Networks) -> Mask:
-    """A mask of nodes as one of weights: those between kept nodes."""
+    """The mask of weights that keeps the weights between the kept nodes of a mask of nodes."""
     kept = list(Mask.everything(networks, nodes=False).layers)
     for index, nodes in enumerate(mask.layers):
         kept[index] *= nodes.view(*nodes.shape, *[1] * (kept[index].dim() - 2))
@@ -149,7 +163,7 @@ def over_weights(mask: Mask, networks: Networks) -> Mask:
 
 
 def apply(networks: Networks, mask: Mask) -> Networks:
-    """The pruned networks, copied: narrower ones for a mask of nodes, else with zeros in place of pruned weights."""
+    """The pruned networks, copied: narrower for a mask of nodes, with zeros as pruned weights for a mask of weights."""
     if mask.of_nodes:
         return narrow(networks, mask)
     pruned = Networks.from_state(dict(networks.named_tensors()), device=networks.weights[0].device)
@@ -159,14 +173,14 @@ def apply(networks: Networks, mask: Mask) -> Networks:
 
 
 def narrow(networks: Networks, mask: Mask) -> Networks:
-    """Networks that consist of the kept nodes alone, in their order; their output is as if the others gave 0.
+    """Networks that consist of the kept nodes alone, in their order; outputs are as if pruned nodes gave 0.
 
-    A layer is as wide as the seed that keeps most in it (one at least) needs; a seed that keeps fewer gets nodes whose
-    weights and biases are all zero, and which stay so in training. Raises ValueError if BatchNorm, which would move
-    such a node, meets one.
+    A layer has as many nodes as the seed that keeps most, and at least one node. A seed that keeps fewer gets empty
+    nodes: weights and biases are zero and stay zero in training. BatchNorm would change empty nodes. Raises ValueError
+    if networks with BatchNorm need empty nodes.
     """
     chosen, real = zip(*map(_positions, mask.layers), strict=True)
-    if networks.norms and not all(one.all() for one in real):
+    if networks.norms and not all(layer.all() for layer in real):
         raise ValueError("with BatchNorm every seed must keep as many nodes of a layer, and one at least")
     silenced = [w * kept for w, kept in zip(networks.weights, over_weights(mask, networks).layers, strict=True)]
     *hidden, last = networks.biases
@@ -184,24 +198,33 @@ def narrow(networks: Networks, mask: Mask) -> Networks:
 
 
 def _positions(kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the kept nodes of a layer (S, n) are, in their order, (S, width); and which of those are real, 1 or 0."""
+    """The indices of a layer's kept nodes, in their order, and whether each node is kept (1) or empty (0).
+
+    kept: (S, n). Both results are (S, width).
+    """
     width = max(1, int(kept.sum(1).max()))
     index = kept.sort(dim=1, descending=True, stable=True).indices[:, :width]
     return index, kept.gather(1, index)
 
 
 def _reorder(layers: Sequence[Tensor], nodes: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors in the weights' shapes, with each hidden layer's nodes taken from these positions, (S, n') a layer."""
-    found = list(layers)
+    """Tensors in the weights' shapes, with each hidden layer's nodes taken from given positions.
+
+    nodes: the positions of each hidden layer, (S, n').
+    """
+    result = list(layers)
     for index, chosen in enumerate(nodes):
-        this, above = found[index], found[index + 1]
-        found[index] = torch.take_along_dim(this, chosen.view(*chosen.shape, *[1] * (this.dim() - 2)), 1)
+        this, above = result[index], result[index + 1]
+        result[index] = torch.take_along_dim(this, chosen.view(*chosen.shape, *[1] * (this.dim() - 2)), 1)
         sources = torch.take_along_dim(by_source(above, this.shape[1]), chosen[:, None, :, None], 2)
-        found[index + 1] = sources.view(*above.shape[:2], -1, *above.shape[3:])
-    return found
+        result[index + 1] = sources.view(*above.shape[:2], -1, *above.shape[3:])
+    return result
 
 
 def _above(nodes: Tensor, weight: Tensor) -> Tensor:
-    """Values of nodes (S, n) beside the weights of the layer above that read them, in a shape that broadcasts."""
+    """Values of nodes beside the weights of the layer above that read the nodes, in a shape that broadcasts.
+
+    nodes: (S, n); weight: of the layer above.
+    """
     values = nodes[:, None, :, None].expand(-1, -1, -1, weight.shape[2] // nodes.shape[1]).flatten(2)
     return values.view(*values.shape, *[1] * (weight.dim() - 3))

@@ -1,4 +1,4 @@
-"""Shapes of a network's weights; plain numbers, no tensors."""
+"""Shapes of a network's weights, as plain numbers without tensors."""
 
 import math
 from collections.abc import Sequence
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 def weight_shapes(inputs: Sequence[int], widths: Sequence[int], kernel: int | None = None) -> list[tuple[int, ...]]:
     """The weight shape of each layer, the output layer last (paper, Section 5: no padding, no pooling).
 
-    inputs: the shape of a sample, (n,) or (channels, height, width), height = width for convolutions; widths: nodes
-    (or channels) of each layer, the output layer last. Without a kernel all layers are linear, (n_out, n_in). With
-    one, hidden layers are convolutions, (n_out, n_in, kernel, kernel), and a linear layer reads the last one's
-    channels at all positions. Raises ValueError if the image is too small for the kernels.
+    inputs: the shape of a sample, (n,) or (channels, height, width), with height = width for convolutions.
+    widths: the nodes or channels of each layer, the output layer last.
+    kernel: None: all layers are linear, (n_out, n_in). A number: hidden layers are convolutions,
+    (n_out, n_in, kernel, kernel), and a linear output layer reads all positions of the last convolution's channels.
+    Raises ValueError if the image is too small for the kernels.
     """
     if kernel is None:
         fan_ins = [math.prod(inputs), *widths]
@@ -26,20 +27,24 @@ def weight_shapes(inputs: Sequence[int], widths: Sequence[int], kernel: int | No
 
 
 def scaled(widths: Sequence[int], size: float) -> list[int]:
-    """Hidden widths of a network of `size` times those; halves are rounded up."""
+    """Hidden widths multiplied by `size`; halves are rounded up."""
     return [math.floor(size * width + 0.5) for width in widths]
 
 
 def fan_in(shape: Sequence[int]) -> int:
-    """How many inputs a node with weights of this shape (n_out, …) reads."""
+    """The number of inputs of a node in a layer whose weights have a given shape.
+
+    shape: (n_out, n_in, …).
+    """
     return math.prod(shape[1:])
 
 
 def training_operations(inputs: Sequence[int], widths: Sequence[int], kernel: int | None = None) -> int:
-    """Floating-point operations of one training step for one sample.
+    """The number of floating-point operations of a training step for one sample.
 
-    A multiplication and an addition for each weight and position; once forward, once for the gradient of the weights
-    and, above the lowest layer, once for that of the activations.
+    Each weight and position needs a multiplication and an addition: in the forward pass, for the gradient of the
+    weights and, above the lowest layer, for the gradient of the activations.
+    inputs, widths, kernel: see :func:`weight_shapes`.
     """
     total, side = 0, inputs[-1]
     for index, shape in enumerate(weight_shapes(inputs, widths, kernel)):

@@ -1,4 +1,4 @@
-"""Random teachers (paper, Section 5: nodes drawn apart so that their activations overlap little)."""
+"""Random teachers, whose nodes differ so that activations overlap little (paper, Section 5)."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from luckmatters.science.random import generator
 from luckmatters.science.shapes import fan_in, weight_shapes
 
 GRID = np.array([-0.5, -0.25, 0.0, 0.25, 0.5], dtype=np.float32)
-NORM_EPS = 1e-5  # added to each row's norm before dividing, as published
+NORM_EPS = 1e-5  # added to the norm of each row before the division, as published
 
 
 def separated_rows(nodes: int, fan_in: int, *, generator: np.random.Generator) -> Tensor:
-    """Rows (nodes, fan_in) of grid weights: no row all zero, no two rows alike.
+    """Rows of random grid weights, (nodes, fan_in): no row all zero, no two rows alike.
 
     Raises ValueError if the grid has fewer such rows than there are nodes.
     """
@@ -29,7 +29,10 @@ def separated_rows(nodes: int, fan_in: int, *, generator: np.random.Generator) -
 
 
 def normalize_rows(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Divide each node's weights (S, n_out, …), and its bias (S, n_out, 1), by their L2 norm (+ 1e-5)."""
+    """Weights and biases of nodes, divided by the L2 norm (+ 1e-5) of each node's weights.
+
+    weight: (S, n_out, …); bias: (S, n_out, 1).
+    """
     norm = weight.flatten(2).norm(dim=2, keepdim=True) + NORM_EPS
     return weight / norm.view(*norm.shape[:2], *[1] * (weight.dim() - 2)), bias / norm
 
@@ -43,14 +46,16 @@ def draw_teachers(
     kernel: int | None = None,
     purpose: str = "teacher",
 ) -> Networks:
-    """One random teacher a seed, every node's weights normalized.
+    """Random teachers, one for each seed, with the weights of every node normalized.
 
+    inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`.
     init: ``separated`` (grid weights, biases uniform in ±0.5) or ``no_sep`` (torch's default initialization, the
-    control). inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`. purpose: of the generators
-    of separated ones. Raises ValueError for another init.
+    control).
+    purpose: of the generators of separated teachers.
+    Raises ValueError for another init.
     """
     if init == "no_sep":
-        # The students' own initialization from a stream of its own: seeds below zero are never students.
+        # The students' initialization, from other random streams: no student has a seed below zero.
         teachers = initialize_students(inputs, widths, seeds=[-1 - seed for seed in seeds], kernel=kernel)
     elif init == "separated":
         generators = [generator(purpose, seed) for seed in seeds]
@@ -71,10 +76,11 @@ def draw_teachers(
 def unrelated_teachers(
     teachers: Networks, chosen: Sequence[int], inputs: Sequence[int], kernel: int | None = None
 ) -> Networks:
-    """For each chosen teacher, by its number, another of the same shape that its students never see.
+    """For each chosen teacher another teacher of the same shape, which the students of the chosen teacher never see.
 
-    That is the neighbour, number k XOR 1, where there is one; else a separated random teacher from a stream of its own,
-    with a BatchNorm that changes nothing where teachers have any. inputs, kernel: as above.
+    Teacher k has the neighbour k XOR 1, if there is such a teacher. Otherwise a separated random teacher is drawn from
+    a separate stream; where teachers have BatchNorm, the drawn teacher's BatchNorm changes nothing.
+    chosen: indices of teachers; inputs, kernel: see :func:`luckmatters.science.shapes.weight_shapes`.
     """
     missing = [k for k in chosen if k ^ 1 >= teachers.seeds]
     spare: dict[str, Tensor] = {}
@@ -85,8 +91,8 @@ def unrelated_teachers(
         norms = [BatchNorm.identity(len(missing), width, "cpu", torch.float32) for width in hidden]
         spare = dict(Networks(drawn.weights, drawn.biases, norms, teachers.place).named_tensors())
     device = teachers.weights[0].device
-    found = {
+    tensors = {
         name: torch.stack([spare[name][missing.index(k)].to(device) if k in missing else tensor[k ^ 1] for k in chosen])
         for name, tensor in teachers.named_tensors()
     }
-    return Networks.from_state(found, device=str(device))
+    return Networks.from_state(tensors, device=str(device))

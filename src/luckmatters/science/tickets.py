@@ -1,9 +1,8 @@
-"""Where pruned networks start from when they are trained again: the lottery ticket, and what it is compared with.
+"""Starting points of pruned networks that are trained again: the lottery ticket and the controls.
 
-Every branch is a function of a finished training run and of the mask that was cut from it; each gives networks and the
-mask that they have. They differ in what they start from (initial, early, new weights) or in which nodes they keep. New
-weights are one draw a seed, ``ticket-init``, that all branches with new weights share: they differ in its signs or its
-scale alone.
+A branch is a function of a finished training run and of a mask. The result has networks and the mask of these networks.
+Branches differ in the weights (initial, early or new) or in the kept nodes. Branches with new weights share the same
+random draw for each seed, ``ticket-init``, and differ in signs or scale alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,10 +19,11 @@ from luckmatters.science.pruning import Mask
 
 @dataclass(frozen=True)
 class Trunk:
-    """A finished training run: its students at initialization, at an early epoch (if wanted) and at the end; S seeds.
+    """The S students of a finished training run at several epochs.
 
-    inputs, kernel: see :func:`luckmatters.science.shapes.weight_shapes`; norm_scale: see
-    :func:`luckmatters.science.networks.initialize_students`.
+    initial, early, final: students at initialization, at an early epoch (None if not wanted) and at the end.
+    inputs, kernel: see :func:`luckmatters.science.shapes.weight_shapes`.
+    norm_scale: see :func:`luckmatters.science.networks.initialize_students`.
     """
 
     initial: Networks
@@ -35,7 +35,10 @@ class Trunk:
     norm_scale: Literal["uniform"] | None = None
 
     def drawn(self, widths: Sequence[int], purpose: str) -> Networks:
-        """Networks with torch's default initialization, from other streams than the students'."""
+        """New networks with torch's default initialization.
+
+        widths: nodes of each layer, the output layer last; purpose: of the generators.
+        """
         first = self.initial.weights[0]
         return initialize_students(
             self.inputs, widths, seeds=self.seeds, purpose=purpose, kernel=self.kernel,
@@ -45,13 +48,13 @@ class Trunk:
 
     @property
     def redrawn(self) -> Networks:
-        """The students with new weights and biases of the same distribution."""
+        """New students with weights and biases of the same distribution."""
         return self.drawn(self.initial.widths, "ticket-init")
 
 
 @dataclass(frozen=True)
 class Start:
-    """Pruned networks, and the mask that was applied to the dense ones (None: there were none)."""
+    """Pruned networks and the mask that was applied to dense networks; None if nothing was pruned."""
 
     networks: Networks
     mask: Mask | None
@@ -61,87 +64,90 @@ BRANCHES: dict[str, Callable[[Trunk, Mask], Start]] = {}
 
 
 def branch(function: Callable[[Trunk, Mask], Start]) -> Callable[[Trunk, Mask], Start]:
-    """A branch by the function's name, with hyphens: experiments may ask for it from now on."""
+    """Register a branch under the function's name, with hyphens, for experiments to ask for."""
     BRANCHES[function.__name__.replace("_", "-")] = function
     return function
 
 
 def start(networks: Networks, mask: Mask) -> Start:
-    """These dense networks, pruned."""
+    """The start from dense networks, pruned by a mask."""
     return Start(pruning.apply(networks, mask), mask)
 
 
 @branch
 def rewound(trunk: Trunk, mask: Mask) -> Start:
-    """The ticket: what is kept goes back to its initial weights."""
+    """The ticket: kept weights go back to their initial values."""
     return start(trunk.initial, mask)
 
 
 @branch
 def early(trunk: Trunk, mask: Mask) -> Start:
-    """What is kept goes back to its weights at an early epoch."""
+    """Kept weights go back to their values at an early epoch."""
     return start(trunk.early, mask)
 
 
 @branch
 def untrained(trunk: Trunk, mask: Mask) -> Start:
-    """What is kept has its final weights."""
+    """Kept weights have their final values."""
     return start(trunk.final, mask)
 
 
 @branch
 def dense(trunk: Trunk, mask: Mask) -> Start:
-    """Nothing is pruned."""
+    """All initial weights, without pruning."""
     return start(trunk.initial, Mask.everything(trunk.initial, nodes=mask.of_nodes))
 
 
 @branch
 def reinitialized(trunk: Trunk, mask: Mask) -> Start:
-    """The same mask on new weights ("buying a new ticket")."""
+    """New weights under the ticket's mask ("buying a new ticket")."""
     return start(trunk.redrawn, mask)
 
 
 @branch
 def same_signs(trunk: Trunk, mask: Mask) -> Start:
-    """The same mask on new weights with the initial ones' signs (biases too)."""
+    """New weights and biases with the signs of the initial values, under the ticket's mask."""
     return start(_map(torch.copysign, trunk.redrawn, trunk.initial), mask)
 
 
 @branch
 def own_scale(trunk: Trunk, mask: Mask) -> Start:
-    """The same mask on new weights of the size that nodes with so few inputs are given."""
+    """New weights under the ticket's mask, scaled for the number of inputs that each node still reads."""
     return start(at_own_scale(trunk.redrawn, mask), mask)
 
 
 @branch
 def rewound_own_scale(trunk: Trunk, mask: Mask) -> Start:
-    """The ticket, its weights enlarged likewise: what luck is worth where scale is the same."""
+    """The ticket, scaled for the number of inputs that each node still reads.
+
+    The scale is the same as in ``own-scale``, so that the two branches differ in the luck of the weights alone.
+    """
     return start(at_own_scale(trunk.initial, mask), mask)
 
 
 @branch
 def random_nodes(trunk: Trunk, mask: Mask) -> Start:
-    """Initial weights of other nodes, chosen at random: the same structure elsewhere."""
+    """Initial weights of other nodes, chosen at random: the structure of the ticket's mask elsewhere."""
     return start(trunk.initial, pruning.on_random_nodes(mask, seeds=trunk.seeds))
 
 
 @branch
 def shuffled(trunk: Trunk, mask: Mask) -> Start:
-    """Initial weights under a shuffled mask: as many in each layer, anywhere."""
+    """Initial weights under a shuffled mask, which keeps as many in each layer as the ticket's mask."""
     return start(trunk.initial, pruning.shuffled(mask, seeds=trunk.seeds))
 
 
 @branch
 def scratch(trunk: Trunk, mask: Mask) -> Start:
-    """A network of the pruned one's widths, with its own initialization: never pruned at all."""
+    """New networks with the widths of the pruned networks, never pruned."""
     widths = [max(1, int(count.max())) for count in mask.counts()]
     return Start(trunk.drawn([*widths, trunk.initial.widths[-1]], "ticket-scratch"), None)
 
 
 def at_own_scale(networks: Networks, mask: Mask) -> Networks:
-    """Weights multiplied so that ±1/sqrt(fan-in) is taken over the inputs that each node still reads.
+    """Networks with weights scaled so that ±1/sqrt(fan-in) counts only the inputs that each node still reads.
 
-    Biases likewise where nodes are pruned; single weights are pruned without them, and leave them as they were.
+    With a mask of nodes biases are scaled too. With a mask of weights they stay as they are.
     """
     factors = [share.rsqrt() for share in kept_fan_in(networks, mask)]
     weights, biases = (
@@ -152,7 +158,10 @@ def at_own_scale(networks: Networks, mask: Mask) -> Networks:
 
 
 def kept_fan_in(networks: Networks, mask: Mask) -> list[Tensor]:
-    """Which share of its inputs each node still reads, (S, n) a layer or (S, 1) if all alike; 1 where it reads none."""
+    """The share of inputs that each node still reads, (S, n) for each layer; 1 for a node that reads none.
+
+    With a mask of nodes all nodes of a layer have the same share, (S, 1).
+    """
     if mask.of_nodes:
         shares = [layer.mean(1, keepdim=True) for layer in mask.layers]
         shares = [torch.ones_like(shares[0]), *shares]
@@ -161,8 +170,8 @@ def kept_fan_in(networks: Networks, mask: Mask) -> list[Tensor]:
     return [torch.where(share > 0, share, 1.0).to(networks.weights[0].dtype) for share in shares]
 
 
-def _map(function: Callable[[Tensor, Tensor], Tensor], one: Networks, other: Networks) -> Networks:
-    """A function of the weights and biases of two networks of one shape."""
-    pairs = (one.weights, other.weights), (one.biases, other.biases)
+def _map(function: Callable[[Tensor, Tensor], Tensor], first: Networks, second: Networks) -> Networks:
+    """The first networks with a function of both networks' weights, and of both biases; both have the same shape."""
+    pairs = (first.weights, second.weights), (first.biases, second.biases)
     weights, biases = ([function(a, b) for a, b in zip(*pair, strict=True)] for pair in pairs)
-    return replace(one, weights=weights, biases=biases)
+    return replace(first, weights=weights, biases=biases)

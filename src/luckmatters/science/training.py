@@ -1,8 +1,8 @@
 """SGD, fused with the backward pass.
 
-Each layer's weight gradient and update are one matrix product, ``W -= lr · g hᵀ``, so no gradient is ever stored; all
-seeds of the batch take the step together. Students learn by plain SGD; with momentum, which teachers may have, the
-product goes into the velocity instead.
+A single matrix product, ``W -= lr · g hᵀ``, computes the weight gradient of a layer and updates the weights. No
+gradient is stored. All seeds of the batch take a step together. Students learn by plain SGD. Teachers may have
+momentum; the product then goes into the velocity.
 """
 
 import math
@@ -17,14 +17,16 @@ from luckmatters.science.networks import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, Ba
 from luckmatters.science.pruning import Mask
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], float]
-VELOCITY = "velocity/"  # before the names of its tensors in a trainer's state
+VELOCITY = "velocity/"  # before the names of the velocity's tensors in a trainer's state
 
 
 def squared_error(output: Tensor, target: Tensor, gradient: Tensor, total: Tensor) -> float:
-    """The mean over batch and outputs of (output − target)², all (S, n_out, B) (paper, Section 5).
+    """Mean squared error over batch and outputs (paper, Section 5): writes the gradient, returns the gradient's factor.
 
-    Writes the gradient by the outputs, up to a constant factor, which it returns: it goes into the step length. Adds
-    the sum of the samples' losses to the total, (S,).
+    output, target: (S, n_out, B).
+    gradient: (S, n_out, B), overwritten with the gradient by the outputs up to a constant factor.
+    total: (S,), increased by the sum of the samples' losses.
+    Returns the factor, which goes into the step length.
     """
     torch.sub(output, target, out=gradient)
     norm = torch.linalg.vector_norm(gradient, dim=(1, 2))  # the fastest of several ways
@@ -33,7 +35,10 @@ def squared_error(output: Tensor, target: Tensor, gradient: Tensor, total: Tenso
 
 
 def cross_entropy(output: Tensor, target: Tensor, gradient: Tensor, total: Tensor) -> float:
-    """The mean over the batch of −log softmax(output)[label]; output (S, n_out, B), labels (S, B); as above."""
+    """Cross-entropy, the mean over the batch of −log softmax(output)[label]: writes the gradient, returns the factor.
+
+    target: labels, (S, B); output, gradient, total: see :func:`squared_error`.
+    """
     total.add_(torch.nn.functional.cross_entropy(output, target, reduction="none").sum(1))
     torch.softmax(output, 1, out=gradient)
     gradient.scatter_add_(1, target[:, None], torch.full_like(output[:, :1], -1))
@@ -41,15 +46,19 @@ def cross_entropy(output: Tensor, target: Tensor, gradient: Tensor, total: Tenso
 
 
 class Trainer:
-    """Takes SGD steps on S networks in place; owns the buffers that a step needs.
+    """SGD on S networks in place, with the buffers that a step needs.
 
-    mask: which weights take part; the others, which must be zero (see :func:`luckmatters.science.pruning.apply`), stay
-    so. momentum, weight_decay: each step ``v = momentum · v + gradient + weight_decay · W; W -= lr · v`` for every
-    parameter (biases and BatchNorm's too), as torch.optim.SGD has it; velocity: v at the start, zero if None. Without
-    both there is no v. precision: of what convolutions and the BatchNorm behind them read and give, and so of a
-    convolution's gradients; parameters and velocity keep their own. A seed whose parameters become infinite or NaN
-    never reaches the others: no operation mixes the seed axis. On a graphics card steps are recorded and replayed:
-    the loss runs as Python only when recording, and parameters (and loss_sum) may change in place but not be replaced.
+    mask: the weights that take part. Other weights must be zero (see :func:`luckmatters.science.pruning.apply`) and
+    stay zero.
+    momentum, weight_decay: a step is ``v = momentum · v + gradient + weight_decay · W; W -= lr · v`` for every
+    parameter, biases and BatchNorm included, as in torch.optim.SGD. If both are 0 there is no v.
+    velocity: v at the start; None stands for zero.
+    precision: the type of activations and gradients of convolutions and of the BatchNorm behind them. Parameters and
+    velocity keep their type.
+
+    No operation mixes the seed axis: a seed with infinite or NaN parameters does not affect other seeds. On a graphics
+    card steps are recorded and replayed. The loss then runs as Python only while a step is recorded. Parameters and
+    loss_sum may change in place but must not be replaced.
     """
 
     def __init__(
@@ -71,19 +80,19 @@ class Trainer:
         self.velocity = (velocity or networks.zeros()) if momentum or weight_decay else None
         self.precision = precision
         self._buffers: dict[tuple[str, int, int], Tensor] = {}
-        # By shapes of samples and targets: learning rate and recording of a step (or None), and what it reads.
+        # By shapes of samples and targets: learning rate and recording of a step (or None), and the recording's inputs.
         self._recorded: dict[tuple, tuple] = {}
-        # On a CPU convolutions run faster one network after another than as groups of channels: one network's
-        # activations stay in cache, and a group of a single input channel is slow (measured: 1.3 to 1.6 times).
+        # On a CPU convolutions run faster network by network than as groups of channels: the activations of a network
+        # stay in cache, and a group of a single input channel is slow (measured: 1.3 to 1.6 times).
         lowest = networks.weights[0]
         in_turn = lowest.dim() == 5 and lowest.device.type == "cpu" and networks.seeds > 1
         nothing = [None] * networks.seeds
         each = [part.each() if part else nothing for part in (networks, mask, self.velocity)] if in_turn else []
         self._in_turn = [
-            Trainer(one, loss, its, momentum=momentum, weight_decay=weight_decay, velocity=v, precision=precision)
-            for one, its, v in zip(*each, strict=True)
+            Trainer(single, loss, kept, momentum=momentum, weight_decay=weight_decay, velocity=v, precision=precision)
+            for single, kept, v in zip(*each, strict=True)
         ]
-        # Since mean_loss was last asked for: the sum over samples of each network's loss, (S,), and their number.
+        # Since the last call of mean_loss: the sum over samples of each network's loss, (S,), and the sample count.
         self.loss_sum, self.samples = lowest.new_zeros(networks.seeds), 0
         for seed, trainer in enumerate(self._in_turn):
             trainer.loss_sum = self.loss_sum[seed : seed + 1]
@@ -92,7 +101,7 @@ class Trainer:
     def from_state(
         cls, state: dict[str, Tensor], loss: Loss = squared_error, *, device: str, **options: object
     ) -> "Trainer":
-        """The inverse of :meth:`state`, with the options that the trainer had."""
+        """A trainer from the tensors of :meth:`state`, with the options that the first trainer had."""
         velocity = {name.removeprefix(VELOCITY): v for name, v in state.items() if name.startswith(VELOCITY)}
         return cls(
             Networks.from_state(networks_of(state), device=device),
@@ -102,14 +111,15 @@ class Trainer:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """A copy of the networks' tensors, by name, and of the velocity's as ``velocity/*``, if there is one."""
+        """A copy of the networks' tensors by name, and of the velocity's tensors, if any, as ``velocity/*``."""
         velocity = self.velocity.state() if self.velocity else {}
         return {**self.networks.state(), **{VELOCITY + name: tensor for name, tensor in velocity.items()}}
 
     def step(self, x: Tensor, target: Tensor, lr: float) -> None:
-        """One step on samples (S, n_in, B) and what the loss compares the outputs (S, n_out, B) with.
+        """Take a step on a batch.
 
-        There may be fewer sets of samples than networks: set k then serves S / S' networks in a row.
+        x: samples, (S, n_in, B); target: compared with the outputs by the loss, (S, n_out, B) or labels (S, B); lr: the
+        learning rate. With fewer sets of samples than networks, S', set k serves S / S' networks in a row.
         """
         self.samples += x.shape[2]
         copies = self.networks.seeds // len(x)
@@ -123,17 +133,20 @@ class Trainer:
             (self._replay if x.is_cuda else self._step)(x, target, lr)
 
     def mean_loss(self) -> Tensor:
-        """The mean loss on samples since the last call, each before the step on it, (S,), float64; NaN without any."""
+        """The mean loss on samples since the last call, (S,), float64; NaN without samples.
+
+        The loss on a sample is taken before the step on that sample.
+        """
         mean = self.loss_sum.double() / self.samples
         self.loss_sum.zero_()
         self.samples = 0
         return mean
 
     def _replay(self, x: Tensor, target: Tensor, lr: float) -> None:
-        """The same as a recording, on a graphics card, where launching short operations takes longer than they do.
+        """Take a step as a recording on a graphics card, where short operations take longer to launch than to run.
 
-        The first step of any shapes is taken as it is, for libraries to get ready; a recording is made at the next one
-        and again whenever the learning rate has changed.
+        The first step of any shapes is not recorded, so that libraries get ready. The next step is recorded. A new
+        recording is made when the learning rate changes.
         """
         shapes = x.shape, target.shape
         if shapes not in self._recorded:
@@ -149,9 +162,9 @@ class Trainer:
         graph.replay()
 
     def _record(self, x: Tensor, target: Tensor, lr: float) -> torch.cuda.CUDAGraph:
-        """A step on whatever these tensors will hold.
+        """A recording of a step on the tensors' contents at the time of replay.
 
-        Recordings are never played at once and so share their memory, else each new learning rate would take more.
+        Recordings never run at the same time and share memory. Otherwise each new learning rate would take more memory.
         """
         graph, stream = torch.cuda.CUDAGraph(), recording_stream()
         others = [other for _, other, _ in self._recorded.values() if other]
@@ -166,7 +179,7 @@ class Trainer:
         return graph
 
     def _step(self, x: Tensor, target: Tensor, lr: float) -> None:
-        """See :meth:`step`; one set of samples for each of the networks, or for all of them."""
+        """Take a step, see :meth:`step`, with a set of samples for each network or a single set for all networks."""
         net, last = self.networks, len(self.networks.weights) - 1
         inputs, outputs, saved = [x], [], []  # what each layer reads and gives; what each BatchNorm remembers
 
@@ -193,7 +206,7 @@ class Trainer:
         for i in reversed(range(last + 1)):
             buffer = self._buffer("gradient", i - 1, x) if i else None
             below = backward(net.weights[i], inputs[i], g, rate, to.weights[i], to.biases[i], below=i > 0, out=buffer)
-            if self.velocity:  # that of the BatchNorm behind this layer is complete since the layer above
+            if self.velocity:  # the velocity of this layer's BatchNorm is complete since the layer above
                 for parameter, v in self._moving(i):
                     parameter.add_(v, alpha=-lr)
             if self.mask:
@@ -212,7 +225,10 @@ class Trainer:
         return zip(self.networks.parameters(layer), self.velocity.parameters(layer), strict=True)
 
     def _buffer(self, use: str, layer: int, x: Tensor) -> Tensor | None:
-        """A tensor (S, n, B) for a linear layer's nodes that the next step uses again; None for a convolution."""
+        """A tensor (S, n, B) for a linear layer's nodes, which every step uses again; None for a convolution.
+
+        use: what the tensor holds; x: the samples of the step, whose last axis is B.
+        """
         weight = self.networks.weights[layer]
         if weight.dim() > 3:
             return None
@@ -222,7 +238,7 @@ class Trainer:
         return self._buffers[key]
 
     def _normalize(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
-        """BatchNorm of a layer's activations over samples and positions: the S · n nodes are channels."""
+        """Normalized activations of a layer, and the means and inverse standard deviations of the S · n channels."""
         norm = self.networks.norms[layer]
         out, mean, inverse_std = torch.native_batch_norm(
             by_channel(x), norm.weight.view(-1), norm.bias.view(-1), norm.running_mean.view(-1),
@@ -233,7 +249,11 @@ class Trainer:
     def _normalize_backward(
         self, g: Tensor, x: Tensor, layer: int, saved: list[Tensor], rate: float, to: BatchNorm
     ) -> Tensor:
-        """The gradient below a BatchNorm whose input was x; adds `rate` times those by weight and bias to `to`'s."""
+        """The gradient by the input x of a BatchNorm; adds `rate` times the other gradients to `to`.
+
+        g: the gradient by the BatchNorm's result; saved: means and inverse standard deviations of the forward pass;
+        to: the BatchNorm whose weight and bias change.
+        """
         norm = self.networks.norms[layer]
         g_in, g_weight, g_bias = torch.ops.aten.native_batch_norm_backward(
             by_channel(g), by_channel(x), norm.weight.view(-1), norm.running_mean.view(-1),
@@ -246,12 +266,12 @@ class Trainer:
 
 @cache
 def recording_stream() -> torch.cuda.Stream:
-    """The one stream on which steps are recorded: libraries keep a workspace for each."""
+    """The single stream on which all steps are recorded, since libraries keep a workspace for every stream."""
     return torch.cuda.Stream()
 
 
 def gate(g: Tensor, activation: Tensor) -> Tensor:
-    """The gradient below a ReLU, in place: zero wherever its activation is."""
+    """The gradient below a ReLU, in place: zero where the activation is zero."""
     return torch.ops.aten.threshold_backward.grad_input(g, activation, 0, grad_input=g)
 
 
@@ -261,10 +281,13 @@ def networks_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def learning_rate(schedule: list[tuple[int, float]], epoch: int) -> float:
-    """The rate of an epoch (counted from 0) under a schedule of (first epoch, rate), ordered and starting at 0."""
+    """The learning rate of an epoch, counted from 0.
+
+    schedule: pairs of first epoch and rate, in the order of epochs, the first epoch 0.
+    """
     return next(rate for first, rate in reversed(schedule) if first <= epoch)
 
 
 def cosine(epoch: int, epochs: int) -> float:
-    """The share of its rate that an epoch (counted from 0) keeps, falling from 1 to 0 after the last of `epochs`."""
+    """Cosine annealing: the factor of the learning rate, 1 at epoch 0 and 0 after the last of `epochs`."""
     return (1 + math.cos(math.pi * epoch / epochs)) / 2

@@ -1,4 +1,4 @@
-"""The columns of all tables. Imports nothing."""
+"""The columns of all tables; imports no other module of the package."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Column:
     """A column of tables.
 
-    key: tells values apart in summaries; published: tells published levels apart. Summaries average over seeds and
-    over what is neither a key nor the value.
+    key: whether summaries tell values apart by the column. Summaries average over other columns, seeds among them.
+    published: whether the column tells published levels apart.
     """
 
     name: str
@@ -31,6 +31,6 @@ COLUMNS = (
     Column("quantity", key=True, published=True),
     Column("value"),
 )
-NAMES = tuple(column.name for column in COLUMNS)  # in their order; no axis of a grid may have such a name
+NAMES = tuple(column.name for column in COLUMNS)  # in the order of tables; no axis of a grid may have such a name
 SUMMARY_KEYS = tuple(column.name for column in COLUMNS if column.key)
 PUBLISHED_KEYS = tuple(column.name for column in COLUMNS if column.published)

@@ -1,4 +1,4 @@
-"""Tables and named tensors as bytes of a file, and back."""
+"""Tables and named tensors as the bytes of files, and tensors read back."""
 
 import io
 
@@ -6,19 +6,25 @@ from luckmatters.settings.experiment import Run
 
 
 def pack(tensors: dict) -> bytes:
+    """Named tensors as the bytes of a safetensors file."""
     from safetensors.torch import save
 
-    # Compact copies: safetensors refuses tensors that share memory, as a snapshot and the current network may.
+    # Copies, since safetensors refuses tensors that share memory, as a snapshot and the current network may do.
     return save({name: tensor.contiguous().clone() for name, tensor in tensors.items()})
 
 
 def unpack(content: bytes) -> dict:
+    """The named tensors of a safetensors file, the inverse of :func:`pack`."""
     from safetensors.torch import load
 
     return load(content)
 
 
 def to_parquet(table, run: Run | None = None) -> bytes:
+    """A table as the bytes of a Parquet file.
+
+    run: the run whose experiment and variant are inserted in the table, in place, as the first columns.
+    """
     if run:
         table.insert(0, "experiment", run.experiment)
         table.insert(1, "variant", run.variant)

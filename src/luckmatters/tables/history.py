@@ -1,4 +1,4 @@
-"""What a run that trains yields epoch by epoch, and what it leaves."""
+"""Training states, which a run yields epoch by epoch, and results of finished jobs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,19 @@ from luckmatters.tables.rows import rows
 
 
 class Stateful(Protocol):
-    """What goes on from its named tensors: networks, a trainer with its velocity, or dynamics."""
+    """An object that named tensors can restore: networks, a trainer with velocity, or dynamics."""
 
     def state(self) -> dict[str, Tensor]: ...
 
 
 @dataclass
 class TrainingState:
-    """All that a run has produced up to an epoch: enough to go on from, as named tensors.
+    """All results of a run up to an epoch, as named tensors from which the run can go on.
 
-    Keys: ``network/*`` (the current state of what is trained), ``snapshot/<epoch>/*``, ``fixed/*`` (whatever else is to
-    stay), and ``history/*``, what was measured, with a leading axis of the epochs at which it was (mostly 0 … epoch).
+    epoch: the last epoch, −1 before the first measurement.
+    tensors: ``network/*``, the current state of the trained networks; ``snapshot/<epoch>/*``, earlier states;
+    ``history/*``, measurements, with a leading axis of the measured epochs (mostly 0 … epoch); ``fixed/*``, other
+    tensors that stay.
     """
 
     epoch: int
@@ -30,19 +32,23 @@ class TrainingState:
 
     @classmethod
     def none(cls) -> "TrainingState":
-        """Before the first measurement."""
+        """The state before the first measurement."""
         return cls(-1, {})
 
     def network(self) -> dict[str, Tensor]:
-        """The current state of what is trained, by the names in its ``state()``."""
+        """The current state of the trained networks, by the names in their ``state()``."""
         return under(self.tensors, "network")
 
     def history(self) -> dict[str, Tensor]:
-        """What was measured, by name."""
+        """The measurements, by name, each with a leading axis of epochs."""
         return under(self.tensors, "history")
 
     def record(self, networks: Stateful, measured: dict[str, Tensor], *, snapshot: bool = False) -> "TrainingState":
-        """The state one epoch later; the tensors of earlier epochs are shared, not copied."""
+        """The training state after another epoch; tensors of earlier snapshots are shared, not copied.
+
+        networks: the trained networks or trainer; measured: measurements of the epoch, by name; snapshot: whether to
+        keep the networks' state as a snapshot.
+        """
         epoch, past = self.epoch + 1, self.history()
         tensors = {key: value for key, value in self.tensors.items() if not key.startswith("network/")}
         for name, value in measured.items():
@@ -57,19 +63,25 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished job leaves: a tidy table and named tensors."""
+    """The result of a finished job: a tidy table and named tensors."""
 
     table: pd.DataFrame
     tensors: dict[str, Tensor]
 
 
 def diverged_by(history: dict[str, Tensor]) -> Tensor:
-    """Which seeds had diverged (loss or a parameter NaN or infinite) at each epoch, (T + 1, S), bool."""
+    """Whether each seed has diverged by each epoch, (T + 1, S), bool: the loss or a parameter is NaN or infinite.
+
+    history: ``finite`` and ``loss``, both (T + 1, S).
+    """
     return (~history["finite"] | ~history["loss"].isfinite()).cummax(0).values
 
 
 def tidy(seeds: Sequence[int], layer: int | None, quantity: str, value: Tensor, diverged: Tensor) -> pd.DataFrame:
-    """Rows of a quantity (T + 1, S), or of the first epochs alone, NaN where the seed has diverged."""
+    """The table of a quantity by epoch and seed, NaN where the seed has diverged.
+
+    layer: None for the whole network; value: (T + 1, S), or fewer epochs from epoch 0 on; diverged: (T + 1, S), bool.
+    """
     return rows(
         quantity,
         value.double().masked_fill(diverged[: len(value)], torch.nan),
@@ -80,5 +92,5 @@ def tidy(seeds: Sequence[int], layer: int | None, quantity: str, value: Tensor, 
 
 
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors below a name, by the rest of their names."""
+    """The tensors with names ``prefix/*``, by the rest of their names."""
     return {key.removeprefix(f"{prefix}/"): value for key, value in tensors.items() if key.startswith(f"{prefix}/")}

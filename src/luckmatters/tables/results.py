@@ -1,4 +1,4 @@
-"""Finished runs of an experiment as figures, summaries and claims see them. Imports no torch."""
+"""The results of an experiment's finished runs for figures, summaries and claims; imports no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,12 +12,15 @@ from luckmatters.settings.experiment import Experiment, Run
 
 @dataclass(frozen=True)
 class Results:
-    """All that an experiment draws and judges.
+    """The results of an experiment at a scale, from which figures are drawn and claims are judged.
 
-    table: columns variant, one a grid axis, seed, epoch, layer, quantity, value (and what the kind adds);
-    runs: the run behind each variant; manifests: of every job read, with its variant; inputs: checksums of
-    all files read; reduced: what the scale changes, by the experiment or teacher that says so; tensors: by variant,
-    what each job left beside its table, by name, if it was asked for; published: what data/published has for a variant.
+    table: columns variant, grid axes, seed, epoch, layer, quantity, value, and columns of the experiment's kind.
+    runs: the run of each variant.
+    manifests: pairs of variant and manifest for every job read.
+    inputs: checksums of all files read.
+    reduced: the changes that the scale makes, by the experiment or teacher that states them.
+    tensors: for each variant the named tensors of each job, if they were asked for.
+    published: for each variant the table in data/published.
     """
 
     name: str
@@ -33,13 +36,13 @@ class Results:
     published: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def select(self, quantity: str, which: Callable[[Run], bool] = lambda run: True) -> pd.DataFrame:
-        """Rows of a quantity, of the variants whose run passes a test."""
+        """The rows of a quantity in the variants whose run passes the test `which`."""
         rows = self.table[self.table["quantity"] == quantity]
         return rows[rows["variant"].isin([variant for variant, run in self.runs.items() if which(run)])]
 
     @cached_property
     def diverged(self) -> dict[str, int]:
-        """How many seeds diverged, by variant; variants without any are left out."""
+        """The number of diverged seeds by variant, without the variants that have none."""
         counts: dict[str, int] = {}
         for variant, manifest in self.manifests:
             counts[variant] = counts.get(variant, 0) + len(manifest["diverged"])

@@ -13,13 +13,14 @@ from luckmatters.tables.columns import NAMES
 def rows(
     quantity: str, value: Tensor | np.ndarray, layer: int | None = None, **axes: Iterable[int | float | str]
 ) -> pd.DataFrame:
-    """A row for each number of a tensor.
+    """A table with a row for each number of a tensor, with columns from NAMES.
 
-    axes: the tensor's axes in their order, by the name of their column (one of NAMES), each with its labels; one of a
-    single label need not be in the tensor. layer: None for the whole network. Columns: those of NAMES that there are.
-    Raises ValueError if the tensor has other axes.
+    layer: None for the whole network.
+    axes: the labels of each axis of the tensor, in the order of axes, by a column name in NAMES. The tensor may lack an
+    axis that has a single label.
+    Raises ValueError if the tensor has other axes, or if a column is unknown.
     """
-    tensor, labels = torch.as_tensor(value), {name: list(its) for name, its in axes.items()}
+    tensor, labels = torch.as_tensor(value), {name: list(axis) for name, axis in axes.items()}
     sizes = tuple(map(len, labels.values()))
     if [size for size in tensor.shape if size != 1] != [size for size in sizes if size != 1]:
         raise ValueError(f"{quantity} has the shape {tuple(tensor.shape)}, but {', '.join(axes)} are {sizes}")
@@ -33,7 +34,10 @@ def rows(
 
 
 def joined(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of some of the NAMES as one; what is of no single node has <NA> there."""
+    """The rows of several tables in a single table, with columns in the order of NAMES.
+
+    The node is <NA> in rows that belong to no single node.
+    """
     table = pd.concat(frames, ignore_index=True)
     table = table[[name for name in NAMES if name in table]]
     return table.astype({"node": "Int64"}) if "node" in table else table
