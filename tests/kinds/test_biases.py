@@ -13,6 +13,7 @@ from luckmatters.config import Project
 from luckmatters.drawing.style import layer_name
 from luckmatters.jobs import verbs
 from luckmatters.judging.statistics import LacksDataError
+from luckmatters.judging.variants import this
 from luckmatters.kinds.bn_bias.claims import as_published, negative_share
 from luckmatters.kinds.bn_bias.figures import bias_histograms, bias_shares
 from luckmatters.kinds.bn_bias.run import tabulate
@@ -256,7 +257,7 @@ def test_only_an_unreachable_network_lets_published_numbers_stand_in(tmp_path, m
 
 def test_the_claim_counts_strictly_and_compares_as_published(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = extracted("bn-bias-vgg", tmp_path, monkeypatch, given)
-    effect, bias = negative_share(results, "vgg16"), norms_of("vgg16_bn")["bias"]
+    effect, bias = negative_share(results, this(results, "vgg16")), norms_of("vgg16_bn")["bias"]
     assert effect.estimate == effect.low == effect.high == pytest.approx((bias < 0).mean())
     assert effect.seeds == 4224
     every = extracted("bn-bias-all", tmp_path, monkeypatch, given)
@@ -269,7 +270,7 @@ def test_the_claim_counts_strictly_and_compares_as_published(tmp_path, monkeypat
 def test_without_weights_the_claim_rests_on_bounds_and_says_so(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = {name: extracted(name, tmp_path, monkeypatch, unreachable) for name in ("bn-bias-vgg", "bn-bias-all")}
     for model in ("vgg11", "vgg16"):
-        effect = negative_share(results["bn-bias-vgg"], model)
+        effect = negative_share(results["bn-bias-vgg"], this(results["bn-bias-vgg"], model))
         assert 0.5 < effect.low < effect.estimate < effect.high <= 1
     with pytest.raises(LacksDataError, match=r"vgg16, so that there is nothing to compare; .*weights=torchvision"):
         as_published(results["bn-bias-all"])

@@ -17,7 +17,7 @@ from luckmatters.kinds.decision_lines import run as decision_lines
 from luckmatters.kinds.decision_lines.figure import GAP, HALF, crossings, edge_point, edge_position, spread
 from luckmatters.kinds.decision_lines.settings import DecisionLines
 from luckmatters.kinds.fan_out import run as fan_out
-from luckmatters.kinds.fan_out.claims import kept, lost, winners_above
+from luckmatters.kinds.fan_out.claims import kept, lost, starting, winners_above
 from luckmatters.kinds.fan_out.run import samples
 from luckmatters.kinds.fan_out.settings import FanOut
 from luckmatters.kinds.two_nodes import run as two_nodes_kind
@@ -264,7 +264,7 @@ def test_shares_lost_are_compared_with_the_published_ones() -> None:
     effect, _ = judge(
         "fan-out-vanishes", PROJECT.claims["fan-out-vanishes"], {"fan-out-one-hidden": results}, "paper"
     ).effects["vanishes-1-0"]
-    ours = lost(results, "1-0")["m5"]
+    ours = lost(results, starting(1.0, 0.0))["m5"]
     error = np.sqrt(ours.var() * (1 / 4 + 1 / 32) + reading**2)
     departure = abs(ours.mean() - (1 - last["value"] / first["value"])) / error
     assert effect.estimate == pytest.approx(stats.t.ppf(0.975, 3) - departure)
@@ -334,9 +334,11 @@ def test_joint_tolerance_has_bonferronis_correction() -> None:
 
 def test_a_missing_start_lacks_data() -> None:
     results = fan_out_results("fan-out-one-hidden", as_theorem)
-    with pytest.raises(LacksDataError, match="no start 1-1-1"):
-        kept(results, "1-1-1")
-    assert [values.mean() for values in lost(results, "1-1").values()] == pytest.approx([0.97] * 3, abs=0.001)
+    with pytest.raises(LacksDataError, match=r"no start \[1.0, 1.0, 1.0\]"):
+        kept(results, starting(1.0, 1.0, 1.0))
+    assert [values.mean() for values in lost(results, starting(1.0, 1.0)).values()] == pytest.approx(
+        [0.97] * 3, abs=0.001
+    )
 
 
 def test_times_that_follow_the_prediction_or_luck_pass_and_other_times_fail() -> None:
