@@ -119,7 +119,7 @@ FAULTS = [
      r"variant small-bn is there already"),
     ("config/claims.yaml", "threshold: 0.997", "threshold: .nan", r"threshold: must be a finite number"),
     ("config/teachers.yaml", "inputs: 20", "inputs: 1", r"50 separated nodes cannot all differ with 1 inputs"),
-    ("config/teachers.yaml", "  init: separated", "  init: seperated", r"init: must be 'separated', 'no_sep' or 'trained'"),
+    ("config/teachers.yaml", "  init: separated", "  init: seperated", r"init: must be 'separated', 'no_sep' or 'tr"),
     ("config/teachers.yaml", "  init: separated", "  init: trained", r"init trained and the key learning go"),
     ("config/teachers.yaml", "  count: 32", "  count: 32\n  batch_norm: true", r"batch_norm needs init trained"),
     ("config/teachers.yaml", "}, epochs: 16,", "}, epochs: 16, momentum: 1.0,",
