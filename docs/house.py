@@ -46,7 +46,7 @@ PLACES = {
     "settings": Place(2, -1.4, 3.7, "what YAML may say, in models that kinds share"),
     "tables": Place(3, -1.4, 3.7, "columns, rows, histories, results"),
     "learning": Place(4, 0.0, 1.6, "students of a run"),
-    "judging": Place(4, 1.9, 3.7, "effects, intervals"),
+    "judging": Place(4, 1.9, 4.9, "effects, intervals"),
     "drawing": Place(5, 0.0, 1.6, "colours, panels"),
     "kinds": Place(6, 0.0, 4.9, "a folder each: settings · run · figure · claims"),
     "config": Place(7, 1.2, 5.2, "files, checked and resolved"),

@@ -2,10 +2,11 @@
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Checkout
 
 from luckmatters import dependencies, kinds
 
@@ -19,7 +20,7 @@ ALLOWED = {
     "settings": {"science"},
     "tables": {"settings"},
     "learning": {"science", "settings", "tables"},
-    "judging": {"settings", "tables"},
+    "judging": {"settings", "tables", "errors"},
     "drawing": {"science", "settings", "tables", "learning", "judging"},
     "kinds": SHARED | {"errors"},
     "config": {"settings", "tables", "kinds"} | GROUND,
@@ -151,3 +152,28 @@ def test_code_behind_numbers_is_in_the_closure_of_its_step(kind: str) -> None:
                     assert MODULES[other] in tracked or room in {"settings", *GROUND, "config", "kinds", "jobs"}, (
                         f"{step} uses {other} by {name}"
                     )
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (
+            "two_nodes/run.py",
+            "def finish(",
+            "def finished(",
+            r"kinds.two_nodes.run: lacks finish, which kind two-nodes",
+        ),
+        ("decision_lines/figure.py", "def animate(", "def move(", r"decision_lines.figure: lacks animate"),
+        ("lottery/settings.py", 'verb="retrain"', 'verb="retrian"', r"no such verb 'retrian'; allowed: train, retrain"),
+        ("lottery/settings.py", "KIND = ", "KINDS = ", r"kinds.lottery.settings: has no KIND"),
+        ("lottery/claims.py", "which=TENTH, over", "wich=TENTH, over", r"lottery/beats-own-scale: .*'wich'"),
+        ("fan_out/claims.py", "EVIDENCE = [", "CLAIMS = [", r"kinds.fan_out.claims: has no EVIDENCE"),
+    ],
+)
+def test_a_kind_that_lacks_something_is_one_line_before_anything_runs(
+    checkout: Checkout, file: str, old: str, new: str, message: str
+) -> None:
+    checkout.edit(f"src/luckmatters/kinds/{file}", old, new)
+    done = checkout.run("python", "-m", "luckmatters", "--scale", "ci", "check", status=2)
+    (line,) = done.stderr.splitlines()
+    assert re.search(message, line), line

@@ -7,7 +7,6 @@ from pathlib import Path
 from luckmatters import __version__
 from luckmatters.config import Project
 from luckmatters.config.project import OVERRIDES
-from luckmatters.costs import operations
 from luckmatters.errors import UserError
 from luckmatters.kinds import verb
 
@@ -75,8 +74,10 @@ def dispatch(options: argparse.Namespace) -> None:
     overrides = {key: getattr(options, key) for key in OVERRIDES}
     project = Project(options.project, **overrides)
     if options.verb == "check":
+        from luckmatters.kinds import check_folders
         from luckmatters.ledger import check_evidence
 
+        check_folders()
         for scale in sorted(project.scales):
             check_evidence(Project(options.project, **{**overrides, "scale": scale}))
         print(describe(project))
@@ -129,6 +130,8 @@ def wrote(*paths: Path) -> None:
 
 def describe(project) -> str:
     """Text with a line for every experiment (question, operations) and every variant (number of seeds)."""
+    from luckmatters.costs import operations
+
     lines = [f"scale {project.scale_name}: {project.scale.purpose}"]
     for name, experiment in project.experiments.items():
         own = [run for run in project.own_runs(name).values() if verb(run) in ("train", "retrain")]

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from luckmatters import artefacts
 from luckmatters.config.files import read_yaml
+from luckmatters.errors import UserError
 from luckmatters.kinds import registry
 from luckmatters.settings.base import NAME, RUN, Model
 from luckmatters.settings.claims import Claim
@@ -99,6 +100,8 @@ def section(heading: str, level: int, shown: dict, seen: set[str], *about: str) 
     schema = SCHEMAS[heading]
     lines = ["\n\n".join(["#" * level + f" {heading}", prose(schema["description"]), *about, TABLE])]
     for key, field in schema["properties"].items():
+        if "description" not in field:
+            raise UserError(f"{heading}: key {key} has no description; give it one by Field(description=…)")
         default = "none" if field.get("default") is None else sample(field["default"])
         default = "required" if key in schema.get("required", []) else default
         example = sample(shown[heading, key]) if (heading, key) in shown else "–"

@@ -28,9 +28,10 @@ def closure(module: str) -> tuple[Path, ...]:
     return tuple(sorted(Path(os.path.relpath(_file(name))) for name in modules))
 
 
-def digest(module: str) -> str:
-    """Checksum of the files in :func:`closure`. Checkpoints of other code are not resumed."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in closure(module))).hexdigest()
+def digest(*modules: str) -> str:
+    """A checksum of the files of these modules' closures: checkpoints from other code are not resumed."""
+    paths = sorted({path for module in modules for path in closure(module)})
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def _is_tracked(module: str) -> bool:

@@ -124,7 +124,13 @@ def check_evidence(project: Project) -> None:
 def _check_variants(project: Project, evidence: Evidence) -> None:
     runs = [run for run, _ in project.variants(evidence.experiment).values()]
     for wanted in evidence.variants:
-        count = len([run for run in runs if wanted(run)])
+        try:
+            count = len([run for run in runs if wanted(run)])
+        except AttributeError:
+            raise UserError(
+                f"config/experiments/{evidence.experiment}.yaml: has a variant of another kind, which has no such "
+                f"settings: {wanted.text}; drop the include"
+            ) from None
         if not count or (wanted.single and count > 1):
             raise UserError(
                 f"config/experiments/{evidence.experiment}.yaml (scale {project.scale_name}): has {count or 'no'} "

@@ -13,7 +13,6 @@ from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.dependencies import closure
 from luckmatters.kinds import claims_names, figure_name, layouts, registry, run_name, verb
-from luckmatters.kinds.bn_bias.settings import WEIGHTS_REMEDY
 from luckmatters.settings.base import Verb
 from luckmatters.settings.experiment import Run, config_hash
 from luckmatters.settings.teachers import TEACHER_TEXTS
@@ -173,6 +172,8 @@ class Plan:
                 if why := manifest.get("no_weights"):
                     lacking[manifest["settings"]["model"]] = why
         reasons = "; ".join(dict.fromkeys(lacking.values()))
+        from luckmatters.kinds.bn_bias.settings import WEIGHTS_REMEDY
+
         remedy = WEIGHTS_REMEDY.replace("`", "``")  # as captions mark code
         sentence = f"Published numbers stand in for the weights of {', '.join(lacking)} ({reasons}). {remedy}."
         return sentence if lacking else ""

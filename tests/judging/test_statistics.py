@@ -174,7 +174,7 @@ def test_gap_closed_is_the_closed_share_of_the_initial_gap_to_one() -> None:
     assert gap_closed(curve([0.2, 0.6, 0.5, 1.0]))[0].tolist() == pytest.approx([0, 0.5, 0, 1])
 
 
-def test_on_the_way_leaves_out_the_initial_and_last_epoch_and_diverged_seeds() -> None:
+def test_mean_on_the_way_leaves_out_the_initial_epoch_and_keeps_diverged_seeds_as_nan() -> None:
     found = on_the_way(curve([100.0, 1.0, 3.0, 100.0, 2.0, np.nan]))
     assert found.loc[0, 0] == 2
     assert np.isnan(found.loc[1, 0])

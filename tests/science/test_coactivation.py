@@ -103,7 +103,7 @@ def images() -> dict[str, torch.Tensor]:
     }  # fmt: skip
 
 
-def test_a_pretrained_teacher_is_observed_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trained_teacher_is_observed_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(co_activation, "PART", 7)
     run = make_run()
     trained = untrained(run.teacher, range(3))

@@ -64,7 +64,7 @@ def train_teacher(project: Project, name: str) -> None:
     images, image_sums, description = read_images(project)
     data = sample_source(spec.learning.data, spec.shape, training.batch, images, device, f"teacher {name}")
     identity = {"settings": teacher_settings(spec), "device": device, "inputs": image_sums}
-    identity["sources"] = digest("learning.teachers")
+    identity["sources"] = digest("learning.teachers", "learning.data")
     try:
         state, seconds = advance(
             project,
@@ -191,7 +191,7 @@ def _run_job(
     kind, bundle = kinds.runner(run), run_bundle(project, run, seeds)
     label = f"{run.experiment}/{run.variant} seeds {artefacts.seed_label(seeds)}"
     identity = {"config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": inputs}
-    identity["sources"] = digest(kinds.run_name(run.kind))
+    identity["sources"] = digest(kinds.run_name(run.kind), "learning.data")
     state, seconds = advance(project, bundle, identity, start, kind.last(run), label)
     result = kind.finish(run, seeds, state)
     diverged = result.table.query("quantity == 'diverged' and value == 1").groupby("seed")["epoch"].min()

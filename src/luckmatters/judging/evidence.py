@@ -1,8 +1,10 @@
 """Evidence for checks: functions of an experiment's results, with the names of claim and check."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from luckmatters.errors import UserError
 from luckmatters.judging.statistics import Effect
 from luckmatters.judging.variants import Variants
 from luckmatters.tables.results import Results
@@ -40,4 +42,8 @@ def evidence(
     **arguments: object,
 ) -> Evidence:  # fmt: skip
     """The evidence of a check, with the arguments of `measure` as keywords."""
+    try:
+        inspect.signature(measure).bind(None, **arguments)
+    except TypeError as error:
+        raise UserError(f"evidence of {claim}/{check}: {error}; allowed: what {measure.__name__} takes") from None
     return Evidence(claim, check, experiment, measure, arguments, needs)

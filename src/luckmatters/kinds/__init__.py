@@ -8,12 +8,14 @@
 The name of a kind is the name of the folder, with hyphens for underscores.
 """
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, get_args
 
@@ -164,7 +166,16 @@ class Draws(Protocol):
 def registry() -> dict[str, Kind]:
     """Every kind, by name."""
     folders = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
-    return {_name(folder): importlib.import_module(f"{__name__}.{folder}.settings").KIND for folder in folders}
+    return {_name(folder): _attribute(f"kinds.{folder}.settings", "KIND") for folder in folders}
+
+
+def _attribute(name: str, attribute: str) -> object:
+    """What a module below the package is there for. Raises UserError if the module or the attribute is missing."""
+    if not importlib.util.find_spec(f"luckmatters.{name}"):
+        raise UserError(f"luckmatters.{name}: is missing; docs/extending.md says what the folder of a kind holds")
+    if not hasattr(module := load(name), attribute):
+        raise UserError(f"luckmatters.{name}: has no {attribute}; docs/extending.md says what the module holds")
+    return getattr(module, attribute)
 
 
 @cache
@@ -203,18 +214,40 @@ def evidence() -> "dict[str, dict[str, Evidence]]":
     """The evidence of every check: claim → check → evidence. Raises UserError if a check has more than one evidence."""
     by_claim: dict = {}
     for name in claims_names():
-        for item in load(name).EVIDENCE:
+        for item in _attribute(name, "EVIDENCE"):
             if item.check in by_claim.setdefault(item.claim, {}):
                 raise UserError(f"{name}: claim {item.claim}, check {item.check}: has evidence already")
             by_claim[item.claim][item.check] = item
     return by_claim
 
 
+def check_folders() -> None:
+    """Raises UserError if a kind lacks a module, or a function that its verb or a layout needs.
+
+    The source is read, not imported: what computes imports torch, which takes two seconds.
+    """
+    for kind, entry in registry().items():
+        needed = {run_name(kind): _methods(entry.verb)}
+        for layout, description in entry.layouts.items():
+            needed[figure_name(layout)] = ["draw", *["animate"] * description.animated]
+        for name, functions in needed.items():
+            path = Path(__file__).parents[1].joinpath(*name.split(".")).with_suffix(".py")
+            if not path.exists():
+                raise UserError(f"luckmatters.{name}: is missing, and kind {kind} needs it")
+            nodes = ast.parse(path.read_text(encoding="utf-8")).body
+            defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+            if lacking := [function for function in functions if function not in defined]:
+                raise UserError(f"luckmatters.{name}: lacks {', '.join(lacking)}, which kind {kind} needs")
+
+
+def _methods(verb: Verb) -> list[str]:
+    return [name for name in dir(PROTOCOLS[verb]) if not name.startswith("_")]
+
+
 def runner(run: "Run") -> ModuleType:
     """The module that computes a run. Raises UserError if it lacks what its verb needs: before training, not after."""
     module = load(run_name(run.kind))
-    needed = (name for name in dir(PROTOCOLS[verb(run)]) if not name.startswith("_"))
-    if lacking := [name for name in needed if not hasattr(module, name)]:
+    if lacking := [name for name in _methods(verb(run)) if not hasattr(module, name)]:
         raise UserError(f"{module.__name__}: lacks {', '.join(lacking)}, which the verb {verb(run)} needs")
     return module
 

@@ -16,8 +16,10 @@ def negative_share(results: Results, which: Variants) -> Effect:
     With weights the share is a count, and the interval has no width. Without weights the interval holds every share
     that published means and standard deviations allow.
     """
-    (variant,) = (name for name, run in results.runs.items() if which(run))
-    layers = by_layer(results.table[results.table["variant"] == variant])
+    variants = [name for name, run in results.runs.items() if which(run)]
+    if len(variants) != 1:
+        raise LacksDataError(f"{results.name} has {len(variants)} variants ({which.text})")
+    layers = by_layer(results.table[results.table["variant"] == variants[0]])
     weight = layers["channels"] / layers["channels"].sum()
     share = share_bounds(layers).mul(weight, axis=0).sum()
     return Effect(share["likely"], share["low"], share["high"], int(layers["channels"].sum()))

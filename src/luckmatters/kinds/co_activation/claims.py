@@ -3,10 +3,11 @@
 from luckmatters.judging.curves import at_end, beside, change, curve
 from luckmatters.judging.evidence import evidence
 from luckmatters.judging.statistics import Effect, in_every_cell
-from luckmatters.judging.variants import FULLY_CONNECTED, Variants, one
+from luckmatters.judging.variants import FULLY_CONNECTED, Variants, one, teacher
 from luckmatters.tables.results import Results
 
 OWN = one(Variants("a teacher trained here, with BatchNorm", lambda run: run.teacher.batch_norm))
+BOTH_SIZES = one(teacher("gaus-fc-small")), one(teacher("gaus-fc-large"))
 RANDOM_CONV = one(Variants("a random Conv teacher", lambda run: run.teacher.kernel and not run.teacher.batch_norm))
 
 
@@ -42,6 +43,6 @@ EVIDENCE = [
     evidence("small-overlap", "own-rare", "small-overlap", rarely, which=OWN),
     evidence("small-overlap", "own-below-independence", "small-overlap", below_independence, needs=(OWN,)),
     evidence("small-overlap", "own-falls", "small-overlap", falls, needs=(OWN,)),
-    evidence("small-overlap", "fc-rare", "small-overlap", rarely, which=FULLY_CONNECTED),
+    evidence("small-overlap", "fc-rare", "small-overlap", rarely, which=FULLY_CONNECTED, needs=BOTH_SIZES),
     evidence("small-overlap", "conv-rare", "small-overlap", rarely, which=RANDOM_CONV),
 ]

@@ -1,9 +1,12 @@
 """Rounds of iterative pruning. Imports no torch."""
 
-from luckmatters.kinds.lottery.settings import Pruning
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from luckmatters.kinds.lottery.settings import Pruning
 
 
-def sizes(pruning: Pruning, multiplier: int) -> list[float]:
+def sizes(pruning: "Pruning", multiplier: int) -> list[float]:
     """The size after each round, in multiples of the teacher's hidden widths.
 
     multiplier: the size of the students before the first round.

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from luckmatters.drawing.style import NETWORK_QUANTITIES
+from luckmatters.drawing.style import LABELS, NETWORK_QUANTITIES
 from luckmatters.judging.statistics import Effect, mean_effect
 from luckmatters.kinds.lottery.branches import names
 from luckmatters.settings.experiment import Run
@@ -56,7 +56,7 @@ def pruned(results: Results) -> str:
     runs = [run for run in results.runs.values() if run.kind == "lottery"]
     ways = dict.fromkeys((run.settings.pruning.granularity, run.settings.pruning.criterion) for run in runs)
     sizes = dict.fromkeys(run.trained.settings.student.multiplier for run in runs)
-    what = " or ".join(f"{granularity} by {criterion}" for granularity, criterion in ways)
+    what = " or ".join(f"{granularity} by {LABELS.get(criterion, criterion)}" for granularity, criterion in ways)
     return f"Pruned: {what}, of students of {', '.join(map(str, sizes))} times the teacher's width."
 
 

@@ -69,7 +69,8 @@ def explained(results: Results, sizes: list[str]) -> list[str]:
             ratio = ratio_effect(gains[1], gains[0])
             share = f", {ratio.estimate:.0%} of it ({ratio.low:.0%} to {ratio.high:.0%})"
         sentences.append(
-            f"{label_name(results, size)}: over random nodes tickets by contribution gain {_with_interval(ticket)}, "
+            f"{label_name(results, size)}: over random nodes tickets by fan-out × spread gain "
+            f"{_with_interval(ticket)}, "
             f"lucky nodes {_with_interval(lucky)}{share}."
         )
     return sentences

@@ -129,6 +129,12 @@ def each_data(network: Variants) -> tuple[Variants, ...]:
     return tuple(one(network & data & norm) for data in (FINITE, INFINITE) for norm in (PLAIN, NORMED))
 
 
+def each_norm(network: Variants) -> tuple[Variants, ...]:
+    """What a statement on students with and without BatchNorm needs."""
+    return tuple(one(network & norm) for norm in (PLAIN, NORMED))
+
+
+BOTH_NETWORKS = each_norm(FULLY_CONNECTED) + each_norm(CONV)
 FC_DATA, CONV_DATA = each_data(FULLY_CONNECTED), each_data(CONV)
 
 EVIDENCE = [
@@ -155,8 +161,11 @@ EVIDENCE = [
     evidence("finite-stalls", "conv-behind", "finite-data", behind, network=CONV, needs=CONV_DATA),
     evidence("finite-stalls", "conv-grows-less", "finite-data", grows_less, network=CONV, needs=CONV_DATA),
     evidence("finite-stalls", "conv-stalls", "finite-data", stalls, network=CONV, needs=CONV_DATA),
-    evidence("cifar-students", "fc-reaches", "cifar-conv", reaches, network=FULLY_CONNECTED),
-    evidence("cifar-students", "conv-reaches", "cifar-conv", reaches, network=CONV),
-    evidence("cifar-students", "bn-improves-rank", "cifar-conv", improves_rank, needs=(NORMED, PLAIN)),
-    evidence("cifar-students", "bn-not-overlap", "cifar-conv", not_overlap, needs=(NORMED, PLAIN)),
+    evidence(
+        "cifar-students", "fc-reaches", "cifar-conv", reaches,
+        network=FULLY_CONNECTED, needs=each_norm(FULLY_CONNECTED),
+    ),
+    evidence("cifar-students", "conv-reaches", "cifar-conv", reaches, network=CONV, needs=each_norm(CONV)),
+    evidence("cifar-students", "bn-improves-rank", "cifar-conv", improves_rank, needs=BOTH_NETWORKS),
+    evidence("cifar-students", "bn-not-overlap", "cifar-conv", not_overlap, needs=BOTH_NETWORKS),
 ]  # fmt: skip
