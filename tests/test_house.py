@@ -166,7 +166,12 @@ def test_code_behind_numbers_is_in_the_closure_of_its_step(kind: str) -> None:
         ("decision_lines/figure.py", "def animate(", "def move(", r"decision_lines.figure: lacks animate"),
         ("lottery/settings.py", 'verb="retrain"', 'verb="retrian"', r"no such verb 'retrian'; allowed: train, retrain"),
         ("lottery/settings.py", "KIND = ", "KINDS = ", r"kinds.lottery.settings: has no KIND"),
-        ("lottery/claims.py", "which=TENTH, over", "wich=TENTH, over", r"lottery/beats-own-scale: missing a required argument: 'which'"),
+        (
+            "lottery/claims.py",
+            "which=TENTH, over",
+            "wich=TENTH, over",
+            r"lottery/beats-own-scale: missing a required argument: 'which'",
+        ),
         ("fan_out/claims.py", "EVIDENCE = [", "CLAIMS = [", r"kinds.fan_out.claims: has no EVIDENCE"),
     ],
 )
