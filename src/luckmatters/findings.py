@@ -183,10 +183,13 @@ def inferred_rate(table: pd.DataFrame) -> float:
 def _rates(project: Project) -> list[str]:
     """Lines of the section on the inferred learning rate."""
     table = kept_rates(project)
-    squares = rate_departures(table)
+    kept, squares = artefacts.reference_file("paper", "learning-rate").as_posix(), rate_departures(table)
     rows = [[str(m), f"{rate:g}", *map(_number, row)] for (m, rate), row in squares.iterrows()]
     return [
         "## The learning rate of the over-parameterization figure",
+        "",
+        f"Experiment `learning-rate` at the scale `paper`, from [data/reference](../{kept}); not of the run above. "
+        "Single seeds at m = 1 end far below the others: fewer seeds may have none, and then show too small a spread.",
         "",
         "The figure does not print it. The rule, written before: of 0.05, 0.07 and 0.1 the rate with the smallest sum "
         "of squared departures from the published curves of m = 1 and m = 10, over epochs 1 to 20, on 192 samples. "

@@ -208,15 +208,20 @@ def head(project: Project, judgements: list[Judgement]) -> list[str]:
     core = [outcome for j in judgements for outcome in j.core]
     words = {SUPPORTS: "support the paper", CONTRADICTS: "contradict it", UNDECIDED: "are undecided"}
     counts = ", ".join(f"{core.count(kind)} {text}" for kind, text in words.items())
+    checks = [j.claim.checks[key] for j in judgements for key in j.claim.core]
+    amended = [check.amended for check in checks if check.amended]
+    eased = [changes for changes in amended if any(change.stricter is False for change in changes)]
     return [
         f"Scale: {project.scale.purpose}. A check supports the paper if the whole 95 % interval of its effect lies "
         "above the threshold, contradicts it if none of the interval does, and is undecided otherwise. A verdict goes "
         "by the core checks alone, those that the claim's sentence stands or falls with: supported if all support it, "
         "contradicted if none does and at least one contradicts it, mixed if there are both, else undecided. A "
-        "diverged seed counts as the worst outcome for the side that diverged.",
+        "diverged seed counts as the worst outcome for the side that diverged. A check on every layer, variant or epoch "
+        "shows the worst of them.",
         "",
         f"Core checks: {len(core)}, of which {counts}. If every effect were exactly its threshold, about "
-        f"{BY_CHANCE * len(core):.1f} of them ({100 * BY_CHANCE:g} % each) would support the paper by chance, at most.",
+        f"{BY_CHANCE * len(core):.1f} of them ({100 * BY_CHANCE:g} % each) would support the paper by chance, at "
+        f"most. {len(amended)} were amended after results were seen, {len(eased)} by something that made them easier.",
     ]
 
 

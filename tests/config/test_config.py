@@ -100,7 +100,7 @@ FAULTS = [
     (MODULATION, "figure:", "grid: {a: {x: {}, y: {}}}\nfigure:", r"layout: modulation draws one variant, got 2"),
     (LUCK, "snapshots: []", "snapshots: [1]", r"kind luck-speed learns from the teacher and keeps no snapshots"),
     (PROFILE, "no-bn: {source: gaus-fc/no-bn}", "no-bn: {source: gaus-fc/x}", r"gaus-fc: unknown name 'x'"),
-    ("config/experiments/over-param.yaml", "rows: batch-norm", "rows: norm", r"figure: axis: unknown name 'norm'"),
+    ("config/experiments/over-param.yaml", "rows: batch-norm", "rows: norm", r"figure.rows: unknown name 'norm'"),
     ("config/teachers.yaml", "widths: [50, 75, 100, 125]", "widths: [50, -75]", r"large: widths.1: must be greater"),
     (GAUS, "layout: overlap-curves", "layout: rank-profile", r"layout: rank-profile draws the kind rank-profile"),
     (GAUS, "layout: overlap-curves", "layout: overlap-grid", r"figure.columns: missing; layout overlap-grid needs it"),

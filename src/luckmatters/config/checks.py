@@ -32,8 +32,9 @@ def check_figure(project: "Project", name: str) -> None:
             f"{where}.layout: {experiment.figure.layout} draws one variant, got {len(variants)}; drop the grid"
         )
     axes = next(iter(variants.values()))[1]
-    for axis in filter(None, (experiment.figure.rows, experiment.figure.columns, experiment.figure.compare)):
-        choose(axis, axes, f"{where}: axis")
+    for key in ("rows", "columns", "compare"):
+        if axis := getattr(experiment.figure, key):
+            choose(axis, axes, f"{where}.{key}")
     if experiment.figure.compare:
         compared = {labels[experiment.figure.compare] for _, labels in variants.values()}
         if len(compared) > MOST_COMPARED:

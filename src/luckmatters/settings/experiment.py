@@ -46,7 +46,9 @@ class Experiment(Model):
     published_as: str = Field(description="Where the authors show the same: figure, section or notebook.")
     kind: Name = Field(description="What is computed: one of the [kinds](#kinds), which has keys of its own.")
     figure: Figure = Field(description="How the experiment is drawn.")
-    claims: list[Name] = Field([], description="The claims that the experiment bears on: names in config/claims.yaml.")
+    claims: list[Name] = Field(
+        [], description="Claims that the experiment is shown with. What is judged goes by `experiments` of the claim."
+    )
     known: list[str] = Field([], description="What is known from the paper, the article or the authors' code.")
     chosen: list[str] = Field([], description="What is our own choice.")
     grid: dict[Name, dict[Name, dict]] = Field(
