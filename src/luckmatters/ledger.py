@@ -216,8 +216,8 @@ def head(project: Project, judgements: list[Judgement]) -> list[str]:
         "above the threshold, contradicts it if none of the interval does, and is undecided otherwise. A verdict goes "
         "by the core checks alone, those that the claim's sentence stands or falls with: supported if all support it, "
         "contradicted if none does and at least one contradicts it, mixed if there are both, else undecided. A "
-        "diverged seed counts as the worst outcome for the side that diverged. A check on every layer, variant or epoch "
-        "shows the worst of them.",
+        "diverged seed counts as the worst outcome for the side that diverged. A check on every layer, variant or "
+        "epoch shows the worst of them.",
         "",
         f"Core checks: {len(core)}, of which {counts}. If every effect were exactly its threshold, about "
         f"{BY_CHANCE * len(core):.1f} of them ({100 * BY_CHANCE:g} % each) would support the paper by chance, at "
