@@ -139,6 +139,19 @@ def test_settings_compute_no_numbers() -> None:
                 assert checks or function in ACCESSORS, f"{name}.{function}: move it to a module that a step depends on"
 
 
+def test_imports_are_read_as_the_parser_reads_them() -> None:
+    """Whatever form they have: an import that is overlooked would leave a step as it was when its code changes."""
+    for path in MODULES.values():
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+        below = {name.removeprefix("luckmatters.") for name in names if name.startswith("luckmatters.")}
+        assert set(dependencies._imports(path)) == below, path
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_code_behind_numbers_is_in_the_closure_of_its_step(kind: str) -> None:
     """Every module that is imported on the way is tracked, or holds settings alone."""
