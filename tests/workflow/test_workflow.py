@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +62,20 @@ def add_toy(checkout: Checkout, text: str = TOY) -> None:
 
 
 @pytest.mark.parametrize("scale", ["ci", "laptop", "paper"])
-def test_a_dry_run_plans_every_experiment_in_under_five_seconds(checkout: Checkout, scale: str) -> None:
-    project, seconds = Project(ROOT, scale=scale), []
-    while not seconds or (min(seconds) >= 5 and len(seconds) < 3):  # other work on the machine only adds time
+def test_a_dry_run_plans_every_experiment_in_seconds(checkout: Checkout, scale: str) -> None:
+    """Five; on a slow machine four times the start of Snakemake itself (measured: three times, with 414 jobs)."""
+
+    def seconds(run: Callable[[], object]) -> float:
         start = time.monotonic()
-        planned = checkout.planned("--config", f"scale={scale}")
-        seconds.append(time.monotonic() - start)
-    assert min(seconds) < 5
+        run()
+        return time.monotonic() - start
+
+    project, taken = Project(ROOT, scale=scale), []
+    limit = max(5.0, 4 * min(seconds(lambda: checkout.run("snakemake", "--version")) for _ in range(2)))
+    while not taken or (min(taken) >= limit and len(taken) < 3):  # other work on the machine only adds time
+        taken.append(seconds(lambda: checkout.planned("--config", f"scale={scale}")))
+    assert min(taken) < limit
+    planned = checkout.planned("--config", f"scale={scale}")
     assert planned["draw_figure"] == planned["summarize_experiment"] == len(project.experiments)
     # The workflow has the rules that errors name, and each runs the jobs of its verb.
     shown = {"draw_figure", "draw_animation", "summarize_experiment", "judge_claims"}
