@@ -81,6 +81,8 @@ def dispatch(options: argparse.Namespace) -> None:
         for scale in sorted(project.scales):
             check_evidence(Project(options.project, **{**overrides, "scale": scale}))
         print(describe(project))
+        counts = f"{len(project.experiments)} experiments, {len(project.claims)} claims, {len(project.scales)} scales"
+        print(f"{counts}: no fault found")
     elif options.verb == "configuration":
         from luckmatters import configuration_page
 

@@ -31,7 +31,8 @@ def read_yaml(path: Path) -> dict:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        remedy = "; run in the repository's root, or give --project" if isinstance(error, FileNotFoundError) else ""
+        raise UserError(f"{path}: cannot be read ({error.strerror}){remedy}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8 text") from None
     except yaml.MarkedYAMLError as error:
