@@ -21,11 +21,12 @@ figures: $(INSTALLED)
 	snakemake --cores $(CORES) --config scale=$(SCALE)
 
 test: lint
-	pytest
+	pytest -m "not slow" -n $(CORES)
+	pytest -m slow
 
 # The fast half, for the time between commits.
 check: lint
-	pytest -m "not slow"
+	pytest -m "not slow" -n $(CORES)
 
 lint: $(INSTALLED)
 	ruff check .
