@@ -78,7 +78,8 @@ def dispatch(options: argparse.Namespace) -> None:
         from luckmatters.ledger import check_evidence
 
         check_folders()
-        for scale in sorted(project.scales):
+        check_evidence(project)
+        for scale in sorted(set(project.scales) - {project.scale_name}):
             check_evidence(Project(options.project, **{**overrides, "scale": scale}))
         print(describe(project))
         counts = f"{len(project.experiments)} experiments, {len(project.claims)} claims, {len(project.scales)} scales"

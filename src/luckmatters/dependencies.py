@@ -18,10 +18,10 @@ IMPORT = re.compile(r"^ *from (luckmatters[\w.]*) import (\([^)]*\)|[^\n#]+)", r
 
 
 @cache
-def closure(module: str) -> tuple[Path, ...]:
-    """Sorted files of a module (``science.training``) and of all tracked modules that it imports, at any depth."""
+def closure(*names: str) -> tuple[Path, ...]:
+    """Sorted files of modules (``science.training``) and of all tracked modules that they import, at any depth."""
     modules: set[str] = set()
-    pending = [module]
+    pending = [*names]
     while pending:
         name = pending.pop()
         if name not in modules and _is_tracked(name):
@@ -31,10 +31,9 @@ def closure(module: str) -> tuple[Path, ...]:
     return tuple(sorted(Path(os.path.relpath(_file(name))) for name in modules))
 
 
-def digest(*modules: str) -> str:
-    """A checksum of the files of these modules' closures: checkpoints from other code are not resumed."""
-    paths = sorted({path for module in modules for path in closure(module)})
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+def digest(*names: str) -> str:
+    """A checksum of the files of a closure: checkpoints from other code are not resumed."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in closure(*names))).hexdigest()
 
 
 def _is_tracked(module: str) -> bool:

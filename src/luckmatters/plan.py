@@ -122,7 +122,7 @@ class Plan:
         return {
             "tables": self.tables(wildcards.experiment, tensors=layouts()[options.layout][1].tensors),
             "published": self.published(wildcards.experiment),
-            "code": sorted({*closure(figure_name(options.layout)), *closure("reading")}),
+            "code": closure(figure_name(options.layout), "reading"),
         }
 
     def claims_inputs(self) -> dict[str, list[Path]]:
@@ -132,7 +132,7 @@ class Plan:
             "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
             "published": list(dict.fromkeys(path for name in names for path in self.published(name))),
             "claims": [self.project.root / "config" / "claims.yaml"],
-            "code": sorted({path for name in ["ledger", "reading", *claims_names()] for path in closure(name)}),
+            "code": closure("ledger", "reading", *claims_names()),
         }
 
     def claims_hash(self) -> str:

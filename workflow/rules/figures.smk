@@ -45,7 +45,7 @@ rule draw_animation:
 rule summarize_experiment:
     input:
         tables=PLAN.experiment_tables,
-        code=[*closure("judging.summaries"), *closure("reading")],
+        code=closure("judging.summaries", "reading"),
     output:
         **artefacts.summary_files(FIGURES, "{experiment}"),
     log:

@@ -44,7 +44,7 @@ rule generate_teacher:
 use rule generate_teacher as train_teacher with:
     input:
         images=IMAGES["tensors"],
-        code=[*closure("learning.teachers"), *closure("learning.data")],
+        code=closure("learning.teachers", "learning.data"),
     output:
         **TEACHER,
     wildcard_constraints:
