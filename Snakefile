@@ -1,5 +1,6 @@
 # Every figure and claim of "Luck Matters" (arXiv 1905.13405): snakemake --cores N [--config scale=ci|laptop|paper]
 import os
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -23,7 +24,16 @@ OPTIONS = (
     f"--project '{os.path.relpath(workflow.basedir)}' --scale {PROJECT.scale_name}"
     f" --results '{PROJECT.settings.results}' --figures '{PROJECT.settings.figures}'"
 )
+# Rules that read finished runs also go by what is kept.
+READING_OPTIONS = f"{OPTIONS} --kept {PROJECT.settings.kept}"
 DEVICE_OPTIONS = f"{OPTIONS} --device {PROJECT.settings.device}"
+
+
+onstart:
+    if PROJECT.keeping == "only":
+        from luckmatters.keeping import describe
+
+        print(describe(PROJECT), file=sys.stderr)
 
 
 wildcard_constraints:

@@ -26,6 +26,8 @@ SHARED = {
     "tools": ("artefacts", "dependencies", "downloads", "errors", "progress", "provenance", "torchvision_shim"),
     "sources": ("cifar10", "pretrained"),
     "documents": ("findings", "configuration_page"),
+    "reports": ("reports", "keeping"),
+    "plan": ("plan", "costs"),
 }
 ENTRANCES = ("__init__", "__main__")  # the version, and a door to cli
 
@@ -51,14 +53,13 @@ PLACES = {
     "kinds": Place(6, 0.0, 4.9, "a folder each: settings · run · figure · claims"),
     "config": Place(7, 1.2, 5.2, "files, checked and resolved"),
     "sources": Place(7, 6.6, 9.0, " · ".join(SHARED["sources"])),
-    "plan": Place(8, 4.4, 7.4, "what rules make from what"),
-    "jobs": Place(9, 3.3, 9.0, "verbs that compute, inputs, checkpoints, bundles"),
+    "jobs": Place(8, 3.3, 9.0, "verbs that compute, inputs, checkpoints, bundles"),
+    "plan": Place(9, 6.4, 9.0, "what rules make from what; costs"),
     "regression": Place(10, -1.4, -0.2, "same numbers?"),
-    "costs": Place(10, 0.0, 1.0, "operations"),
     "ledger": Place(10, 1.2, 4.2, "verdicts"),
     "reading": Place(10, 4.4, 6.0, "finished runs"),
     "documents": Place(11, 1.2, 2.8, "written from results"),
-    "reports": Place(11, 3.2, 6.0, "figures, tables, checks"),
+    "reports": Place(11, 3.2, 6.9, "figures, tables, checks · what is kept"),
     "cli": Place(12, 0.0, 6.0, "one verb a step"),
 }
 # Names of floors, by their lowest row.

@@ -47,6 +47,11 @@ def run_folder(results: Path, experiment: str, variant: str, seeds: str) -> Path
     return results / experiment / variant / f"seeds-{seeds}"
 
 
+def kept_folder(root: Path, *names: str) -> Path:
+    """Folder of kept results; names: scale, experiment and variant, or the first of them."""
+    return (root / "data" / "kept").joinpath(*names)
+
+
 def bundle_files(folder: Path) -> dict[str, Path]:
     """Files that a bundle of a teacher, of images or of a job may hold. Some bundles lack a table or tensors."""
     return {"table": folder / TABLE, "tensors": folder / TENSORS, "manifest": folder / MANIFEST}

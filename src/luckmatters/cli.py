@@ -47,6 +47,10 @@ def parser() -> argparse.ArgumentParser:
     add("summary", "write an experiment's summary table", "experiment")
     add("figure", "render an experiment's figure", "experiment")
     add("animation", "render an experiment's animation, where its layout has one", "experiment")
+    sub = add("keep", "keep finished runs in data/kept, so that nobody needs to compute them again")
+    sub.add_argument("names", nargs="+", metavar="experiment[/variant]")
+    sub.add_argument("--seeds", help="0-15, or 0+2+7, in whole jobs (default: all seeds of each variant)")
+    add("kept", "say what is kept, what the rest costs, and how to compute it")
     add("claims", "judge every claim; write the ledger and print it")
     add("verify", "compare every result and figure with the checksum recorded when it was made")
     sub = add("reference", "keep finished results in data/reference: these experiments' summary tables")
@@ -84,6 +88,13 @@ def dispatch(options: argparse.Namespace) -> None:
         print(describe(project))
         counts = f"{len(project.experiments)} experiments, {len(project.claims)} claims, {len(project.scales)} scales"
         print(f"{counts}: no fault found")
+    elif options.verb in ("keep", "kept"):
+        from luckmatters import artefacts, keeping
+
+        if options.verb == "kept":
+            print(keeping.describe(project))
+        else:
+            wrote(*keeping.keep(project, options.names, options.seeds and artefacts.parse_seeds(options.seeds)))
     elif options.verb == "configuration":
         from luckmatters import configuration_page
 

@@ -1,10 +1,30 @@
 """Floating-point operations of experiments."""
 
+from collections.abc import Sequence
+
 from luckmatters.kinds import verb
 from luckmatters.kinds.lottery.rounds import sizes
 from luckmatters.learning.shapes import student_widths
 from luckmatters.science.shapes import scaled, training_operations
 from luckmatters.settings.experiment import Run
+
+# Operations a second of training: two cores, measured (README: Speed); a data-center card in float32, an assumption.
+TWO_CORES, CARD = 0.16e12, 20e12
+
+
+def in_words(runs: Sequence[Run]) -> str:
+    """The operations of training runs, and estimates of the time on two cores and on a graphics card."""
+    total = sum(operations(run) for run in runs if verb(run) in ("train", "retrain"))
+    if not total:
+        return "minutes; operations of this kind are not counted"
+    return f"{total / 1e12:,.3g} TFLOP; about {_time(total / TWO_CORES)} on two cores, {_time(total / CARD)} on a card"
+
+
+def _time(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1, seconds / 60):.0f} min"
 
 
 def operations(run: Run) -> float:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from luckmatters import artefacts, cifar10
-from luckmatters.artefacts import MANIFEST, TENSORS, seed_label
+from luckmatters.artefacts import MANIFEST, TENSORS
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.dependencies import closure
+from luckmatters.jobs.bundles import result_bundles
 from luckmatters.kinds import claims_names, figure_name, layouts, registry, run_name, verb
 from luckmatters.settings.base import Verb
 from luckmatters.settings.experiment import Run, config_hash
@@ -34,22 +35,30 @@ class Plan:
         self.project = project
 
     def everything(self) -> list[Path]:
-        """The default targets: each experiment's figure, animation if any, and summary, and the ledger."""
-        figures = [
-            path
-            for name in self.project.experiments
-            for path in artefacts.figure_files(self.project.figures, name).values()
-        ]
-        tables = [artefacts.summary_files(self.project.figures, name)["csv"] for name in self.project.experiments]
-        animations = [
-            path for name in self.animated for path in artefacts.animation_files(self.project.figures, name).values()
-        ]
-        return [*figures, *animations, *tables, *artefacts.claims_files(self.project.figures).values()]
+        """The default targets: each experiment's figure, animation if any, and summary, and the ledger.
+
+        Where kept results alone are shown, experiments without them have no targets.
+        """
+        place, shown = self.project.figures, [name for name in self.project.experiments if self.project.available(name)]
+        drawn = [name for name in shown if self._is_drawn(name)]
+        files = [artefacts.figure_files(place, name) for name in drawn]
+        files += [artefacts.animation_files(place, name) for name in drawn if name in self.animated]
+        tables = [artefacts.summary_files(place, name)["csv"] for name in shown]
+        return [*(path for each in files for path in each.values()), *tables, *artefacts.claims_files(place).values()]
 
     @property
     def animated(self) -> list[str]:
         """The experiments whose layout has an animation."""
         return [name for name, e in self.project.experiments.items() if layouts()[e.figure.layout][1].animated]
+
+    def _is_drawn(self, experiment: str) -> bool:
+        """Whether there is, or may be computed, what an experiment's figure draws."""
+        if self.project.keeping != "only" or not self._draws_tensors(experiment):
+            return True
+        return all(self.project.kept(run).tensors for run, _ in self.project.available(experiment).values())
+
+    def _draws_tensors(self, experiment: str) -> bool:
+        return layouts()[self.project.experiment(experiment).figure.layout][1].tensors
 
     def cifar10_kind(self) -> str:
         """Kind and limit of the images: real or synthetic. Snakemake decodes the images again when the text changes."""
@@ -98,12 +107,15 @@ class Plan:
         }
 
     def tables(self, experiment: str, *, tensors: bool = False) -> list[Path]:
-        """Tables of an experiment's variants, own and included, with manifests, and with tensors if asked for."""
+        """Tables of an experiment's variants, own and included, with manifests, and with tensors if asked for.
+
+        They are outputs of jobs, or kept.
+        """
         return [
             path
-            for run, _ in self.project.variants(experiment).values()
-            for seeds in self.project.chunks(run)
-            for name, path in self.job(run, seed_label(seeds)).items()
+            for run, _ in self.project.available(experiment).values()
+            for bundle, _ in result_bundles(self.project, run, tensors=tensors)
+            for name, path in artefacts.bundle_files(bundle.folder).items()
             if tensors or name != "tensors"
         ]
 
@@ -120,7 +132,7 @@ class Plan:
         """Inputs of a figure: tables, published curves, and the code of the layout."""
         options = self.project.experiment(wildcards.experiment).figure
         return {
-            "tables": self.tables(wildcards.experiment, tensors=layouts()[options.layout][1].tensors),
+            "tables": self.tables(wildcards.experiment, tensors=self._draws_tensors(wildcards.experiment)),
             "published": self.published(wildcards.experiment),
             "code": closure(figure_name(options.layout), "reading"),
         }
@@ -138,7 +150,7 @@ class Plan:
     def claims_hash(self) -> str:
         """Hash of the ledger's other inputs: labels of variants and the scale's purpose."""
         names = self.project.claimed_experiments
-        labels = {name: {v: labels for v, (_, labels) in self.project.variants(name).items()} for name in names}
+        labels = {name: {v: labels for v, (_, labels) in self.project.available(name).items()} for name in names}
         return artefacts.sha256(repr((labels, self.project.scale.purpose)).encode())
 
     def teacher_hash(self, wildcards: Wildcards) -> str:
@@ -169,7 +181,8 @@ class Plan:
         for path in (path for path in map(Path, input["tables"]) if path.name == MANIFEST):
             with contextlib.suppress(ValueError):  # the job that reads a damaged manifest refuses it
                 manifest = json.loads(path.read_bytes())
-                if why := manifest.get("no_weights"):
+                (job,) = manifest.get("jobs", [manifest])
+                if why := job.get("no_weights"):
                     lacking[manifest["settings"]["model"]] = why
         reasons = "; ".join(dict.fromkeys(lacking.values()))
         from luckmatters.kinds.bn_bias.settings import WEIGHTS_REMEDY
@@ -180,7 +193,7 @@ class Plan:
 
     def display_hash(self, wildcards: Wildcards) -> str:
         """Hash of what an experiment's outputs show besides numbers: variants, labels, options, texts."""
-        variants = {name: labels for name, (_, labels) in self.project.variants(wildcards.experiment).items()}
+        variants = {name: labels for name, (_, labels) in self.project.available(wildcards.experiment).items()}
         shown = self.project.experiment(wildcards.experiment).model_dump_json(exclude={"claims", "scales", "grid"})
         shown += repr(self.project.reduced(wildcards.experiment))
         return artefacts.sha256(repr((variants, shown)).encode())

@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from luckmatters import __version__
@@ -49,6 +50,18 @@ def require_clean() -> None:
     if lines:
         names = ", ".join(line.split()[-1] for line in lines[:3]) + (", …" if len(lines) > 3 else "")
         raise UserError(f"{ROOT}: differs from its commit ({names}); commit before keeping numbers")
+
+
+def common_code(commits: Mapping[str, set[str]]) -> str:
+    """The commit that made everything. Raises UserError for several commits, or a commit with uncommitted changes."""
+    made: dict[str, list[str]] = {}
+    for name, codes in commits.items():
+        for code in codes:
+            made.setdefault(code, []).append(name)
+    if len(made) == 1 and is_clean(code := next(iter(made))):
+        return code
+    makers = "; ".join(f"{code}: {', '.join(names)}" for code, names in sorted(made.items()))
+    raise UserError(f"numbers are kept only if one commit, without changes, made them all; these were made by {makers}")
 
 
 def processor() -> str:

@@ -17,7 +17,7 @@ from luckmatters.jobs.bundles import teacher_bundle, teacher_settings
 from luckmatters.judging.statistics import LacksDataError
 from luckmatters.judging.summaries import csv, summary_csv
 from luckmatters.kinds import layouts
-from luckmatters.provenance import is_clean, processor, provenance, require_clean
+from luckmatters.provenance import common_code, processor, provenance, require_clean
 from luckmatters.reading import is_complete, load
 from luckmatters.tables.results import Results
 
@@ -46,7 +46,7 @@ def reference(project: Project, experiments: Sequence[str] = (), seconds: float 
         recipe = f"run snakemake --cores 2 --config scale={project.scale_name}"
         raise UserError(f"not complete at scale {project.scale_name}: {', '.join(missing)}; {recipe}")
     results = {name: load(project, name) for name in names}
-    code = _common_code(_commits(project, results))
+    code = common_code(_commits(project, results))
 
     def path(name: str) -> Path:
         return project.root / artefacts.reference_file(project.scale_name, name)
@@ -69,18 +69,6 @@ def _commits(project: Project, results: Mapping[str, Results]) -> dict[str, set[
     for name in sorted({run.trained.settings.teacher.name for run in runs}):
         commits[f"teachers/{name}"] = {teacher_bundle(project, name).manifest()["code"]["commit"]}
     return commits
-
-
-def _common_code(commits: Mapping[str, set[str]]) -> str:
-    """The commit that made everything. Raises UserError for several commits, or a commit with uncommitted changes."""
-    made: dict[str, list[str]] = {}
-    for name, codes in commits.items():
-        for code in codes:
-            made.setdefault(code, []).append(name)
-    if len(made) == 1 and is_clean(code := next(iter(made))):
-        return code
-    makers = "; ".join(f"{code}: {', '.join(names)}" for code, names in sorted(made.items()))
-    raise UserError(f"numbers are kept only if one commit, without changes, made them all; these were made by {makers}")
 
 
 def reference_teacher(project: Project, teacher: str) -> list[Path]:
@@ -185,6 +173,8 @@ def verify(project: Project) -> int:
     places = [(path.parent, path.name) for path in sorted(project.results.rglob(artefacts.MANIFEST))]
     places += [(project.figures, path.name) for path in sorted(project.figures.glob("*.json"))]
     bundles = [artefacts.Bundle(*place, recipe) for place in places]
+    kept = artefacts.kept_folder(project.root, project.scale_name)
+    bundles += [artefacts.Bundle(path.parent) for path in sorted(kept.rglob(artefacts.MANIFEST))]
     count, faults = 0, []
     for bundle in bundles:
         try:

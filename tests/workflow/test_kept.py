@@ -1,7 +1,9 @@
 """What is kept in data/reference: whole, of one commit, of the configuration in force, and what documents say of it."""
 
+import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -130,7 +132,7 @@ def test_incomplete_experiments_are_named(tmp_path, monkeypatch: pytest.MonkeyPa
 )
 def test_results_of_several_commits_or_of_none_are_refused(commits: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        reports._common_code(commits)
+        provenance.common_code(commits)
 
 
 def test_results_of_one_commit_are_kept_with_its_name(checkout: Checkout) -> None:
@@ -171,3 +173,24 @@ def test_one_command_keeps_a_whole_run(finished_copy: Checkout) -> None:
     assert "took 2 minutes" in (folder / "README.md").read_text(encoding="utf-8")
     assert len(pd.read_csv(kept / "claims.csv")) > len(CI.claims)
     assert "# Results at the scale `ci`" in (folder / "docs" / "findings.md").read_text(encoding="utf-8")
+
+
+def test_a_clone_draws_what_is_kept_without_computing(finished_copy: Checkout) -> None:
+    """Every experiment is kept and the results are deleted: figures, summaries and the ledger are the same."""
+    folder, only = finished_copy.folder, ("--config", "scale=ci", "kept=only")
+    finished_copy.run("luckmatters", "--scale", "ci", "keep", *CI.experiments)
+    before = {path: path.read_bytes() for path in (folder / CI.figures).glob("*.csv")}
+    shutil.rmtree(folder / "results")
+    shutil.rmtree(folder / CI.figures)
+    planned = finished_copy.planned(*only)
+    assert planned.keys() == {"draw_figure", "draw_animation", "summarize_experiment", "judge_claims"}
+    assert planned["draw_figure"] == planned["summarize_experiment"] == len(CI.experiments)
+    drawn = [str(CI.figures / name) for name in ("gaus-fc.csv", "two-nodes.csv", "claims.csv", "decision-lines.png")]
+    said = finished_copy.snakemake(*only, "--", *drawn).stderr
+    assert "`kept` is only" in said
+    assert not (folder / "results" / "ci" / "gaus-fc").exists()
+    for name in drawn[:3]:
+        old, new = (
+            pd.read_csv(io.BytesIO(content)) for content in (before[folder / name], (folder / name).read_bytes())
+        )
+        pd.testing.assert_frame_equal(new, old, rtol=1e-5, atol=1e-6)

@@ -12,7 +12,7 @@ rule judge_claims:
     log:
         LOGS / "claims.log",
     params:
-        options=OPTIONS,
+        options=READING_OPTIONS,
         display=PLAN.claims_hash(),
     conda:
         "../../environment.yml"

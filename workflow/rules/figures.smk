@@ -12,7 +12,7 @@ rule draw_figure:
     log:
         LOGS / "figures/{experiment}.log",
     params:
-        options=OPTIONS,
+        options=READING_OPTIONS,
         display=PLAN.display_hash,
         question=PLAN.question,
         published_as=PLAN.published_as,
@@ -34,7 +34,7 @@ rule draw_animation:
     wildcard_constraints:
         experiment="|".join(PLAN.animated) or "none",
     params:
-        options=OPTIONS,
+        options=READING_OPTIONS,
         display=PLAN.display_hash,
     conda:
         "../../environment.yml"
@@ -51,7 +51,7 @@ rule summarize_experiment:
     log:
         LOGS / "summaries/{experiment}.log",
     params:
-        options=OPTIONS,
+        options=READING_OPTIONS,
         display=PLAN.display_hash,
     conda:
         "../../environment.yml"

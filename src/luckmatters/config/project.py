@@ -4,6 +4,7 @@ import re
 from functools import cached_property
 from pathlib import Path
 
+from luckmatters.config import kept
 from luckmatters.config.checks import check_claims, check_figure
 from luckmatters.config.files import choose, read_yaml, validate
 from luckmatters.config.merging import at_scale
@@ -16,7 +17,7 @@ from luckmatters.settings.experiment import Experiment, Run
 from luckmatters.settings.project import Scale, Settings
 from luckmatters.settings.teachers import Teacher
 
-OVERRIDES = ("scale", "device", "results", "figures", "weights")  # keys that a command line may give
+OVERRIDES = ("scale", "device", "results", "figures", "kept", "weights")  # keys that a command line may give
 RESERVED = ("claims", "run", "datasets", "teachers", "logs")  # names taken by other files and folders of results
 
 
@@ -52,6 +53,7 @@ class Project:
                     f"hyphens, and none of {', '.join(RESERVED)}; rename the file"
                 )
         self.experiments = {name: self._experiment(name) for name in self.raw}
+        self._kept: dict[tuple[str, str], kept.Kept | None] = {}
         self._own_runs = {name: resolve(self, name) for name in self.raw}
         for name in self.raw:
             check_figure(self, name)
@@ -105,13 +107,49 @@ class Project:
             variants[name] = (run, include.labels)
         return variants
 
+    @property
+    def keeping(self) -> str:
+        """What is done with kept results: ``only``, ``use`` or ``ignore``, as config/config.yaml or the scale says."""
+        chosen = self.settings.kept
+        return self.scale.kept_default if chosen == "auto" else chosen
+
+    def kept(self, run: Run) -> kept.Kept | None:
+        """The kept results of a run; None if there are none that fit, or if kept results are ignored."""
+        key = (run.experiment, run.variant)
+        if self.keeping != "ignore" and key not in self._kept:
+            self._kept[key] = kept.find(self, run)
+        return self._kept.get(key)
+
+    def available(self, experiment: str) -> dict[str, tuple[Run, dict[str, str]]]:
+        """The variants that figures and verdicts are made of: all of them, or what is kept, with the seeds kept."""
+        variants = self.variants(experiment)
+        if self.keeping != "only":
+            return variants
+        found = {name: self.kept(run) for name, (run, _) in variants.items()}
+        return {
+            name: (run.model_copy(update={"seeds": found[name].seeds}), labels)
+            for name, (run, labels) in variants.items()
+            if found[name]
+        }
+
     def reduced(self, experiment: str) -> dict[str, str]:
         """Texts on what the scale reduces in an experiment's runs, by name of experiment or teacher."""
-        runs = [run for run, _ in self.variants(experiment).values()]
+        available = self.available(experiment)
+        runs = [run for run, _ in available.values()]
         sources = {name: None for run in runs for name in (run.experiment, run.trained.experiment)}
         texts = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}
         texts |= {f"teacher {run.trained.settings.teacher.name}": run.teacher.reduced for run in runs if run.teacher}
+        texts |= {"kept": self._left_out(experiment, available)}
         return {name: text for name, text in texts.items() if text}
+
+    def _left_out(self, experiment: str, available: dict) -> str:
+        """Text on variants and seeds that are left out, since no results of them are kept."""
+        variants = {name: run for name, (run, _) in self.variants(experiment).items()}
+        kept = {name: len(run.seeds) for name, (run, _) in available.items()}
+        parts = [f"{name} has {kept[name]} of {len(variants[name].seeds)} seeds" for name in kept]
+        parts = [part for name, part in zip(kept, parts, strict=True) if kept[name] < len(variants[name].seeds)]
+        parts += [f"without {name}" for name in variants if name not in kept]
+        return f"of what is kept: {'; '.join(parts)}" if parts else ""
 
     @property
     def claimed_experiments(self) -> list[str]:

@@ -50,9 +50,26 @@ def run_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
 def finished_bundle(project: Project, run: Run, seeds: list[int]) -> Bundle:
     """Bundle of a finished job. Raises UserError if the result is missing or was made with other settings."""
     bundle = run_bundle(project, run, seeds)
+    check_settings(bundle, run)
+    return bundle
+
+
+def check_settings(bundle: Bundle, run: Run) -> None:
+    """Raises UserError if the results of a run are missing or were made with other settings."""
     if bundle.manifest().get("config_hash") != config_hash(run):
         raise UserError(f"{bundle.folder}: was made with other settings than config/ has; {bundle.recipe}")
-    return bundle
+
+
+def result_bundles(project: Project, run: Run, *, tensors: bool = False) -> list[tuple[Bundle, list[int]]]:
+    """The bundles that hold the results of a run, each with the seeds to read from it, kept results first.
+
+    tensors: whether the tensors are needed; kept results without tensors do not count then.
+    """
+    kept, chunks = project.kept(run), project.chunks(run)
+    seeds = set(kept.seeds) if kept and (kept.tensors or not tensors) else set()
+    there = [seed for chunk in chunks if seeds.issuperset(chunk) for seed in chunk]
+    jobs = [(run_bundle(project, run, chunk), chunk) for chunk in chunks if not seeds.issuperset(chunk)]
+    return [*([(kept.bundle, there)] if there else []), *jobs]
 
 
 def teacher_settings(spec: Teacher) -> dict:

@@ -27,6 +27,10 @@ class Settings(Model):
     results: str = Field(description="Folder of intermediate results, relative to the current folder.")
     figures: str = Field(description="Folder of rendered figures, relative to the current folder.")
     cifar10: Cifar10Source = Field(description="The source of the images of CIFAR-10.")
+    kept: Literal["auto", "only", "use", "ignore"] = Field(
+        description="Results in data/kept: `only` shows nothing else, `use` computes what is not kept, `ignore` "
+        "computes everything. `auto` goes by `kept_default`."
+    )
     weights: Literal["auto", "torchvision", "published"] = Field(
         description="Pretrained networks: their weights, or published numbers. `auto` goes by `weights_default`."
     )
@@ -44,6 +48,9 @@ class Scale(Model):
     )
     weights_default: Literal["torchvision", "published"] = Field(
         description="Pretrained networks where config/config.yaml says `auto`: their weights, or published numbers."
+    )
+    kept_default: Literal["only", "use", "ignore"] = Field(
+        description="What is done with results in data/kept where config/config.yaml says `auto`."
     )
     seeds_per_job: Positive = Field(description="Number of seeds computed together in one job.")
     threads_per_job: Positive = Field(description="Number of threads of one job.")
