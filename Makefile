@@ -7,7 +7,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: figures test check lint format reference benchmark clean
+.PHONY: figures test check lint format reference paper benchmark clean
 .DEFAULT_GOAL := figures
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -49,6 +49,11 @@ else
 	luckmatters --scale $(SCALE) reference $(if $(SECONDS),--seconds $(SECONDS))
 	luckmatters --scale $(SCALE) findings
 endif
+
+# Computes what is not kept of the published settings, most worthwhile first, for MINUTES, and keeps what is finished.
+# Started again, it goes on where it was.
+paper: $(INSTALLED)
+	python maintenance/paper.py --minutes $(or $(MINUTES),60) --cores $(CORES) --device $(or $(DEVICE),cpu)
 
 # Speed against the usual loops and the machine's own rates; about six minutes on two idle cores.
 benchmark: $(INSTALLED)

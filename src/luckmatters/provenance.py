@@ -12,6 +12,7 @@ from luckmatters.errors import UserError
 
 ROOT = Path(__file__).parents[2]  # the Makefile and environment.yml install the package as editable
 PARTS = ("Snakefile", "workflow", "config", "data", "src")  # what results depend on
+KEPT = ":(exclude)data/kept"  # no result depends on what is kept of others
 LIBRARIES = ("torch", "numpy", "pandas", "scipy", "matplotlib", "seaborn", "snakemake")
 
 
@@ -44,7 +45,7 @@ def is_clean(code: str) -> bool:
 def require_clean() -> None:
     """Check that the checkout equals its commit, which identifies the code behind kept numbers. Raises UserError."""
     try:
-        lines = _git("status", "--porcelain", "--untracked-files=no").splitlines() or _changed_parts()
+        lines = _git("status", "--porcelain", "--untracked-files=no", "--", ".", KEPT).splitlines() or _changed_parts()
     except (OSError, subprocess.CalledProcessError):
         raise UserError(f"{ROOT}: is no git checkout; numbers are kept only with the commit that made them") from None
     if lines:
@@ -74,7 +75,8 @@ def processor() -> str:
 
 def _changed_parts() -> list[str]:
     """Lines of git's status for files that results depend on: changed files, and new files that git does not ignore."""
-    return _git("status", "--porcelain", "--", *(part for part in PARTS if (ROOT / part).exists())).splitlines()
+    parts = [part for part in PARTS if (ROOT / part).exists()]
+    return _git("status", "--porcelain", "--", *parts, KEPT).splitlines()
 
 
 def _git(*arguments: str) -> str:

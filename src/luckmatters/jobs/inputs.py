@@ -1,16 +1,17 @@
 """Inputs of jobs: teachers, images, samples, published numbers."""
 
 import io
+import sys
 
 from luckmatters import artefacts, kinds
-from luckmatters.artefacts import TENSORS, AlteredError
+from luckmatters.artefacts import TABLE, TENSORS, AlteredError, Bundle
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.errors import UserError
-from luckmatters.jobs.bundles import cifar10_bundle, teacher_bundle
+from luckmatters.jobs.bundles import cifar10_bundle, teacher_bundle, teacher_settings
 from luckmatters.settings.experiment import Run
 from luckmatters.settings.teachers import Teacher
-from luckmatters.tables.files import unpack
+from luckmatters.tables.files import to_parquet, unpack
 
 IMAGE_TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -54,6 +55,26 @@ def read_teachers(project: Project, run: Run, device: str) -> tuple:
     name = run.settings.teacher.name
     content = teacher_bundle(project, name).read(TENSORS)
     return Networks.from_state(unpack(content), device=device), {f"teachers/{name}": artefacts.sha256(content)}
+
+
+def kept_teacher(project: Project, name: str, image_sums: dict[str, str]) -> tuple[dict[str, bytes], dict] | None:
+    """Files and manifest of a kept trained teacher; None if none is kept for these settings and images.
+
+    Raises UserError if a file is damaged.
+    """
+    import pandas as pd
+
+    path = project.root / artefacts.teacher_reference_file(project.scale_name, name)
+    bundle = Bundle(path.parent, path.with_suffix(".json").name, recipe=f"git checkout -- {path.parent}")
+    if not path.with_suffix(".json").exists():
+        return None
+    origin = bundle.manifest()
+    if (origin["settings"], origin["inputs"]) != (teacher_settings(project.teachers[name]), image_sums):
+        print(f"teacher {name}: the kept one is of other settings or images", file=sys.stderr, flush=True)
+        return None
+    table = pd.read_csv(io.BytesIO(bundle.read(path.name))).assign(layer=pd.NA).astype({"layer": "Int64"})
+    files = {TABLE: to_parquet(table), TENSORS: bundle.read(path.with_suffix(".safetensors").name)}
+    return files, {key: value for key, value in origin.items() if key not in ("files", "written_with", "teacher_files")}
 
 
 def read_images(project: Project) -> tuple[dict, dict[str, str], str]:

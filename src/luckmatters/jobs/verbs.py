@@ -15,6 +15,7 @@ from luckmatters.jobs.device import prepare_device
 from luckmatters.jobs.inputs import (
     IMAGE_TENSORS,
     check_same_images,
+    kept_teacher,
     own_run,
     published_norms,
     read_images,
@@ -55,13 +56,19 @@ def generate_teacher(project: Project, name: str) -> None:
 
 
 def train_teacher(project: Project, name: str) -> None:
-    """Train all networks of a teacher on the labels of CIFAR-10. Resumes from a checkpoint."""
+    """Train all networks of a teacher on the labels of CIFAR-10. Resumes from a checkpoint.
+
+    A teacher that is kept is copied instead, unless kept results are ignored.
+    """
     spec = teacher_spec(project, name, trained=True)
+    images, image_sums, description = read_images(project)
+    if project.keeping != "ignore" and (kept := kept_teacher(project, name, image_sums)):
+        teacher_bundle(project, name).save(*kept)
+        return
     device = prepare_device(project)
     from luckmatters.learning import teachers as teacher_training
 
     training = spec.learning.training
-    images, image_sums, description = read_images(project)
     data = sample_source(spec.learning.data, spec.shape, training.batch, images, device, f"teacher {name}")
     identity = {"settings": teacher_settings(spec), "device": device, "inputs": image_sums}
     identity["sources"] = digest("learning.teachers", "learning.data")
