@@ -10,6 +10,7 @@ from luckmatters.config.merging import at_scale
 from luckmatters.config.runs import resolve
 from luckmatters.errors import UserError
 from luckmatters.kinds import registry
+from luckmatters.provenance import code
 from luckmatters.settings.base import NAME
 from luckmatters.settings.claims import Claim
 from luckmatters.settings.experiment import Experiment, Run
@@ -30,6 +31,7 @@ class Project:
 
     def __init__(self, root: Path, **overrides: str | None) -> None:
         self.root = root
+        code()  # noted at the start, since commits may be made while a job runs
         config = root / "config"
         given = {key: value for key, value in overrides.items() if value is not None}
         for key in given:
