@@ -1,6 +1,7 @@
 """Where numbers come from."""
 
 import hashlib
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from conftest import ROOT, Checkout
 
 from luckmatters import dependencies, provenance
+from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.science import training
 
@@ -61,6 +63,36 @@ def test_a_repository_around_the_checkout_does_not_count(tmp_path, hook: bool, m
         assert provenance.commit() == "unknown"
         with pytest.raises(UserError, match="is no git checkout"):
             provenance.require_clean()
+
+
+# --- the package in use ---
+
+
+def test_the_package_of_another_checkout_is_refused_in_a_line_that_names_both(tmp_path: Path) -> None:
+    package = tmp_path / "src" / "luckmatters"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    with pytest.raises(UserError) as error:
+        Project(tmp_path)
+    assert re.fullmatch(
+        rf"{package}: is not the package in use, which is {dependencies.PACKAGE}; install this checkout "
+        rf"\(pip install --editable {tmp_path}\), or set PYTHONPATH={package.parent}",
+        str(error.value),
+    )
+
+
+def test_a_link_to_the_checkout_and_a_folder_of_settings_alone_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(ROOT)
+    assert Project(tmp_path / "link").experiments
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    assert Project(tmp_path).experiments
+
+
+def test_a_command_refuses_a_checkout_of_another_package(checkout: Checkout) -> None:
+    done = checkout.run("python", "-m", "luckmatters", "check", status=2, PYTHONPATH=str(ROOT / "src"))
+    (line,) = done.stderr.splitlines()
+    assert f"{checkout.folder}/src/luckmatters: is not the package in use" in line
 
 
 # --- sources that change while a job runs ---

@@ -68,6 +68,19 @@ def require_clean() -> None:
         raise UserError(f"{ROOT}: differs from its commit ({names}); commit before keeping numbers")
 
 
+def require_package_of(root: Path) -> None:
+    """Check that a checkout's own package is the one in use, if it has one. Raises UserError.
+
+    Numbers of one checkout's settings and another's code would bear a wrong commit.
+    """
+    own = root / "src" / "luckmatters" / "__init__.py"
+    if own.exists() and not own.samefile(PACKAGE / own.name):
+        raise UserError(
+            f"{own.parent.resolve()}: is not the package in use, which is {PACKAGE}; install this checkout "
+            f"(pip install --editable {root.resolve()}), or set PYTHONPATH={own.parents[1].resolve()}"
+        )
+
+
 def processor() -> str:
     """Name of the processor, as far as the system tells."""
     cpuinfo = Path("/proc/cpuinfo")
