@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import ROOT, Checkout
 
-from luckmatters import dependencies, provenance
+from luckmatters import dependencies, provenance, reports
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.science import training
@@ -104,6 +104,14 @@ def test_code_that_changed_after_its_import_is_named_and_makes_no_result(monkeyp
     with pytest.raises(UserError, match=r"src/luckmatters/science/training.py: changed while .* run it again$"):
         provenance.provenance()
     assert dependencies.digest("science.training") != digest  # of what was read at the start, not of the disk
+
+
+def test_a_figure_of_code_that_changed_is_not_written(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may change while the figure is saved, which takes seconds, after the provenance has been put together."""
+    monkeypatch.setitem(dependencies.SOURCES, Path(training.__file__), b"as it was")
+    with pytest.raises(UserError, match=r"training.py: changed while"):
+        reports._save({tmp_path / "figure.png": b"drawn"}, tmp_path / "figure.json", {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_code_behind_no_number_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
