@@ -1,6 +1,8 @@
 """Files are written whole or not at all, and never read unchecked."""
 
+import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,18 +41,64 @@ def test_a_damaged_file_is_noticed_and_the_rule_is_named(bundle: Bundle, damage,
     assert bundle.read("tensors.safetensors") == b"abc"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"\xff"])
-def test_a_damaged_manifest_is_noticed(bundle: Bundle, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"1", b'"a"', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_damaged_manifest_is_one_line(bundle: Bundle, content: bytes, kept: bool) -> None:
     (bundle.folder / "run.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"run.json: is damaged.*run it again"):
-        bundle.read("table.parquet")
+    with pytest.raises(UserError, match=r"run.json: is damaged.*run it again") as error:
+        replace(bundle, kept=kept).read("table.parquet")
+    assert "\n" not in str(error.value)
+
+
+def test_any_flipped_bit_that_changes_a_manifest_is_noticed(bundle: Bundle) -> None:
+    path = bundle.folder / "run.json"
+    content, fields = path.read_bytes(), bundle.manifest()
+    for bit in range(8 * len(content)):
+        altered = bytearray(content)
+        altered[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(altered)
+        found = None
+        with contextlib.suppress(UserError):
+            found = bundle.manifest()
+        assert found in (None, fields)  # the same as between two kinds of white space
+
+
+@pytest.mark.parametrize("key", ["seeds", "files", "checksum"])
+@pytest.mark.parametrize("change", [lambda fields, key: fields.pop(key), lambda fields, key: fields.update({key: 7})])
+def test_a_manifest_without_a_field_or_with_another_value_is_damaged(bundle: Bundle, key: str, change) -> None:
+    path = bundle.folder / "run.json"
+    fields = json.loads(path.read_text())
+    change(fields, key)
+    path.write_text(json.dumps(fields))
+    with pytest.raises(UserError, match=r"run.json: is damaged; delete .*; run it again$"):
+        bundle.manifest()
+
+
+def test_a_committed_manifest_may_lack_a_checksum_but_not_the_keys_asked_for(bundle: Bundle) -> None:
+    path, kept = bundle.folder / "run.json", replace(bundle, kept=True)
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps({**fields, "seeds": [1]}))
+    with pytest.raises(UserError, match="is damaged; git restore"):
+        kept.manifest()
+    del fields["checksum"]
+    path.write_text(json.dumps(fields))
+    assert kept.manifest("seeds")["seeds"] == [0]
+    with pytest.raises(UserError, match="is damaged; git restore"):
+        kept.manifest("seconds")
+
+
+def test_fields_are_read_as_they_were_written(bundle: Bundle) -> None:
+    """Numbers as keys become text, which sorts differently, and some numbers are no JSON."""
+    bundle.save({}, {"by_epoch": {2: 0.1, 10: 1e-17, 1: float("inf")}, "name": "ρ", "seeds": (0, 1)})
+    found = bundle.manifest()
+    assert found == {
+        "by_epoch": {"2": 0.1, "10": 1e-17, "1": float("inf")}, "name": "ρ", "seeds": [0, 1], "files": {}
+    }  # fmt: skip
 
 
 def test_a_file_missing_from_the_manifest_is_refused(bundle: Bundle) -> None:
-    manifest = json.loads((bundle.folder / "run.json").read_text())
-    del manifest["files"]["table.parquet"]
-    (bundle.folder / "run.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"truncated or altered"):
+    bundle.save({"tensors.safetensors": b"abc"}, {"seeds": [0]})
+    with pytest.raises(UserError, match=r"table.parquet: is truncated or altered"):
         bundle.read("table.parquet")
 
 

@@ -373,12 +373,12 @@ def test_a_kept_table_must_be_what_the_checkpoint_holds(place: Place) -> None:
 def test_an_altered_or_foreign_table_is_refused(place: Place) -> None:
     place.read()
     place.file.unlink()
-    table, manifest = place.kept / "table.parquet", place.kept / "run.json"
-    content, origin = table.read_bytes(), manifest.read_text()
+    table, bundle = place.kept / "table.parquet", artefacts.Bundle(place.kept)
+    content, origin = table.read_bytes(), bundle.manifest()
     table.write_bytes(content[:-1])
     with pytest.raises(UserError, match=r"table.parquet: is truncated or altered"):
         place.read()
     table.write_bytes(content)
-    manifest.write_text(json.dumps({**json.loads(origin), "checkpoint": "vgg11_bn-6002323d.pth"}))
+    bundle.save({"table.parquet": content}, {**origin, "checkpoint": "vgg11_bn-6002323d.pth"})
     with refused(r"is not the table of small from small-", UserError):
         place.read()

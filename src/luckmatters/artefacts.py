@@ -1,7 +1,8 @@
 """Paths of all artefacts, and bundles: files written whole or not at all, and checked when read.
 
 A bundle is a set of files with a manifest (JSON) of sha256 sums and provenance. Each file is written under a temporary
-name and renamed, the manifest last. A file that does not match the manifest is refused.
+name and renamed, the manifest last. A file that does not match the manifest is refused, and so is a manifest that does
+not match its own checksum.
 """
 
 import contextlib
@@ -145,31 +146,45 @@ class AlteredError(UserError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """Files in a folder with one manifest; recipe: how to make the files, for error messages."""
+    """Files in a folder with one manifest.
+
+    recipe: how to make the files, for error messages;
+    kept: whether the manifest is committed, and therefore may lack a checksum: git guards it.
+    """
 
     folder: Path
     manifest_name: str = MANIFEST
     recipe: str = "run snakemake again"
+    kept: bool = False
 
     def save(self, files: Mapping[str, bytes], manifest: Mapping) -> None:
-        """Write the files, then the manifest with checksums. Raises UserError if a file cannot be written."""
+        """Write the files, then the manifest with all checksums. Raises UserError if a file cannot be written."""
         for name, content in files.items():
             write(self.folder / name, content)
         sums = {name: sha256(content) for name, content in files.items()}
-        text = json.dumps({**manifest, "files": sums}, indent=2, sort_keys=True, ensure_ascii=False)
+        fields = json.loads(json.dumps({**manifest, "files": sums}))  # as they are read back: all keys are texts
+        sealed = {**fields, "checksum": _checksum(fields)}
+        text = json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False)
         write(self.folder / self.manifest_name, text.encode())
 
-    def manifest(self) -> dict:
-        """Content of the manifest. Raises UserError if the manifest is missing or damaged."""
+    def manifest(self, *keys: str) -> dict:
+        """Fields of the manifest, without the checksum; keys: of fields that must be there.
+
+        Raises UserError if the manifest is missing or damaged.
+        """
         path = self.folder / self.manifest_name
         try:
-            content = json.loads(path.read_bytes())
-            dict(content["files"])
+            fields = json.loads(path.read_bytes())
+            recorded = fields.pop("checksum", None)
+            intact = recorded == _checksum(fields) or (self.kept and recorded is None)
+            intact = intact and isinstance(fields["files"], dict) and fields.keys() >= set(keys)
         except FileNotFoundError:
             raise UserError(f"{path}: is missing; {self.recipe}") from None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{path}: is damaged; {self._remedy()}") from None
-        return content
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            intact = False
+        if not intact:
+            raise UserError(f"{path}: is damaged; {self._remedy()}")
+        return fields
 
     def read(self, name: str) -> bytes:
         """Content of a file. Raises UserError if the file is missing, AlteredError if it is truncated or altered."""
@@ -185,5 +200,12 @@ class Bundle:
         return content
 
     def _remedy(self) -> str:
+        if self.kept:
+            return f"git restore {self.folder}, or {self.recipe}"
         place = self.folder if self.manifest_name == MANIFEST else self.folder / self.manifest_name
         return f"delete {place}; {self.recipe}"
+
+
+def _checksum(fields: dict) -> str:
+    """SHA-256 of a manifest's fields, apart from the checksum itself, in canonical JSON."""
+    return sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())

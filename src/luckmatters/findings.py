@@ -1,7 +1,6 @@
 """Results in README.md and docs/findings.md, written from the kept tables in data/reference."""
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,14 +40,18 @@ def read(project: Project) -> Kept:
     ledger = from_csv(project, bundle(project, "claims").read("claims.csv"))
     compared = [name for name, experiment in project.experiments.items() if experiment.figure.published]
     tables = {name: pd.read_csv(io.BytesIO(bundle(project, name).read(f"{name}.csv"))) for name in compared}
-    return Kept(project, ledger, bundle(project, "run").manifest(), tables)
+    return Kept(project, ledger, bundle(project, "run").manifest("seconds", "cores", "processor"), tables)
 
 
 def bundle(project: Project, name: str) -> artefacts.Bundle:
     """Bundle of an experiment's kept table (or ``claims``, or ``run``) at the project's scale."""
-    scale = project.scale_name
+    return _bundle(project.root / artefacts.reference_folder(project.scale_name) / f"{name}.json", project.scale_name)
+
+
+def _bundle(path: Path, scale: str) -> artefacts.Bundle:
+    """Bundle with a manifest in data/reference, at a path."""
     recipe = f"after a whole run of committed code, make reference SCALE={scale}"
-    return artefacts.Bundle(project.root / artefacts.reference_folder(scale), f"{name}.json", recipe)
+    return artefacts.Bundle(path.parent, path.name, recipe, kept=True)
 
 
 def write(project: Project) -> list[Path]:
@@ -145,7 +148,7 @@ def _teachers(project: Project) -> list[str]:
     """Lines of the section on kept trained teachers, of all scales."""
     rows = []
     for path in sorted((project.root / "data" / "reference").glob("*/teachers/*.json")):
-        origin = json.loads(path.read_text(encoding="utf-8"))
+        origin = _bundle(path, path.parts[-3]).manifest("test_accuracy", "published_accuracy", "data")
         accuracies = sum(origin["test_accuracy"]) / len(origin["test_accuracy"]), origin["published_accuracy"]
         rows.append([f"`{path.stem}`", path.parts[-3], *(f"{accuracy:.2%}" for accuracy in accuracies), origin["data"]])
     table = _table(["teacher", "scale", "test accuracy", "published", "images"], rows)
@@ -155,7 +158,7 @@ def _teachers(project: Project) -> list[str]:
 def kept_rates(project: Project) -> pd.DataFrame:
     """Kept summary of `learning-rate` at the paper scale, with columns `rate` and `multiplier` from the settings."""
     path = project.root / artefacts.reference_file("paper", "learning-rate")
-    table, origin = pd.read_csv(path), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    table, origin = pd.read_csv(path), _bundle(path.with_suffix(".json"), "paper").manifest("variants")
     settings = {variant: entry["settings"] for variant, entry in origin["variants"].items()}
     rates = {variant: keys["training"]["learning_rate"][0]["rate"] for variant, keys in settings.items()}
     multipliers = {variant: keys["student"]["multiplier"] for variant, keys in settings.items()}

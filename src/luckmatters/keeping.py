@@ -101,7 +101,7 @@ def _content(bundles: Sequence[Bundle], *, tensors: bool) -> tuple[dict[str, byt
     manifests = [bundle.manifest() for bundle in bundles]
     tables = [pd.read_parquet(io.BytesIO(bundle.read(TABLE))) for bundle in bundles]
     table = pd.concat(tables, ignore_index=True).drop(columns=["experiment", "variant"])
-    jobs = [{key: value for key, value in job.items() if key not in (*COMMON, "checksum")} for job in manifests]
+    jobs = [{key: value for key, value in job.items() if key not in COMMON} for job in manifests]
     files = {TABLE: compressed(table.astype({"value": "float32"}))}
     if tensors:
         named = {

@@ -1,7 +1,6 @@
 """Inputs and outputs of every rule of the workflow, from paths and settings. Imports no Snakemake."""
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from luckmatters.artefacts import MANIFEST, TENSORS
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.dependencies import closure
+from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import result_bundles
 from luckmatters.kinds import claims_names, figure_name, layouts, registry, run_name, verb
 from luckmatters.settings.base import Verb
@@ -179,8 +179,9 @@ class Plan:
             return ""
         lacking = {}
         for path in (path for path in map(Path, input["tables"]) if path.name == MANIFEST):
-            with contextlib.suppress(ValueError):  # the job that reads a damaged manifest refuses it
-                manifest = json.loads(path.read_bytes())
+            path.stat()  # raises FileNotFoundError
+            with contextlib.suppress(UserError):  # the job that reads a damaged manifest refuses it
+                manifest = artefacts.Bundle(path.parent).manifest()
                 (job,) = manifest.get("jobs", [manifest])
                 if why := job.get("no_weights"):
                     lacking[manifest["settings"]["model"]] = why

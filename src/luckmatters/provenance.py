@@ -1,36 +1,53 @@
 """Provenance of numbers: code, libraries, machine."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from luckmatters import __version__
+from luckmatters.dependencies import PACKAGE, digest, require_unchanged
 from luckmatters.errors import UserError
 
-ROOT = Path(__file__).parents[2]  # the Makefile and environment.yml install the package as editable
+ROOT = PACKAGE.parents[1]  # the Makefile and environment.yml install the package as editable
 PARTS = ("Snakefile", "workflow", "config", "data", "src")  # what results depend on
 KEPT = ":(exclude)data/kept"  # no result depends on what is kept of others
 LIBRARIES = ("torch", "numpy", "pandas", "scipy", "matplotlib", "seaborn", "snakemake")
 
 
 def provenance() -> dict:
-    """Code version and commit, Python and library versions, torch's threads, and the graphics card if torch used it."""
+    """Code, Python and library versions, the processor, torch's threads, and the graphics card if torch used it.
+
+    Raises UserError if the code has changed on the disk since the process started.
+    """
+    require_unchanged()
     torch = sys.modules.get("torch")
     card = {"card": torch.cuda.get_device_name()} if torch and torch.cuda.is_initialized() else {}
     return {
-        "code": {"version": __version__, "commit": commit()},
+        "code": code(),
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "processor": processor(),
         "threads": torch.get_num_threads() if torch else 1,
         **card,
     }
 
 
+@cache
+def code() -> dict[str, str]:
+    """Version, commit, and first digits of the checksum of all source files, as they are at the first call.
+
+    The first call is that of :class:`luckmatters.config.Project`, before what computes is imported.
+    """
+    return {"version": __version__, "commit": commit(), "sources": digest()[:12]}
+
+
 def commit() -> str:
-    """Commit of the checkout, with ``-dirty`` if files are changed or new; ``unknown`` outside a checkout."""
+    """Commit of the checkout, with ``-dirty`` if files are changed or new; ``unknown`` if it has no repository."""
     try:
         return _git("rev-parse", "--short=12", "HEAD") + "-dirty" * bool(_changed_parts())
     except (OSError, subprocess.CalledProcessError):
@@ -65,6 +82,19 @@ def common_code(commits: Mapping[str, set[str]]) -> str:
     raise UserError(f"numbers are kept only if one commit, without changes, made them all; these were made by {makers}")
 
 
+def require_package_of(root: Path) -> None:
+    """Check that a checkout's own package is the one in use, if it has one. Raises UserError.
+
+    Numbers of one checkout's settings and another's code would bear a wrong commit.
+    """
+    own = root / "src" / "luckmatters" / "__init__.py"
+    if own.exists() and not own.samefile(PACKAGE / own.name):
+        raise UserError(
+            f"{own.parent.resolve()}: is not the package in use, which is {PACKAGE}; install this checkout "
+            f"(pip install --editable {root.resolve()}), or set PYTHONPATH={own.parents[1].resolve()}"
+        )
+
+
 def processor() -> str:
     """Name of the processor, as far as the system tells."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -80,5 +110,10 @@ def _changed_parts() -> list[str]:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    """What git says in the checkout. Fails in a folder of another repository: that repository's commits say nothing."""
+    # A git hook names its repository in variables. Git looks for no repository in folders from a ceiling upwards.
+    hook = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {name: value for name, value in os.environ.items() if name not in hook}
+    environment["GIT_CEILING_DIRECTORIES"] = str(ROOT.resolve().parent)
+    done = subprocess.run(["git", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -12,6 +12,7 @@ import pandas as pd
 from luckmatters import artefacts, kinds
 from luckmatters.config import Project
 from luckmatters.config.files import choose
+from luckmatters.dependencies import require_unchanged
 from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import teacher_bundle, teacher_settings
 from luckmatters.judging.statistics import LacksDataError
@@ -196,8 +197,8 @@ def verify(project: Project) -> int:
 
 
 def distinct(manifests: Iterable[dict]) -> list[dict]:
-    """Distinct combinations of code, libraries, device, card and threads among manifests of jobs."""
-    keys = ("code", "python", "libraries", "device", "card", "threads")
+    """Distinct combinations of code, libraries, device, processor, card and threads among manifests of jobs."""
+    keys = ("code", "python", "libraries", "device", "processor", "card", "threads")
     return list({repr(entry): entry for entry in ({key: m.get(key) for key in keys} for m in manifests)}.values())
 
 
@@ -229,7 +230,11 @@ def _origin(results: Results) -> dict:
 
 
 def _save(files: Mapping[Path, bytes], sidecar: Path, origin: dict) -> list[Path]:
-    """Write files, and a sidecar with their provenance and checksums; returns the files' paths."""
+    """Write files, and a sidecar with their provenance and checksums; returns the files' paths.
+
+    Raises UserError if a file cannot be written, or if the code has changed since the process started.
+    """
+    require_unchanged()
     artefacts.Bundle(sidecar.parent, sidecar.name).save({path.name: content for path, content in files.items()}, origin)
     return list(files)
 

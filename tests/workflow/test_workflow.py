@@ -98,12 +98,12 @@ def test_everything_is_made_and_a_second_run_has_nothing_to_do(finished: Checkou
 def test_figures_carry_their_provenance(finished: Checkout) -> None:
     folder = finished.folder / "figures" / "ci"
     for name in Project(ROOT, scale="ci").experiments:
-        origin = json.loads((folder / f"{name}.json").read_text())
+        origin = Bundle(folder, f"{name}.json").manifest()
         assert origin["scale"] == "ci"
         gaus, images = "GAUS, x ~ N(0, 10² I)", "synthetic images, not CIFAR-10 (2,000 + 400 images)"
         known = images if "cifar" in name else (gaus, images, "x ~ N(0, ", "published numbers of ")
         assert all(data.startswith(known) for data in origin["data"])
-        assert {"code", "libraries", "threads"} <= set(origin["made_with"][0])
+        assert {"code", "libraries", "threads", "processor"} <= set(origin["made_with"][0])
         assert all((finished.folder / path).exists() for path in origin["inputs"])
         published = Project(ROOT, scale="ci").experiment(name).figure.published.values()
         assert {f"data/published/{file}" for file in published} <= set(origin["inputs"])
@@ -247,19 +247,27 @@ def test_images_of_a_source_are_used_and_named(checkout: Checkout, tmp_path: Pat
 def test_verify_notices_any_altered_file(finished_copy: Checkout) -> None:
     done = finished_copy.run("luckmatters", "--scale", "ci", "verify")
     assert re.fullmatch(r"\d{3} files of scale ci are as they were made\n", done.stdout)
-    for file, culprit in (("claims.csv", "claims.json"), ("gaus-fc.png", "gaus-fc.json")):
-        path = finished_copy.folder / "figures" / "ci" / file
+    for file, fault, culprit in (
+        ("figures/ci/claims.csv", "truncated or altered", "figures/ci/claims.json"),
+        ("figures/ci/gaus-fc.png", "truncated or altered", "figures/ci/gaus-fc.json"),
+        ("figures/ci/gaus-fc.json", "damaged", "figures/ci/gaus-fc.json"),
+        ("results/ci/gaus-fc/bn/seeds-0-1/run.json", "damaged", "results/ci/gaus-fc/bn/seeds-0-1"),
+    ):
+        path = finished_copy.folder / file
         content = path.read_bytes()
-        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
         done = finished_copy.run("luckmatters", "--scale", "ci", "verify", status=2)
-        assert f"{file}: is truncated or altered" in done.stderr
-        assert f"delete figures/ci/{culprit}; make it again with: snakemake --cores 1 --config scale=ci" in done.stderr
+        (line,) = done.stderr.splitlines()
+        assert f"{file}: is {fault}" in line
+        assert f"delete {culprit}; make it again with: snakemake --cores 1 --config scale=ci" in line
         path.write_bytes(content)
 
 
 def test_a_teacher_trained_on_other_images_is_refused(finished_copy: Checkout) -> None:
-    manifest = finished_copy.folder / "results/ci/teachers/cifar-fc/run.json"
-    manifest.write_text(manifest.read_text().replace('"datasets/cifar10": "', '"datasets/cifar10": "0'))
+    teacher = Bundle(finished_copy.folder / "results/ci/teachers/cifar-fc")
+    files = {name: teacher.read(name) for name in teacher.manifest()["files"]}
+    teacher.save(files, {**teacher.manifest(), "inputs": {"datasets/cifar10": "0"}})
     done = finished_copy.run("luckmatters", "--scale", "ci", "train", "cifar-fc", "bn", status=2)
     assert "was trained on other images than results/ci/datasets/cifar10 holds" in done.stderr
 
@@ -392,7 +400,7 @@ verbs.train_teacher(Project(Path(), scale="ci"), "cifar-fc")
     checkpoint = Bundle(folder, "checkpoint.json")
     written = checkpoint.manifest()
     assert 0 < written["seconds"] < 100
-    (folder / "checkpoint.json").write_text(json.dumps({**written, "seconds": 1000.0}))
+    checkpoint.save({written["file"]: checkpoint.read(written["file"])}, {**written, "seconds": 1000.0})
     done = checkout.run(*luckmatters, "train-teacher", "cifar-fc")
     assert "resuming after epoch 1" in done.stderr
     assert {name: (folder / name).read_bytes() for name in expected} == expected

@@ -44,7 +44,7 @@ class Kept:
 def kept_bundle(project: "Project", run: Run) -> Bundle:
     """The bundle of a run's kept results, there or not."""
     folder = artefacts.kept_folder(project.root, run.scale, run.experiment, run.variant)
-    return Bundle(folder, recipe=f"git checkout -- {folder}, or compute the run with: --config kept=ignore")
+    return Bundle(folder, recipe="compute it with --config kept=ignore", kept=True)
 
 
 def find(project: "Project", run: Run) -> Kept | None:

@@ -11,6 +11,7 @@ from luckmatters.config.merging import at_scale
 from luckmatters.config.runs import resolve
 from luckmatters.errors import UserError
 from luckmatters.kinds import registry
+from luckmatters.provenance import code, require_package_of
 from luckmatters.settings.base import NAME
 from luckmatters.settings.claims import Claim
 from luckmatters.settings.experiment import Experiment, Run
@@ -26,11 +27,14 @@ class Project:
 
     root: the folder that holds config/ and data/ (results and figures go below the current folder);
     overrides: keys of config/config.yaml given on the command line.
-    All files are read and checked at once. Raises UserError at the first fault in any file.
+    All files are read and checked at once. Raises UserError at the first fault in any file, or if the checkout has
+    another package than the one in use.
     """
 
     def __init__(self, root: Path, **overrides: str | None) -> None:
         self.root = root
+        require_package_of(root)
+        code()  # noted at the start, since commits may be made while a job runs
         config = root / "config"
         given = {key: value for key, value in overrides.items() if value is not None}
         for key in given:

@@ -16,7 +16,7 @@ def advance(
 ) -> tuple:
     """Run a job to the last state, from a fitting checkpoint if there is one; the state and the seconds taken.
 
-    identity: what a checkpoint must agree with;
+    identity: what a checkpoint must agree with, the seeds among it;
     start: given a state, yields the states after it; given None, yields all states, the untrained state first;
     last: epoch of the last state.
     The seconds add up over interrupted runs, without the work that a kill undid.
@@ -44,28 +44,45 @@ def finish_job(bundle: Bundle, files: dict[str, bytes], manifest: dict) -> None:
 
 def _resume(checkpoint: Bundle, identity: dict) -> tuple | None:
     """State and seconds in a checkpoint; None if the checkpoint is missing, damaged, or of another run."""
-    from luckmatters.tables.history import TrainingState
-
-    if not (checkpoint.folder / checkpoint.manifest_name).exists():
+    path = checkpoint.folder / checkpoint.manifest_name
+    if not path.exists():
         return None
     try:
         manifest = checkpoint.manifest()
         content = checkpoint.read(str(manifest.get("file")))
+        if any(manifest.get(key) != value for key, value in identity.items()):
+            raise UserError("it belongs to other settings, code or teachers")
+        if not (found := _state(manifest, content)):
+            raise UserError(f"{path}: differs from the state that it describes")
+        return found
     except UserError as error:
-        print(f"checkpoint not used: {error}", file=sys.stderr, flush=True)
+        print(f"checkpoint not used: {error}; starting anew", file=sys.stderr, flush=True)
         return None
-    same = all(manifest.get(key) == value for key, value in identity.items())
-    if not same or "seconds" not in manifest:
-        print("checkpoint not used: it belongs to other settings, code or teachers", file=sys.stderr, flush=True)
+
+
+def _state(manifest: dict, content: bytes) -> tuple | None:
+    """State and seconds in a checkpoint; None unless the state has the epoch and the seeds that the manifest names."""
+    from safetensors import SafetensorError
+
+    from luckmatters.tables.history import TrainingState
+
+    try:
+        tensors = unpack(content)
+        state, seeds = TrainingState(int(tensors.pop("epoch")), tensors), len(manifest["seeds"])
+        # A seed may have several networks, in a row.
+        whole = {len(tensor) % seeds for tensor in state.network().values()} == {0}
+        return (state, float(manifest["seconds"])) if whole and manifest["epoch"] == state.epoch else None
+    except (SafetensorError, KeyError, TypeError, ValueError):
         return None
-    return TrainingState(manifest["epoch"], unpack(content)), manifest["seconds"]
 
 
 def _save_checkpoint(checkpoint: Bundle, state, identity: dict, seconds: float) -> None:
     """Write a new state, point the manifest to the new file, then delete older states."""
+    import torch
+
     name = f"checkpoint-{state.epoch}.safetensors"
     manifest = {**identity, "epoch": state.epoch, "file": name, "seconds": seconds}
-    checkpoint.save({name: pack(state.tensors)}, manifest)
+    checkpoint.save({name: pack({**state.tensors, "epoch": torch.tensor(state.epoch)})}, manifest)
     for old in checkpoint.folder.glob("checkpoint-*.safetensors"):
         if old.name != name:
             old.unlink()

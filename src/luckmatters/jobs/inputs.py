@@ -65,7 +65,7 @@ def kept_teacher(project: Project, name: str, image_sums: dict[str, str]) -> tup
     import pandas as pd
 
     path = project.root / artefacts.teacher_reference_file(project.scale_name, name)
-    bundle = Bundle(path.parent, path.with_suffix(".json").name, recipe=f"git checkout -- {path.parent}")
+    bundle = Bundle(path.parent, path.with_suffix(".json").name, recipe="train it again", kept=True)
     if not path.with_suffix(".json").exists():
         return None
     origin = bundle.manifest()

@@ -70,8 +70,8 @@ def train_teacher(project: Project, name: str) -> None:
 
     training = spec.learning.training
     data = sample_source(spec.learning.data, spec.shape, training.batch, images, device, f"teacher {name}")
-    identity = {"settings": teacher_settings(spec), "device": device, "inputs": image_sums}
-    identity["sources"] = digest("learning.teachers", "learning.data")
+    identity = {"settings": teacher_settings(spec), "seeds": list(range(spec.count)), "device": device}
+    identity |= {"inputs": image_sums, "sources": digest("learning.teachers", "learning.data")}
     try:
         state, seconds = advance(
             project,
