@@ -1,6 +1,5 @@
 """Kept results: written whole, read like computed ones, and never used where they are damaged or of other settings."""
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -105,7 +104,7 @@ def test_a_figure_of_tensors_is_left_out_where_the_tensors_are_not_kept(folder: 
 def damage(name: str) -> None:
     """Damage the kept results of two-nodes/accurate in a way."""
     manifest, table = kept() / MANIFEST, kept() / TABLE
-    content = json.loads(manifest.read_text())
+    content = Bundle(kept()).manifest()
     match name:
         case "table truncated":
             table.write_bytes(table.read_bytes()[:-9])
@@ -167,7 +166,7 @@ def test_some_of_the_seeds_may_be_kept_and_are_said(folder: Path) -> None:
 
 
 def test_results_of_the_weights_are_asked_for_by_weights(folder: Path) -> None:
-    manifest = json.loads((kept() / MANIFEST).read_text())
+    manifest = Bundle(kept()).manifest()
     jobs = [{**job, "no_weights": "no download"} for job in manifest["jobs"]]
     Bundle(kept()).save({TABLE: (kept() / TABLE).read_bytes()}, {**manifest, "jobs": jobs})
     assert "accurate" in project().available("two-nodes")
