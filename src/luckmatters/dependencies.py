@@ -26,6 +26,7 @@ TRACKED = (
 IMPORT = re.compile(r"^ *from (luckmatters[\w.]*) import (\([^)]*\)|[^\n#]+)", re.MULTILINE)
 
 
+@cache
 def closure(*names: str) -> tuple[Path, ...]:
     """Sorted files of modules (``science.training``) and of all tracked modules that they import, at any depth."""
     # Relative to the working folder, so that moving a checkout rebuilds nothing.
