@@ -26,6 +26,7 @@ SHARED = {
     "tools": ("artefacts", "dependencies", "downloads", "errors", "progress", "provenance", "torchvision_shim"),
     "sources": ("cifar10", "pretrained"),
     "documents": ("findings", "configuration_page"),
+    "checks": ("regression", "audit"),
 }
 ENTRANCES = ("__init__", "__main__")  # the version, and a door to cli
 
@@ -53,13 +54,13 @@ PLACES = {
     "sources": Place(7, 6.6, 9.0, " · ".join(SHARED["sources"])),
     "plan": Place(8, 4.4, 7.4, "what rules make from what"),
     "jobs": Place(9, 3.3, 9.0, "verbs that compute, inputs, checkpoints, bundles"),
-    "regression": Place(10, -1.4, -0.2, "same numbers?"),
     "costs": Place(10, 0.0, 1.0, "operations"),
     "ledger": Place(10, 1.2, 4.2, "verdicts"),
     "reading": Place(10, 4.4, 6.0, "finished runs"),
+    "checks": Place(10, 6.3, 9.0, "the same numbers? " + " · ".join(SHARED["checks"])),
     "documents": Place(11, 1.2, 2.8, "written from results"),
     "reports": Place(11, 3.2, 6.0, "figures, tables, checks"),
-    "cli": Place(12, 0.0, 6.0, "one verb a step"),
+    "cli": Place(12, 0.0, 9.0, "one verb a step"),
 }
 # Names of floors, by their lowest row.
 FLOORS = {

@@ -12,6 +12,7 @@ from conftest import ROOT
 from luckmatters import audit, kinds
 from luckmatters.audit import AGREES, DEPARTS, compare, conclude, departures, sample, spread
 from luckmatters.config import Project
+from luckmatters.costs import seconds
 from luckmatters.errors import UserError
 from luckmatters.jobs import recompute as recomputing
 from luckmatters.jobs.recompute import CannotError, in_hindsight, recompute
@@ -21,7 +22,8 @@ from luckmatters.settings.experiment import Run
 
 PROJECT = Project(ROOT, scale="ci")
 RUN = PROJECT.run("learning-rate", "lr-005-m1")
-NOTHING_MEASURED = pd.DataFrame(columns=["kind", "experiment", "variant", "quantity", "stage", "difference"])
+COLUMNS = ["kind", "experiment", "variant", "quantity", "stage", "difference"]
+NOTHING_MOVES = pd.DataFrame([(kind, "any", "any", "loss", 1.0, 0.0) for kind in kinds.registry()], columns=COLUMNS)
 PARTIAL = {  # a run of each kind that trains students
     "student-training": "learning-rate/lr-005-m1",
     "luck-speed": "luck-speed/base",
@@ -129,10 +131,15 @@ def test_tolerances_are_of_the_run_then_of_the_kind() -> None:
     rows = [("a", RUN.experiment, 1e-4), ("a", "other", 1e-1), ("b", RUN.experiment, 0.0), ("b", "other", 1e-2)]
     measured = pd.DataFrame(
         [(RUN.kind, experiment, RUN.variant, quantity, 1, moved) for quantity, experiment, moved in rows],
-        columns=NOTHING_MEASURED.columns,
+        columns=COLUMNS,
     )
     allowed = 1e-3 / departures(RUN, compared, measured)
     assert allowed.tolist() == pytest.approx([5 * 1e-4 + 2e-5, 5 * 1e-2 + 2e-5, 2e-5])
+
+
+def test_a_kind_without_measured_tolerances_is_not_judged(kept: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match="no tolerances are measured for kind student-training"):
+        departures(RUN, compare(kept, kept), NOTHING_MOVES.iloc[:0])
 
 
 def test_the_spread_is_the_greatest_difference_by_training_behind() -> None:
@@ -153,21 +160,21 @@ def every_run(project: Project) -> list[tuple[Run, pd.DataFrame]]:
 
 def test_the_choice_repeats_and_stays_within_the_time() -> None:
     runs = every_run(PROJECT)
-    one, other = (sample(runs, seed=7, within=200) for _ in range(2))
-    assert one == other != sample(runs, seed=8, within=200)
+    one, other = (sample(runs, seconds, seed=7, within=200) for _ in range(2))
+    assert one == other != sample(runs, seconds, seed=8, within=200)
     assert 150 < sum(choice.seconds for choice in one) <= 200
 
 
 def test_every_experiment_has_a_turn_before_any_has_two() -> None:
-    chosen = [choice.run.experiment for choice in sample(every_run(PROJECT), seed=0, within=float("inf"))]
+    chosen = [choice.run.experiment for choice in sample(every_run(PROJECT), seconds, seed=0, within=float("inf"))]
     names = {run.experiment for run, _ in every_run(PROJECT)}
     assert set(chosen[: len(names)]) == names
 
 
 def test_what_takes_longer_than_all_the_time_is_passed_over() -> None:
     runs = every_run(Project(ROOT, scale="paper"))
-    affordable = {run.experiment for run, _ in runs if audit.seconds(run, 1) <= 300}
-    chosen = {choice.run.experiment for seed in range(100) for choice in sample(runs, seed=seed, within=300)}
+    affordable = {run.experiment for run, _ in runs if seconds(run, 1) <= 300}
+    chosen = {choice.run.experiment for seed in range(100) for choice in sample(runs, seconds, seed=seed, within=300)}
     assert chosen == affordable
     assert {run.experiment for run, _ in runs} - chosen == {
         "cifar-conv",
@@ -181,22 +188,22 @@ def test_what_takes_longer_than_all_the_time_is_passed_over() -> None:
 
 
 def rows_of(kept: pd.DataFrame, run: Run = RUN, project: Project = PROJECT) -> list[dict]:
-    return list(audit.audit(project, [(run, kept)], NOTHING_MEASURED, seed=0, within=audit.seconds(run, 1)))
+    return list(audit.audit(project, [(run, kept)], NOTHING_MOVES, seconds, seed=0, within=seconds(run, 1)))
 
 
 def test_kept_results_that_agree(kept: pd.DataFrame) -> None:
     (row,) = rows_of(kept)
     assert (row["verdict"], row["epochs"]) == (AGREES, 1)
     assert row["rows"] > 100
-    assert "1 kept results" in conclude([row], seed=0)
+    assert "1 kept results" in conclude([row], seed=0, within=60)
 
 
 def test_a_changed_digit_departs(kept: pd.DataFrame) -> None:
     changed = kept["value"].where(kept["quantity"] != "weight_cosine", kept["value"] + 1e-4)
     (row,) = rows_of(kept.assign(value=changed))
     assert (row["verdict"], row["quantity"]) == (DEPARTS, "weight_cosine")
-    with pytest.raises(UserError, match=r"learning-rate/lr-005-m1 seed \d \(weight_cosine\).*--seed 0"):
-        conclude([row], seed=0)
+    with pytest.raises(UserError, match=r"learning-rate/lr-005-m1 seed \d \(weight_cosine\).*--seed 0 --seconds 60"):
+        conclude([row], seed=0, within=60)
 
 
 def test_a_little_momentum_departs(kept: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +219,18 @@ def test_an_evaluation_on_training_samples_departs(kept: pd.DataFrame, monkeypat
     assert rows_of(kept)[0]["verdict"] == DEPARTS
 
 
+def test_the_report_names_the_choice_and_the_verdicts(
+    kept: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(audit, "measured_spread", lambda project: NOTHING_MOVES)
+    concluded = audit.report(PROJECT, [(RUN, kept[kept["seed"] == 1])], seconds, seed=None, within=10)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("audit --seed ")
+    assert second.startswith("learning-rate/lr-005-m1 seed 1: ")
+    assert AGREES in second
+    assert first.removesuffix(", scale ci") in concluded
+
+
 def test_what_cannot_be_recomputed_is_said_and_stops_nothing(
     monkeypatch: pytest.MonkeyPatch, kept: pd.DataFrame
 ) -> None:
@@ -220,7 +239,7 @@ def test_what_cannot_be_recomputed_is_said_and_stops_nothing(
     (row,) = rows_of(pd.DataFrame({"seed": [0]}), paper.run("cifar-fc", "no-bn"), paper)
     assert "no images of CIFAR-10" in row["verdict"]
     with pytest.raises(UserError, match="nothing was recomputed"):
-        conclude([row], seed=0)
+        conclude([row], seed=0, within=60)
 
 
 def test_a_teacher_that_was_trained_otherwise_is_not_used(folder: Path) -> None:

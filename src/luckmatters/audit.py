@@ -5,8 +5,9 @@ Of training, the first epoch alone is recomputed, with the schedules of the whol
 the project's results.
 """
 
+import io
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -14,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from luckmatters import kinds
+from luckmatters.artefacts import MANIFEST, TABLE
 from luckmatters.config import Project
-from luckmatters.costs import operations
 from luckmatters.errors import UserError
+from luckmatters.jobs.bundles import finished_bundle, run_bundle
 from luckmatters.jobs.recompute import recompute
 from luckmatters.regression import relative, tolerance
 from luckmatters.settings.experiment import Run
@@ -25,9 +26,18 @@ from luckmatters.tables.columns import NAMES
 
 EPOCHS = 1  # of training: rounding grows with every step, and a fault shows in the first epoch
 NAMED = ["experiment", "variant"]  # columns that name a run
+Cost = Callable[[Run, float], float]  # see :func:`luckmatters.costs.seconds`
 AGREES, DEPARTS = "agrees", "DEPARTS"
-# For predicted times alone: an old core, steps of small networks, and all that comes before and after training.
-OPERATIONS_A_SECOND, SECONDS_A_STEP, SECONDS_A_RUN = 4e10, 5e-4, 5.0
+
+
+def kept_tables(project: Project) -> Iterator[tuple[Run, pd.DataFrame]]:
+    """The runs of the scale in force that have results, with their tables. Raises UserError for a damaged file."""
+    for name in project.experiments:
+        for run in project.own_runs(name).values():
+            folders = [(seeds, run_bundle(project, run, seeds).folder) for seeds in project.chunks(run)]
+            finished = [finished_bundle(project, run, seeds) for seeds, at in folders if (at / MANIFEST).exists()]
+            if finished:
+                yield run, pd.concat(pd.read_parquet(io.BytesIO(bundle.read(TABLE))) for bundle in finished)
 
 
 # --- comparing -------------------------------------------------------------------------------------------------------
@@ -75,6 +85,14 @@ def tolerances_file(root: Path, scale: str) -> Path:
     return root / "data" / "reference" / "audit" / f"{scale}.csv"
 
 
+def measured_spread(project: Project) -> pd.DataFrame:
+    """The spread that is measured at the scale in force. Raises UserError if there is none."""
+    path = tolerances_file(project.root, project.scale_name)
+    if not path.exists():
+        raise UserError(f"{path}: is missing; python maintenance/audit.py --scale {project.scale_name} measures it")
+    return pd.read_csv(path, float_precision="round_trip")
+
+
 def spread(compared: pd.DataFrame) -> pd.DataFrame:
     """The greatest difference of each quantity and stage between two computations of a run, from :func:`compare`."""
     by = compared.assign(stage=stage(compared))
@@ -87,8 +105,11 @@ def departures(run: Run, compared: pd.DataFrame, measured: pd.DataFrame) -> pd.S
     measured: the spread between the measured conditions (columns kind, experiment, variant, quantity, stage and
     difference), see maintenance/audit.py. A quantity that did not move in this run may still step in another seed, as
     counts do, and other runs may not have been measured: the greatest spread of the kind stands in.
+    Raises UserError if no run of the kind has been measured.
     """
     measured = measured[measured["kind"] == run.kind]
+    if measured.empty:
+        raise UserError(f"no tolerances are measured for kind {run.kind}; maintenance/audit.py measures them")
     own = measured[(measured["experiment"] == run.experiment) & (measured["variant"] == run.variant)]
     rows = pd.MultiIndex.from_arrays([compared["quantity"], stage(compared)])
     of_run, of_kind = (
@@ -102,24 +123,6 @@ def departures(run: Run, compared: pd.DataFrame, measured: pd.DataFrame) -> pd.S
 # --- choosing --------------------------------------------------------------------------------------------------------
 
 
-def seconds(run: Run, epochs: float) -> float:
-    """Predicted seconds of :func:`recompute` for a seed on one core, the same on every machine."""
-    verb, one = kinds.verb(run), run.model_copy(update={"seeds": run.seeds[:1]})
-    settings = run.trained.settings
-    if verb == "simulate":
-        return SECONDS_A_RUN + settings.epochs * settings.steps_per_epoch * SECONDS_A_STEP
-    if verb in ("observe", "extract"):
-        return SECONDS_A_RUN
-    source = seconds(run.source, float("inf")) if run.source else SECONDS_A_RUN
-    if verb == "measure":
-        return source + SECONDS_A_RUN
-    rounds = run.settings.pruning.rounds if verb == "retrain" else 1
-    training = run.trained.settings.training
-    share = (rounds - 1 + min(1, epochs / training.epochs)) / rounds
-    steps = rounds * training.epochs * settings.data.samples_per_epoch / training.batch
-    return source + share * (operations(one) / OPERATIONS_A_SECOND + steps * SECONDS_A_STEP)
-
-
 @dataclass(frozen=True)
 class Choice:
     """A run and one of the run's seeds, with the predicted seconds to recompute the seed's first epochs."""
@@ -129,14 +132,14 @@ class Choice:
     seconds: float
 
 
-def sample(kept: Iterable[tuple[Run, pd.DataFrame]], *, seed: int, within: float) -> list[Choice]:
+def sample(kept: Iterable[tuple[Run, pd.DataFrame]], cost: Cost, *, seed: int, within: float) -> list[Choice]:
     """A random choice of runs and seeds that takes the given number of seconds at most, as predicted.
 
-    kept: runs with their kept tables.
+    kept: runs with their kept tables; cost: predicts the seconds to recompute a seed.
     Experiments take turns, in random order, so that an experiment with many variants has no more chances than others.
     What takes longer than the seconds that are left is passed over.
     """
-    costs = [(run, seconds(run, EPOCHS), sorted(set(table["seed"]))) for run, table in kept]
+    costs = [(run, cost(run, EPOCHS), sorted(set(table["seed"]))) for run, table in kept]
     choices = [Choice(run, int(own), cost) for run, cost, seeds in costs for own in seeds]
     random = np.random.default_rng(seed)
     shuffled = [choices[place] for place in random.permutation(len(choices))]
@@ -156,18 +159,24 @@ def sample(kept: Iterable[tuple[Run, pd.DataFrame]], *, seed: int, within: float
 
 
 def audit(
-    project: Project, kept: Iterable[tuple[Run, pd.DataFrame]], measured: pd.DataFrame, *, seed: int, within: float
+    project: Project,
+    kept: Iterable[tuple[Run, pd.DataFrame]],
+    measured: pd.DataFrame,
+    cost: Cost,
+    *,
+    seed: int,
+    within: float,
 ) -> Iterator[dict]:
     """Recompute a random sample of kept results, and yield a row of the report after each.
 
-    kept: runs with their kept tables; measured: see :func:`departures`; seed, within: see :func:`sample`.
+    kept: runs with their kept tables; measured: see :func:`departures`; cost, seed, within: see :func:`sample`.
     A row has experiment, variant, seed, epochs (how many were compared), rows (compared numbers), greatest
     (departure, in multiples of the tolerance), quantity (which departs most), and
     verdict: AGREES, DEPARTS, or why there is none.
     """
     tables = {(run.experiment, run.variant): (run, table) for run, table in kept}
     with tempfile.TemporaryDirectory() as folder:
-        for choice in sample(tables.values(), seed=seed, within=within):
+        for choice in sample(tables.values(), cost, seed=seed, within=within):
             run, table = tables[choice.run.experiment, choice.run.variant]
             row = {"experiment": run.experiment, "variant": run.variant, "seed": choice.seed}
             try:
@@ -191,19 +200,39 @@ def verdict(run: Run, compared: pd.DataFrame, measured: pd.DataFrame) -> dict:
     }
 
 
-def conclude(rows: Sequence[dict], *, seed: int) -> str:
+def conclude(rows: Sequence[dict], *, seed: int, within: float) -> str:
     """What an audit found, in a sentence. Raises UserError if a result departs, or if nothing was recomputed."""
     departed = [
         f"{r['experiment']}/{r['variant']} seed {r['seed']} ({r['quantity']})" for r in rows if r["verdict"] == DEPARTS
     ]
     agreed = sum(row["verdict"] == AGREES for row in rows)
-    again = f"`luckmatters audit --seed {seed}` repeats the choice"
+    again = f"`luckmatters audit --seed {seed} --seconds {within:g}` repeats the choice"
     if departed:
         raise UserError(
             f"kept results depart from what this code computes: {', '.join(departed)}; {again}; if the code changed on "
             "purpose compute and keep these results again, else restore the kept files or the code from git"
         )
     if not agreed:
-        raise UserError(f"nothing was recomputed; give the audit more --seconds, or another --seed; {again}")
+        raise UserError(f"nothing was recomputed; give the audit more --seconds, another --seed, or results; {again}")
     numbers = sum(row["rows"] for row in rows)
     return f"{agreed} kept results, {numbers:,} numbers, agree with what this machine computes; {again}"
+
+
+def report(
+    project: Project, kept: Iterable[tuple[Run, pd.DataFrame]], cost: Cost, *, seed: int | None, within: float
+) -> str:
+    """Audit kept results, print a line for each as it is recomputed, and return the conclusion.
+
+    kept, cost, seed, within: see :func:`sample`; without a seed, one is drawn.
+    Raises UserError if a result departs, or if nothing was recomputed.
+    """
+    seed = int(np.random.default_rng().integers(10**6)) if seed is None else seed
+    print(f"audit --seed {seed} --seconds {within:g}, scale {project.scale_name}", flush=True)
+    rows = []
+    for row in audit(project, kept, measured_spread(project), cost, seed=seed, within=within):
+        rows.append(row)
+        name = f"{row['experiment']}/{row['variant']} seed {row['seed']}"
+        found = f"{row['rows']:,} numbers to epoch {row['epochs']:g}, " if row["rows"] else ""
+        most = f" ({row['greatest']:.2g} of the tolerance, {row['quantity']})" if row["rows"] else ""
+        print(f"{name}: {found}{row['verdict']}{most}", flush=True)
+    return conclude(rows, seed=seed, within=within)

@@ -1,4 +1,4 @@
-"""Floating-point operations of experiments."""
+"""Floating-point operations of experiments, and predicted times."""
 
 from luckmatters.kinds import verb
 from luckmatters.kinds.lottery.rounds import sizes
@@ -6,12 +6,33 @@ from luckmatters.learning.shapes import student_widths
 from luckmatters.science.shapes import scaled, training_operations
 from luckmatters.settings.experiment import Run
 
+# For predicted times alone: an old core, steps of small networks, and all that comes before and after training.
+OPERATIONS_A_SECOND, SECONDS_A_STEP, SECONDS_A_RUN = 4e10, 5e-4, 5.0
+
 
 def operations(run: Run) -> float:
     """Floating-point operations to train all seeds of a run, with all branches and rounds of a lottery run."""
     settings = run.trained.settings
     samples = settings.training.epochs * settings.data.samples_per_epoch * len(run.seeds)
     return samples * sum(training_operations(run.teacher.shape, widths, run.teacher.kernel) for widths in _trained(run))
+
+
+def seconds(run: Run, epochs: float) -> float:
+    """Predicted seconds of the first epochs of a seed, computed again on one core, the same on every machine."""
+    step, one = verb(run), run.model_copy(update={"seeds": run.seeds[:1]})
+    settings = run.trained.settings
+    if step == "simulate":
+        return SECONDS_A_RUN + settings.epochs * settings.steps_per_epoch * SECONDS_A_STEP
+    if step in ("observe", "extract"):
+        return SECONDS_A_RUN
+    source = seconds(run.source, float("inf")) if run.source else SECONDS_A_RUN
+    if step == "measure":
+        return source + SECONDS_A_RUN
+    rounds = run.settings.pruning.rounds if step == "retrain" else 1
+    training = run.trained.settings.training
+    share = (rounds - 1 + min(1, epochs / training.epochs)) / rounds
+    steps = rounds * training.epochs * settings.data.samples_per_epoch / training.batch
+    return source + share * (operations(one) / OPERATIONS_A_SECOND + steps * SECONDS_A_STEP)
 
 
 def _trained(run: Run) -> list[list[int]]:
