@@ -7,7 +7,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: figures test check lint format reference paper benchmark clean
+.PHONY: figures test check lint format audit reference paper benchmark clean
 .DEFAULT_GOAL := figures
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -38,6 +38,10 @@ format: $(INSTALLED)
 	ruff check --fix .
 	ruff format .
 	snakefmt --no-sort Snakefile workflow
+
+# Recomputes a random sample of the kept results, for about SECONDS=300; SEED=… repeats a choice.
+audit: $(INSTALLED)
+	luckmatters --scale $(SCALE) audit $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS))
 
 # Keeps numbers in data/reference; only of a checkout that is as committed. SCALE=ci: makes them anew, with the tolerances
 # of the regression test; say in the commit why they changed. Else: finished results, and what the documents say of them

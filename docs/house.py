@@ -28,6 +28,7 @@ SHARED = {
     "documents": ("findings", "configuration_page"),
     "reports": ("reports", "keeping"),
     "plan": ("plan", "costs"),
+    "checks": ("regression", "audit"),
 }
 ENTRANCES = ("__init__", "__main__")  # the version, and a door to cli
 
@@ -54,13 +55,13 @@ PLACES = {
     "config": Place(7, 1.2, 5.2, "files, checked and resolved"),
     "sources": Place(7, 6.6, 9.0, " · ".join(SHARED["sources"])),
     "jobs": Place(8, 3.3, 9.0, "verbs that compute, inputs, checkpoints, bundles"),
-    "plan": Place(9, 6.4, 9.0, "what rules make from what; costs"),
-    "regression": Place(10, -1.4, -0.2, "same numbers?"),
+    "plan": Place(9, 6.1, 7.4, "what rules make; costs"),
     "ledger": Place(10, 1.2, 4.2, "verdicts"),
     "reading": Place(10, 4.4, 6.0, "finished runs"),
+    "checks": Place(10, 6.5, 9.0, "the same numbers? " + " · ".join(SHARED["checks"])),
     "documents": Place(11, 1.2, 2.8, "written from results"),
     "reports": Place(11, 3.2, 6.9, "figures, tables, checks · what is kept"),
-    "cli": Place(12, 0.0, 6.0, "one verb a step"),
+    "cli": Place(12, 0.0, 9.0, "one verb a step"),
 }
 # Names of floors, by their lowest row.
 FLOORS = {

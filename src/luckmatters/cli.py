@@ -53,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     add("kept", "say what is kept, what the rest costs, and how to compute it")
     add("claims", "judge every claim; write the ledger and print it")
     add("verify", "compare every result and figure with the checksum recorded when it was made")
+    sub = add("audit", "recompute a random sample of kept results, and compare them with what is kept")
+    sub.add_argument("--seed", type=int, help="of the random choice (default: another one each time)")
+    sub.add_argument("--seconds", type=float, default=300, help="about how long the audit may take (default: 300)")
     sub = add("reference", "keep finished results in data/reference: these experiments' summary tables")
     sub.add_argument("experiments", nargs="*", help="names of experiments (default: all of them, and the ledger)")
     sub.add_argument("--seconds", type=float, help="how long the whole run took, in one piece, on this machine")
@@ -95,6 +98,12 @@ def dispatch(options: argparse.Namespace) -> None:
             print(keeping.describe(project))
         else:
             wrote(*keeping.keep(project, options.names, options.seeds and artefacts.parse_seeds(options.seeds)))
+    elif options.verb == "audit":
+        from luckmatters import audit, costs
+
+        print(
+            audit.report(project, audit.kept_tables(project), costs.seconds, seed=options.seed, within=options.seconds)
+        )
     elif options.verb == "configuration":
         from luckmatters import configuration_page
 

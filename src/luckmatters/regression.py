@@ -16,11 +16,15 @@ def differences(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """
     keys = [key for key in SUMMARY_KEYS if key in one]
     both = one.merge(other, how="outer", on=keys, suffixes=("_one", "_other"), indicator=True)
-    scale = both["mean_one"].abs().clip(lower=1)
-    difference = (both["mean_one"] - both["mean_other"]).abs() / scale
-    difference[both["mean_one"].isna() & both["mean_other"].isna()] = 0.0
-    changed = difference.isna() | (both["_merge"] != "both") | (both["seeds_one"] != both["seeds_other"])
+    difference = relative(both["mean_one"], both["mean_other"])
+    changed = (both["_merge"] != "both") | (both["seeds_one"] != both["seeds_other"])
     return both[keys].assign(difference=difference.mask(changed, float("inf")))
+
+
+def relative(one: pd.Series, other: pd.Series) -> pd.Series:
+    """|Difference| relative to max(1, |one|); infinite where a single one of both is NaN, and 0 where both are."""
+    difference = (one - other).abs() / one.abs().clip(lower=1)
+    return difference.fillna(float("inf")).mask(one.isna() & other.isna(), 0.0)
 
 
 def greatest(found: pd.DataFrame) -> pd.Series:

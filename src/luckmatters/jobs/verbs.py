@@ -95,45 +95,17 @@ def train_teacher(project: Project, name: str) -> None:
 
 def train(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
     """Train one variant for some seeds. Resumes from a checkpoint."""
-    run = own_run(project, experiment, variant, seeds, "train")
-    device = prepare_device(project)
-    kind = kinds.runner(run)
-    teachers, sums = read_teachers(project, run, device)
-    data, image_sums, description = run_data(project, run, device)
-    check_same_images(project, run, image_sums)
-
-    def start(resume):
-        return kind.train(run, teachers, data, seeds, device=device, resume=resume)
-
-    _run_job(project, run, seeds, device, start, description, {**sums, **image_sums})
+    _run_job(project, own_run(project, experiment, variant, seeds, "train"), seeds)
 
 
 def retrain(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
     """Prune the networks of another experiment's training run and train them again. Resumes from a checkpoint."""
-    run = own_run(project, experiment, variant, seeds, "retrain")
-    device = prepare_device(project)
-    kind, trained = kinds.runner(run), finished_bundle(project, run.source, seeds)
-    tensors, (teachers, sums) = unpack(trained.read(TENSORS)), read_teachers(project, run.source, device)
-    data, image_sums, description = run_data(project, run.source, device)
-    check_same_images(project, run.source, image_sums)
-
-    def start(resume):
-        return kind.retrain(run, teachers, data, tensors, seeds, device=device, resume=resume)
-
-    inputs = {**sums, **image_sums, **trained.manifest()["files"]}
-    _run_job(project, run, seeds, device, start, description, inputs)
+    _run_job(project, own_run(project, experiment, variant, seeds, "retrain"), seeds)
 
 
 def simulate(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
     """Simulate dynamics without a teacher's file or a data set, for some seeds. Resumes from a checkpoint."""
-    run = own_run(project, experiment, variant, seeds, "simulate")
-    device = prepare_device(project)
-    kind = kinds.runner(run)
-
-    def start(resume):
-        return kind.simulate(run, seeds, device=device, resume=resume)
-
-    _run_job(project, run, seeds, device, start, kind.describe(run), {})
+    _run_job(project, own_run(project, experiment, variant, seeds, "simulate"), seeds)
 
 
 def measure(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
@@ -191,10 +163,30 @@ def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -
     _save_measured(project, run, seeds, {TABLE: to_parquet(table, run)}, facts)
 
 
-def _run_job(
-    project: Project, run: Run, seeds: list[int], device: str, start: Callable[..., Iterator], data: str, inputs: dict
-) -> None:
-    """Advance a run to the last state and write the result; start: see :func:`advance`."""
+def begin(project: Project, run: Run, seeds: list[int], device: str) -> tuple[Callable[..., Iterator], str, dict]:
+    """What a run that trains, retrains or simulates begins with, read from the project's results.
+
+    The function that yields the states (see :func:`advance`), a description of the samples, and checksums of inputs.
+    """
+    kind, trained, rest = kinds.runner(run), run.trained, {"seeds": seeds, "device": device}
+    if kinds.verb(run) == "simulate":
+        return lambda resume: kind.simulate(run, **rest, resume=resume), kind.describe(run), {}
+    teachers, sums = read_teachers(project, trained, device)
+    data, image_sums, description = run_data(project, trained, device)
+    check_same_images(project, trained, image_sums)
+    inputs = {**sums, **image_sums}
+    if kinds.verb(run) == "train":
+        return lambda resume: kind.train(run, teachers, data, **rest, resume=resume), description, inputs
+    finished = finished_bundle(project, run.source, seeds)
+    tensors = unpack(finished.read(TENSORS))
+    inputs |= finished.manifest()["files"]
+    return lambda resume: kind.retrain(run, teachers, data, tensors, **rest, resume=resume), description, inputs
+
+
+def _run_job(project: Project, run: Run, seeds: list[int]) -> None:
+    """Advance a run to the last state and write the result."""
+    device = prepare_device(project)
+    start, data, inputs = begin(project, run, seeds, device)
     kind, bundle = kinds.runner(run), run_bundle(project, run, seeds)
     label = f"{run.experiment}/{run.variant} seeds {artefacts.seed_label(seeds)}"
     identity = {"config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": inputs}

@@ -56,12 +56,15 @@ class Kind:
     """A kind of experiment: the model of the settings, the verb that runs jobs, the layouts by name.
 
     measurable: whether finished runs hold students at snapshots, which measuring and pruning need.
+    hindsight: where students are trained, quantities that are known at the end of a run alone, as patterns
+    (``time_*``). All others are the same at an epoch, whether the run ends there or goes on.
     """
 
     settings: type[Model]
     verb: Verb
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     measurable: bool = False
+    hindsight: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.verb not in get_args(Verb):

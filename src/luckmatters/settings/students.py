@@ -9,6 +9,9 @@ from luckmatters.settings.data import Cifar10Data, GausData, batches_fit
 from luckmatters.settings.teachers import Teacher, WithTeacher
 from luckmatters.settings.training import Training
 
+# Quantities of the overlap that follow the student nodes that are best at the end of training.
+HINDSIGHT = ("mean_rank", "median_rank", "mean_rank_192")
+
 
 class Student(Model):
     """A student network, which has the teacher's inputs, layers and outputs, but more nodes."""

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.base import Positive
-from luckmatters.settings.students import StudentTraining
+from luckmatters.settings.students import HINDSIGHT, StudentTraining
 
 
 class LuckSpeed(StudentTraining):
@@ -37,6 +37,8 @@ class LuckSpeed(StudentTraining):
 KIND = Kind(
     LuckSpeed,
     verb="train",
+    # The fate of a student node: the teacher node that it ends on, and when it came close to that teacher node.
+    hindsight=(*HINDSIGHT, "initial_overlap", "final_overlap", "initial_rank", "margin", "time_*"),
     layouts={
         "luck-speed": Layout(single=True),
     },
