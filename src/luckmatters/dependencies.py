@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 # Parts whose changes rebuild steps. The other modules only pass on settings and files, which are tracked themselves.
 TRACKED = (
-    "science", "tables", "learning", "judging", "drawing", "kinds", "ledger", "reading",
+    "science", "tables", "learning", "judging", "drawing", "kinds", "ledger", "comparison", "reading",
     "cifar10", "pretrained", "downloads",
 )  # fmt: skip
 
