@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     add("summary", "write an experiment's summary table", "experiment")
     add("figure", "render an experiment's figure", "experiment")
     add("animation", "render an experiment's animation, where its layout has one", "experiment")
+    add("published", "compare all experiments with the published curves: tables and a picture")
     add("claims", "judge every claim; write the ledger and print it")
     add("verify", "compare every result and figure with the checksum recorded when it was made")
     sub = add("reference", "keep finished results in data/reference: these experiments' summary tables")
@@ -112,6 +113,8 @@ def dispatch(options: argparse.Namespace) -> None:
 
         if options.verb == "claims":
             print(reports.claims(project))
+        elif options.verb == "published":
+            wrote(*reports.published(project))
         elif options.verb == "reference-teacher":
             wrote(*reports.reference_teacher(project, options.teacher))
         elif options.verb == "reference":

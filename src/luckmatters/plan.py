@@ -34,7 +34,7 @@ class Plan:
         self.project = project
 
     def everything(self) -> list[Path]:
-        """The default targets: each experiment's figure, animation if any, and summary, and the ledger."""
+        """The default targets: each experiment's figure, animation if any, and summary; comparison and ledger."""
         figures = [
             path
             for name in self.project.experiments
@@ -44,7 +44,14 @@ class Plan:
         animations = [
             path for name in self.animated for path in artefacts.animation_files(self.project.figures, name).values()
         ]
-        return [*figures, *animations, *tables, *artefacts.claims_files(self.project.figures).values()]
+        compared = artefacts.comparison_files(self.project.figures) if self.project.compared_experiments else {}
+        return [
+            *figures,
+            *animations,
+            *tables,
+            *compared.values(),
+            *artefacts.claims_files(self.project.figures).values(),
+        ]
 
     @property
     def animated(self) -> list[str]:
@@ -134,6 +141,25 @@ class Plan:
             "claims": [self.project.root / "config" / "claims.yaml"],
             "code": closure("ledger", "reading", *claims_names()),
         }
+
+    def comparison_inputs(self) -> dict[str, list[Path]]:
+        """Inputs of the comparison: tables of experiments with published curves, these curves, and causes.
+
+        The kept spread over teachers is an input if there is one.
+        """
+        names, root = self.project.compared_experiments, self.project.root
+        return {
+            "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
+            "published": list(dict.fromkeys(path for name in names for path in self.published(name))),
+            "spread": artefacts.spread_files(root, (source.spread for source in self.project.published.values())),
+            "causes": [root / "config" / "published.yaml"],
+            "code": closure("comparison", "judging.summaries", "drawing.published", "reading"),
+        }
+
+    def comparison_hash(self) -> str:
+        """Hash of the comparison's other inputs: which variants are compared with which files."""
+        files = {name: self.project.experiment(name).figure.published for name in self.project.compared_experiments}
+        return artefacts.sha256(repr(files).encode())
 
     def claims_hash(self) -> str:
         """Hash of the ledger's other inputs: labels of variants and the scale's purpose."""
