@@ -70,21 +70,20 @@ def panel(axes: Axes, rows: pd.DataFrame) -> None:
     """Draw our curves as lines with bands, and published points as open markers."""
     for color, marker, curve in by_layer(rows):
         epoch, spread = curve["epoch"], curve["std"].fillna(0)
-        axes.plot(epoch, curve["ours"], color=color, lw=1.4)
-        axes.fill_between(epoch, curve["ours"] - spread, curve["ours"] + spread, color=color, alpha=0.2, lw=0)
+        axes.plot(epoch, curve["ours"], color=color, lw=1.4, marker=".", ms=3)  # marks show a single epoch
+        axes.fill_between(epoch, curve["ours"] - spread, curve["ours"] + spread, color=color, alpha=0.2, lw=1)
         axes.plot(
             epoch, curve["theirs"], ls="none", marker=marker, markevery=-(-len(curve) // MOST_MARKERS), **PUBLISHED
         )
     first = rows.iloc[0]
     start = f", start {first['start']}" if isinstance(first.get("start"), str) else ""
     quantity = first["quantity"].removesuffix(AS_PUBLISHED)
-    names = (
-        SYMBOLS.get(quantity, quantity.replace("_", " ")),
-        f"{first['experiment']}/{first['variant']}",
-        first["file"],
-    )
-    axes.set_title(f"{names[0]}{start}\n{names[1]}\n{names[2]}", fontsize=7.5, loc="left")
+    names = f"{SYMBOLS.get(quantity, quantity.replace('_', ' '))}{start}", f"{first['experiment']}/{first['variant']}"
+    axes.set_title("\n".join([*names, first["file"]]), fontsize=7.5, loc="left")
     axes.tick_params(labelsize=7, labelbottom=False)
+    low, high = rows["epoch"].min(), rows["epoch"].max()
+    margin = max(0.04 * (high - low), 0.2)
+    axes.set_xlim(low - margin, high + margin)
     if quantity == "loss":
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(plt.LogLocator(subs=(1, 2, 5)))
@@ -98,15 +97,15 @@ def strip(axes: Axes, rows: pd.DataFrame) -> None:
     axes.axhline(0, color="0.4", lw=0.8)
     for color, marker, curve in by_layer(rows):
         axes.plot(curve["epoch"], curve["departure"], color=color, lw=0.9, marker=marker, ms=2)
-    axes.set_yscale("symlog", linthresh=UNITS)
+    axes.set_yscale("symlog", linthresh=UNITS, linscale=0.6)
     limit = 1.3 * np.nanmax([5, *rows["departure"].abs()])
-    ticks = [tick for tick in (UNITS, 5, 20, 100) if tick < limit]
-    ticks = [*(-tick for tick in reversed(ticks)), 0, *ticks]
+    outer = max(tick for tick in (5, 10, 20, 50, 100) if tick < limit)
+    ticks = [-outer, -UNITS, 0, UNITS, outer]
     axes.set_yticks(ticks, labels=[f"{tick}".replace("-", "−") for tick in ticks])
     axes.set_ylim(-limit, limit)
     axes.minorticks_off()
     axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True, nbins=6))
-    axes.tick_params(labelsize=7)
+    axes.tick_params(labelsize=6.5)
     axes.grid(axis="y", visible=False)
 
 
