@@ -21,10 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 PACKAGE = Path(__file__).parents[1] / "src" / "luckmatters"
-# Small modules that share a room: tools import nothing but each other, sources are what jobs read from outside.
+# Small modules that share a room: tools import nothing but each other, sources are what jobs read from outside, the
+# ledger holds what is concluded from all experiments.
 SHARED = {
     "tools": ("artefacts", "dependencies", "downloads", "errors", "progress", "provenance", "torchvision_shim"),
     "sources": ("cifar10", "pretrained"),
+    "ledger": ("ledger", "comparison"),
     "documents": ("findings", "configuration_page"),
 }
 ENTRANCES = ("__init__", "__main__")  # the version, and a door to cli
@@ -47,7 +49,7 @@ PLACES = {
     "tables": Place(3, -1.4, 3.7, "columns, rows, histories, results"),
     "learning": Place(4, 0.0, 1.6, "students of a run"),
     "judging": Place(4, 1.9, 4.9, "effects, intervals"),
-    "drawing": Place(5, 0.0, 1.6, "colours, panels"),
+    "drawing": Place(5, 0.0, 2.9, "colours, panels"),
     "kinds": Place(6, 0.0, 4.9, "a folder each: settings · run · figure · claims"),
     "config": Place(7, 1.2, 5.2, "files, checked and resolved"),
     "sources": Place(7, 6.6, 9.0, " · ".join(SHARED["sources"])),
@@ -55,7 +57,7 @@ PLACES = {
     "jobs": Place(9, 3.3, 9.0, "verbs that compute, inputs, checkpoints, bundles"),
     "regression": Place(10, -1.4, -0.2, "same numbers?"),
     "costs": Place(10, 0.0, 1.0, "operations"),
-    "ledger": Place(10, 1.2, 4.2, "verdicts"),
+    "ledger": Place(10, 1.2, 4.2, "verdicts · comparison"),
     "reading": Place(10, 4.4, 6.0, "finished runs"),
     "documents": Place(11, 1.2, 2.8, "written from results"),
     "reports": Place(11, 3.2, 6.0, "figures, tables, checks"),
