@@ -23,11 +23,12 @@ def moments(*rows: tuple, std: float = 0.04, seeds: int = 4) -> pd.DataFrame:
 
 
 THEIRS = levels(
-    ("rho", 0, 0, 0.5), ("rho", 0, 1, 0.7), ("rho", 0, 2, np.nan), ("rho", 0, 40, 0.9),
+    ("rho", 0, 0, 0.5), ("rho", 0, 1, 0.7), ("rho", 0, 2, np.nan), ("rho", 0, 3, 0.8), ("rho", 0, 40, 0.9),
     ("rho", 1, 1, 0.6), ("loss", None, 1, 2.0), ("other", 0, 1, 0.1),
 )  # fmt: skip
 OURS = moments(
-    ("rho", 0, 0, 0.5), ("rho", 0, 1, 0.8), ("rho", 0, 2, 0.9), ("rho", 0, 0.5, 0.6), ("rho", 1, 1, 0.5),
+    ("rho", 0, 0, 0.5), ("rho", 0, 1, 0.8), ("rho", 0, 2, 0.9), ("rho", 0, 3, np.nan), ("rho", 0, 0.5, 0.6),
+    ("rho", 1, 1, 0.5),
     ("loss", None, 1, 1.5), ("mine", 0, 1, 0.2),
 )  # fmt: skip
 
@@ -41,11 +42,11 @@ def units(source: PublishedCurves, *, own: bool, spread: pd.DataFrame | None = N
 
 
 def test_only_levels_that_are_published_and_measured_are_compared() -> None:
-    """A hidden level, an epoch that we did not run and a quantity that we do not measure have no row."""
+    """No hidden level, no epoch that we did not run or whose seeds all diverged, no quantity that we do not measure."""
     table = compared(OURS, THEIRS, OWN, own_teachers=True)
     found = table.astype({"layer": object}).where(table.notna(), None)
     assert found[["quantity", "layer", "epoch", "ours", "theirs", "published"]].to_numpy().tolist() == [
-        ["rho", 0, 0, 0.5, 0.5, 3], ["rho", 0, 1, 0.8, 0.7, 3], ["rho", 1, 1, 0.5, 0.6, 1],
+        ["rho", 0, 0, 0.5, 0.5, 4], ["rho", 0, 1, 0.8, 0.7, 4], ["rho", 1, 1, 0.5, 0.6, 1],
         ["loss", None, 1, 1.5, 2.0, 1],
     ]  # fmt: skip
 
@@ -85,7 +86,7 @@ def test_a_curve_has_its_share_its_greatest_departure_and_its_coverage() -> None
     assert found["quantity"].tolist() == ["rho", "rho", "loss"]
     assert found["layer"].fillna(-1).tolist() == [0, 1, -1]
     assert found["points"].tolist() == [2, 1, 1]
-    assert found["coverage"].tolist() == pytest.approx([2 / 3, 1, 1])
+    assert found["coverage"].tolist() == pytest.approx([2 / 4, 1, 1])
     assert found["within"].tolist() == [0.5, 1, 0]
     assert found["greatest"].tolist() == [-2.01, 0, -7]
     assert found["at"].tolist() == [0, 1, 1]

@@ -43,7 +43,8 @@ def compared(
     """
     curve = [key for key in keys(theirs) if key != "epoch"]
     theirs = theirs.assign(published=theirs.groupby(curve, dropna=False)["value"].transform("count"))
-    table = joined(ours[[*keys(theirs), "mean", "std", "seeds"]], theirs.drop(columns="seeds", errors="ignore"))
+    ours = ours[[*keys(theirs), "mean", "std", "seeds"]].dropna(subset="mean")  # no mean: all seeds diverged
+    table = joined(ours, theirs.drop(columns="seeds", errors="ignore"))
     spreads = np.full(len(table), np.nan) if own_teachers else spread_of_teachers(table, spread)
     measured = np.isfinite(spreads)
     unit = standard_error(
