@@ -21,10 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 PACKAGE = Path(__file__).parents[1] / "src" / "luckmatters"
-# Small modules that share a room: tools import nothing but each other, sources are what jobs read from outside.
+# Small modules that share a room: tools import nothing but each other, sources are what jobs read from outside, the
+# ledger holds what is concluded from all experiments.
 SHARED = {
     "tools": ("artefacts", "dependencies", "downloads", "errors", "progress", "provenance", "torchvision_shim"),
     "sources": ("cifar10", "pretrained"),
+    "ledger": ("ledger", "comparison"),
     "documents": ("findings", "configuration_page"),
     "reports": ("reports", "keeping"),
     "plan": ("plan", "costs"),
@@ -50,13 +52,13 @@ PLACES = {
     "tables": Place(3, -1.4, 3.7, "columns, rows, histories, results"),
     "learning": Place(4, 0.0, 1.6, "students of a run"),
     "judging": Place(4, 1.9, 4.9, "effects, intervals"),
-    "drawing": Place(5, 0.0, 1.6, "colours, panels"),
+    "drawing": Place(5, 0.0, 2.9, "colours, panels"),
     "kinds": Place(6, 0.0, 4.9, "a folder each: settings · run · figure · claims"),
     "config": Place(7, 1.2, 5.2, "files, checked and resolved"),
     "sources": Place(7, 6.6, 9.0, " · ".join(SHARED["sources"])),
     "jobs": Place(8, 3.3, 9.0, "verbs that compute, inputs, checkpoints, bundles"),
     "plan": Place(9, 6.1, 7.4, "what rules make; costs"),
-    "ledger": Place(10, 1.2, 4.2, "verdicts"),
+    "ledger": Place(10, 1.2, 4.2, "verdicts · comparison"),
     "reading": Place(10, 4.4, 6.0, "finished runs"),
     "checks": Place(10, 6.5, 9.0, "the same numbers? " + " · ".join(SHARED["checks"])),
     "documents": Place(11, 1.2, 2.8, "written from results"),

@@ -156,7 +156,16 @@ def test_imports_are_read_as_the_parser_reads_them() -> None:
 def test_code_behind_numbers_is_in_the_closure_of_its_step(kind: str) -> None:
     """Every module that is imported on the way is tracked, or holds settings alone."""
     steps = [kinds.run_name(kind), *map(kinds.figure_name, kinds.registry()[kind].layouts), *kinds.claims_names()]
-    for step in [*steps, "judging.summaries", "learning.teachers", "science.teachers", "pretrained", "cifar10"]:
+    for step in [
+        *steps,
+        "judging.summaries",
+        "comparison",
+        "drawing.published",
+        "learning.teachers",
+        "science.teachers",
+        "pretrained",
+        "cifar10",
+    ]:
         tracked = {path.resolve() for path in dependencies.closure(step)}
         for name, path in MODULES.items():
             if path in tracked:

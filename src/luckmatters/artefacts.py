@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,17 @@ def claims_files(figures: Path) -> dict[str, Path]:
     return {kind: figures / f"claims.{kind}" for kind in ("md", "csv", "json")}
 
 
+def published_file(root: Path, name: str) -> Path:
+    """File of curves that the authors published."""
+    return root / "data" / "published" / name
+
+
+def comparison_files(figures: Path) -> dict[str, Path]:
+    """Files of the comparison with published curves: points, summary, picture, by name, and of the provenance."""
+    ends = {"points": ".csv", "summary": "-summary.csv", "pdf": ".pdf", "png": ".png", "json": ".json"}
+    return {name: figures / f"published{end}" for name, end in ends.items()}
+
+
 def reference_folder(scale: str) -> Path:
     """Folder of a scale's committed results."""
     return Path("data") / "reference" / scale
@@ -86,6 +97,12 @@ def reference_folder(scale: str) -> Path:
 def reference_file(scale: str, experiment: str) -> Path:
     """File of an experiment's committed summary; ``claims`` names the committed ledger."""
     return reference_folder(scale) / f"{experiment}.csv"
+
+
+def spread_files(root: Path, runs: Iterable[str | None]) -> list[Path]:
+    """Files of the committed summaries that hold runs (``experiment/variant``); without those that are not kept."""
+    paths = {root / reference_file("paper", run.split("/")[0]) for run in runs if run}
+    return [path for path in sorted(paths) if path.exists()]
 
 
 def teacher_reference_file(scale: str, teacher: str) -> Path:

@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("names", nargs="+", metavar="experiment[/variant]")
     sub.add_argument("--seeds", help="0-15, or 0+2+7, in whole jobs (default: all seeds of each variant)")
     add("kept", "say what is kept, what the rest costs, and how to compute it")
+    add("published", "compare all experiments with the published curves: tables and a picture")
     add("claims", "judge every claim; write the ledger and print it")
     add("verify", "compare every result and figure with the checksum recorded when it was made")
     sub = add("audit", "recompute a random sample of kept results, and compare them with what is kept")
@@ -132,6 +133,8 @@ def dispatch(options: argparse.Namespace) -> None:
 
         if options.verb == "claims":
             print(reports.claims(project))
+        elif options.verb == "published":
+            wrote(*reports.published(project))
         elif options.verb == "reference-teacher":
             wrote(*reports.reference_teacher(project, options.teacher))
         elif options.verb == "reference":

@@ -18,6 +18,7 @@ from luckmatters.settings.base import NAME, RUN, Model
 from luckmatters.settings.claims import Claim
 from luckmatters.settings.experiment import Experiment
 from luckmatters.settings.project import Scale, Settings
+from luckmatters.settings.published import PublishedCurves
 from luckmatters.settings.teachers import Teacher
 
 HEAD = """# Configuration
@@ -45,6 +46,7 @@ FILES = {
     "config/scales/*.yaml": Scale,
     "config/teachers.yaml": Teacher,
     "config/claims.yaml": Claim,
+    "config/published.yaml": PublishedCurves,
     "config/experiments/*.yaml": Experiment,
 }
 KINDS = {f"Kind `{name}`": kind.settings for name, kind in registry().items()}
@@ -168,7 +170,7 @@ def phrase(field: dict) -> str:
         case "array":
             return f"list of {several(field['items'], field.get('minItems'), field.get('maxItems'))}"
         case "object":
-            keys, values = ("name" if "patternProperties" in field else "text"), held(field)
+            keys, values = NOUNS[next(iter(field.get("patternProperties", {})), "string")], held(field)
             return "settings" if values is True else f"{keys} → {phrase(values)}"
     noun, limits = NOUNS[field.get("pattern", field["type"])], bounds(field)
     return f"{noun}{', ' if limits[:1].isdigit() else ' ' if limits else ''}{limits}"
@@ -202,7 +204,7 @@ def examples(root: Path, files: dict[Path, dict]) -> dict[tuple[str, str], objec
     for heading, model in FILES.items():
         for path in sorted(root.glob(heading)):
             headings = [heading, *([f"Kind `{files[path]['kind']}`"] if model is Experiment else [])]
-            for entry in files[path].values() if model in (Teacher, Claim) else [files[path]]:
+            for entry in files[path].values() if model in (Teacher, Claim, PublishedCurves) else [files[path]]:
                 for use, value in uses(headings, entry):
                     if values.get(use) is None:
                         values[use] = value

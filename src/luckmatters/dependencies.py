@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent
 SOURCES = {path: path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")) if path.is_file()}
 # Parts whose changes rebuild steps. The other modules only pass on settings and files, which are tracked themselves.
 TRACKED = (
-    "science", "tables", "learning", "judging", "drawing", "kinds", "ledger", "reading",
+    "science", "tables", "learning", "judging", "drawing", "kinds", "ledger", "comparison", "reading",
     "cifar10", "pretrained", "downloads",
 )  # fmt: skip
 

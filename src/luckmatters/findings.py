@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from luckmatters import artefacts
+from luckmatters import artefacts, comparison
+from luckmatters.comparison import USUAL
 from luckmatters.config import Project
 from luckmatters.errors import UserError
+from luckmatters.judging.published import UNITS
 from luckmatters.ledger import Judgement, evidence, from_csv, head, judge_all
-from luckmatters.tables.columns import SUMMARY_KEYS
 
 START = "<!-- results: from here on written by `luckmatters findings` -->"
 END = "<!-- results: to here -->"
@@ -38,8 +39,10 @@ def read(project: Project) -> Kept:
     if not (project.root / artefacts.reference_folder(project.scale_name)).exists():
         return Kept(project, judge_all(project, {}), {}, {})
     ledger = from_csv(project, bundle(project, "claims").read("claims.csv"))
-    compared = [name for name, experiment in project.experiments.items() if experiment.figure.published]
-    tables = {name: pd.read_csv(io.BytesIO(bundle(project, name).read(f"{name}.csv"))) for name in compared}
+    tables = {
+        name: pd.read_csv(io.BytesIO(bundle(project, name).read(f"{name}.csv")))
+        for name in project.compared_experiments
+    }
     return Kept(project, ledger, bundle(project, "run").manifest("seconds", "cores", "processor"), tables)
 
 
@@ -99,46 +102,38 @@ def page(kept: Kept) -> str:
     return "\n".join([*lines, "", *_published(kept), "", *_rates(kept.project), *_teachers(kept.project)]) + "\n"
 
 
-def beside_published(kept: Kept) -> pd.DataFrame:
-    """Differences of kept means from published levels, for every variant that has a published curve.
-
-    Columns: experiment, variant, quantity, start (mean difference over layers before training), epochs (the last common
-    epoch), later (root mean square of the difference after the start of training), errors (that root mean square in
-    standard errors of the difference; NaN if the number of published seeds is unknown).
-    """
-    rows = []
-    for name, ours in kept.summaries.items():
-        for variant, file in kept.project.experiment(name).figure.published.items():
-            levels = pd.read_csv(kept.project.root / "data" / "published" / file).dropna(subset="value")
-            keys = [key for key in SUMMARY_KEYS if key in ours and key in levels]
-            moments = {"epoch": float}  # some runs are measured between epochs too
-            levels = levels[[*keys, "value"]].astype(moments)
-            both = ours[ours["variant"] == variant].astype(moments).merge(levels, on=keys)
-            both["difference"] = both["mean"] - both["value"]
-            for quantity, curves in both.groupby("quantity"):
-                later, errors = curves[curves["epoch"] > 0], curves.get("departure", pd.Series(dtype=float))
-                rows.append({
-                    "experiment": name, "variant": variant, "quantity": quantity,
-                    "start": curves.loc[curves["epoch"] == 0, "difference"].mean(), "epochs": curves["epoch"].max(),
-                    "later": _root_mean_square(later["difference"]),
-                    "errors": _root_mean_square(errors[later.index] if len(errors) else errors),
-                })  # fmt: skip
-    return pd.DataFrame(rows)
-
-
 def _published(kept: Kept) -> list[str]:
     """Lines of the section on published curves."""
-    table = beside_published(kept)
-    rows = [[f"`{row[0]}`", *row[1:3], *map(_number, row[3:])] for row in table.itertuples(index=False)]
-    columns = ["experiment", "variant", "quantity", "before training", "last epoch", "after", "in standard errors"]
-    notes = {name: kept.project.experiment(name).figure.published_note for name in kept.summaries}
-    return [
+    lines = [
         "## Beside the published curves",
         "",
-        "Ours less the published level, at the epochs that both have. Before training: mean over layers. After: root "
-        "mean square over layers and epochs; in standard errors where the number of published seeds is known.",
+        "Every published curve beside ours, at the epochs that both have; coverage is their share of the published "
+        f"epochs. Within: share of points whose departure, ours less published, is at most {UNITS} standard errors. "
+        "Greatest: the greatest departure, and its epoch. The standard error is made of the spread over seeds and "
+        "teachers and of reading. Teachers: `own` (each seed has its own), `measured` (their spread is kept), or "
+        "`unknown` (the error is too small, and departures are too large). Under "
+        f"{USUAL:.0%} within, a curve departs; [config/published.yaml](../config/published.yaml) says why. By chance "
+        "alone, 82 % are within with three seeds.",
         "",
-        _table(columns, rows),
+    ]
+    table = comparison.compare(kept.project, kept.summaries)
+    if table.empty:
+        return [*lines, "No kept table has a published curve."]
+    curves = comparison.summarize(kept.project, table)
+    columns = ["published", "our run", "quantity", "start", "layer", "points", "coverage", "within", "greatest", "at"]
+    rows = [
+        [
+            f"`{row.file.removesuffix('.csv')}`", f"`{row.experiment}/{row.variant}`", row.quantity,
+            *(str(value) if pd.notna(value) else "–" for value in (getattr(row, "start", None), row.layer)),
+            str(row.points), f"{row.coverage:.0%}", "–" if pd.isna(row.within) else f"{row.within:.0%}",
+            f"{row.greatest:+.1f}".replace("-", "−"), _number(row.at), row.teachers, row.cause,
+        ]
+        for row in curves.itertuples()
+    ]  # fmt: skip
+    notes = {name: kept.project.experiment(name).figure.published_note for name in kept.summaries}
+    return [
+        *lines,
+        _table([*columns, "teachers", "cause of the departure"], rows),
         "",
         *(f"- `{name}`: {note}" for name, note in notes.items()),
     ]
@@ -227,10 +222,6 @@ def _core(judgement: Judgement) -> list[str]:
 
 def _number(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.4g}".replace("-", "−")
-
-
-def _root_mean_square(values: pd.Series) -> float:
-    return float((values**2).mean() ** 0.5)
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:

@@ -35,7 +35,7 @@ class Plan:
         self.project = project
 
     def everything(self) -> list[Path]:
-        """The default targets: each experiment's figure, animation if any, and summary, and the ledger.
+        """The default targets: each experiment's figure, animation if any, and summary; comparison and ledger.
 
         Where kept results alone are shown, experiments without them have no targets.
         """
@@ -43,6 +43,7 @@ class Plan:
         drawn = [name for name in shown if self._is_drawn(name)]
         files = [artefacts.figure_files(place, name) for name in drawn]
         files += [artefacts.animation_files(place, name) for name in drawn if name in self.animated]
+        files += [artefacts.comparison_files(place)] if self.project.compared_experiments else []
         tables = [artefacts.summary_files(place, name)["csv"] for name in shown]
         return [*(path for each in files for path in each.values()), *tables, *artefacts.claims_files(place).values()]
 
@@ -146,6 +147,25 @@ class Plan:
             "claims": [self.project.root / "config" / "claims.yaml"],
             "code": closure("ledger", "reading", *claims_names()),
         }
+
+    def comparison_inputs(self) -> dict[str, list[Path]]:
+        """Inputs of the comparison: tables of experiments with published curves, these curves, and causes.
+
+        The kept spread over teachers is an input if there is one.
+        """
+        names, root = self.project.compared_experiments, self.project.root
+        return {
+            "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
+            "published": list(dict.fromkeys(path for name in names for path in self.published(name))),
+            "spread": artefacts.spread_files(root, (source.spread for source in self.project.published.values())),
+            "causes": [root / "config" / "published.yaml"],
+            "code": closure("comparison", "judging.summaries", "drawing.published", "reading"),
+        }
+
+    def comparison_hash(self) -> str:
+        """Hash of the comparison's other inputs: which variants are compared with which files."""
+        files = {name: self.project.experiment(name).figure.published for name in self.project.compared_experiments}
+        return artefacts.sha256(repr(files).encode())
 
     def claims_hash(self) -> str:
         """Hash of the ledger's other inputs: labels of variants and the scale's purpose."""

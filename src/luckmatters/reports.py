@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from luckmatters import artefacts, kinds
+from luckmatters import artefacts, comparison, kinds
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.dependencies import require_unchanged
 from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import teacher_bundle, teacher_settings
 from luckmatters.judging.statistics import LacksDataError
-from luckmatters.judging.summaries import csv, summary_csv
+from luckmatters.judging.summaries import csv, summarize, summary_csv
 from luckmatters.kinds import layouts
 from luckmatters.provenance import common_code, processor, provenance, require_clean
 from luckmatters.reading import is_complete, load
@@ -108,17 +108,45 @@ def figure(project: Project, experiment: str) -> list[Path]:
         raise UserError(
             f"figure {experiment}: layout {options.layout}: {error}; add it, or choose another layout"
         ) from None
-    title, origin = f"{experiment}: {results.experiment.question}", _origin(results)
-    paths, rendered = artefacts.figure_files(project.figures, experiment), {}
-    dates = {"CreationDate": None, "ModDate": None}  # the same input gives the same bytes
-    text = _json(origin).decode()
-    for kind, metadata in {"png": {"Title": title, "Description": text},
-                           "pdf": {"Title": title, "Subject": text, **dates}}.items():  # fmt: skip
+    origin, paths = _origin(results), artefacts.figure_files(project.figures, experiment)
+    rendered = _rendered(drawn, f"{experiment}: {results.experiment.question}", origin)
+    return _save({paths[kind]: content for kind, content in rendered.items()}, paths["json"], origin)
+
+
+def published(project: Project) -> list[Path]:
+    """Compare all experiments with the published curves: tables and a picture, with provenance; returns the paths.
+
+    Incomplete experiments are left out. Raises UserError if none is left.
+    """
+    from luckmatters.drawing.published import draw
+
+    results = {name: load(project, name) for name in project.compared_experiments if is_complete(project, name)}
+    if not results:
+        raise UserError(
+            f"scale {project.scale_name}: there is no finished experiment with published curves; run "
+            "snakemake with scale=laptop or scale=paper first"
+        )
+    table = comparison.compare(project, {name: summarize(found) for name, found in results.items()})
+    origin, paths = _judged_from(project, results), artefacts.comparison_files(project.figures)
+    spreads = artefacts.spread_files(project.root, (source.spread for source in project.published.values()))
+    for path in [project.root / "config" / "published.yaml", *spreads]:
+        origin["inputs"][path.relative_to(project.root).as_posix()] = artefacts.sha256(path.read_bytes())
+    files = {paths["points"]: csv(table), paths["summary"]: csv(comparison.summarize(project, table))}
+    rendered = _rendered(draw(table, project.scale_name), "Published curves beside ours", origin)
+    files |= {paths[kind]: content for kind, content in rendered.items()}
+    return _save(files, paths["json"], origin)
+
+
+def _rendered(drawn, title: str, origin: dict) -> dict[str, bytes]:
+    """A figure as the content of a PNG and of a PDF file, each with title and provenance; always the same bytes."""
+    rendered, text = {}, _json(origin).decode()
+    for kind, metadata in {"png": {"Description": text},
+                           "pdf": {"Subject": text, "CreationDate": None, "ModDate": None}}.items():  # fmt: skip
         buffer = io.BytesIO()
-        drawn.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+        drawn.savefig(buffer, format=kind, dpi=160, metadata={"Title": title, **metadata})
         drawn.set_layout_engine("none")  # the second file keeps the layout of the first
-        rendered[paths[kind]] = buffer.getvalue()
-    return _save(rendered, paths["json"], origin)
+        rendered[kind] = buffer.getvalue()
+    return rendered
 
 
 def animation(project: Project, experiment: str) -> list[Path]:
@@ -156,7 +184,7 @@ def claims(project: Project) -> str:
 
 
 def _judged_from(project: Project, results: Mapping[str, Results]) -> dict:
-    """Provenance of a ledger."""
+    """Provenance of a ledger, or of the comparison with published curves."""
     return {
         "scale": project.scale_name,
         "inputs": {path: checksum for r in results.values() for path, checksum in r.inputs.items()},

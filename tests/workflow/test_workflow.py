@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT, Checkout
 from PIL import Image
 
-from luckmatters.artefacts import Bundle, sha256, teacher_reference_file
+from luckmatters.artefacts import Bundle, claims_files, comparison_files, sha256, teacher_reference_file
 from luckmatters.cifar10 import CLASSES
 from luckmatters.config import Project
 from luckmatters.jobs.bundles import RULES
@@ -78,7 +78,7 @@ def test_a_dry_run_plans_every_experiment_in_seconds(checkout: Checkout, scale: 
     planned = checkout.planned("--config", f"scale={scale}")
     assert planned["draw_figure"] == planned["summarize_experiment"] == len(project.experiments)
     # The workflow has the rules that errors name, and each runs the jobs of its verb.
-    shown = {"draw_figure", "draw_animation", "summarize_experiment", "judge_claims"}
+    shown = {"draw_figure", "draw_animation", "summarize_experiment", "compare_published", "judge_claims"}
     assert planned.keys() - shown == set(RULES.values())
     runs = [run for name in project.experiments for run in project.own_runs(name).values()]
     jobs = Counter(RULES[verb(run)] for run in runs for _ in project.chunks(run))
@@ -90,7 +90,8 @@ def test_everything_is_made_and_a_second_run_has_nothing_to_do(finished: Checkou
     folder = finished.folder / "figures" / "ci"
     names = {f"{name}.{kind}" for name in project.experiments for kind in ("pdf", "png", "json", "csv", "csv.json")}
     names |= {f"{name}.{kind}" for name in Plan(project).animated for kind in ("gif", "gif.json")}
-    assert {path.name for path in folder.iterdir()} == names | {"claims.md", "claims.csv", "claims.json"}
+    names |= {path.name for path in (*claims_files(folder).values(), *comparison_files(folder).values())}
+    assert {path.name for path in folder.iterdir()} == names
     assert finished.planned("--config", "scale=ci") == {}
     assert "not judged at this scale" in (folder / "claims.md").read_text()
 
@@ -159,7 +160,7 @@ def test_an_edited_layout_redraws_without_training(finished_copy: Checkout) -> N
     assert finished_copy.planned(*CONFIG) == {"draw_figure": len(grids)}
     finished_copy.append("src/luckmatters/drawing/style.py", "\n# edited\n")
     expected = {"draw_figure": len(project.experiments), "draw_animation": len(Plan(project).animated)}
-    assert finished_copy.planned(*CONFIG) == expected
+    assert finished_copy.planned(*CONFIG) == expected | {"compare_published": 1}
 
 
 def test_edited_training_code_trains_again(finished_copy: Checkout) -> None:

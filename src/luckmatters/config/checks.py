@@ -43,8 +43,7 @@ def check_figure(project: "Project", name: str) -> None:
         choose(label, {known for _, labels in variants.values() for known in labels.values()}, f"{where}.labels")
     for variant, file in experiment.figure.published.items():
         choose(variant, variants, f"{where}.published")
-        files = (path.name for path in sorted((project.root / "data" / "published").glob("*.csv")))
-        choose(file, files, f"{where}.published.{variant}")
+        choose(file, project.published, f"{where}.published.{variant}")
 
 
 def check_claims(project: "Project") -> None:
@@ -57,3 +56,17 @@ def check_claims(project: "Project") -> None:
             choose(scale, project.scales, f"config/claims.yaml: {name}.scales")
         for experiment in claim.experiments:
             choose(experiment, project.experiments, f"config/claims.yaml: {name}.experiments")
+
+
+def check_published(project: "Project") -> None:
+    """Check names of files, experiments and quantities in config/published.yaml. Raises UserError for unknown names."""
+    folder = project.root / "data" / "published"
+    for name, source in project.published.items():
+        where = f"config/published.yaml: {name}"
+        choose(name, (path.name for path in sorted(folder.glob("*.csv"))), "config/published.yaml: file")
+        runs = [source.spread] if source.spread else []
+        for run in [*runs, *source.causes]:
+            choose(run.split("/")[0], project.experiments, f"{where}: experiment")
+        rows = (folder / name).read_text(encoding="utf-8").splitlines()[1:]
+        for quantity in {quantity for causes in source.causes.values() for quantity in causes}:
+            choose(quantity, sorted({row.split(",")[0] for row in rows}), f"{where}: causes")

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from luckmatters.config import kept
-from luckmatters.config.checks import check_claims, check_figure
+from luckmatters.config.checks import check_claims, check_figure, check_published
 from luckmatters.config.files import choose, read_yaml, validate
 from luckmatters.config.merging import at_scale
 from luckmatters.config.runs import resolve
@@ -16,10 +16,12 @@ from luckmatters.settings.base import NAME
 from luckmatters.settings.claims import Claim
 from luckmatters.settings.experiment import Experiment, Run
 from luckmatters.settings.project import Scale, Settings
+from luckmatters.settings.published import PublishedCurves
 from luckmatters.settings.teachers import Teacher
 
 OVERRIDES = ("scale", "device", "results", "figures", "kept", "weights")  # keys that a command line may give
-RESERVED = ("claims", "run", "datasets", "teachers", "logs")  # names taken by other files and folders of results
+# Names taken by other files and folders of results.
+RESERVED = ("claims", "published", "published-summary", "run", "datasets", "teachers", "logs")
 
 
 class Project:
@@ -47,6 +49,7 @@ class Project:
         self.scale_name = choose(self.settings.scale, self.scales, "config/config.yaml: scale")
         self.teachers = self._entries(Teacher, "teachers.yaml", scaled=True)
         self.claims = self._entries(Claim, "claims.yaml")
+        self.published = self._entries(PublishedCurves, "published.yaml")
         self.raw = {path.stem: read_yaml(path) for path in sorted((config / "experiments").glob("*.yaml"))}
         for path in sorted((config / "experiments").glob("*.yml")):
             raise UserError(f"config/experiments/{path.name}: is not read; rename it to {path.stem}.yaml")
@@ -62,6 +65,7 @@ class Project:
         for name in self.raw:
             check_figure(self, name)
         check_claims(self)
+        check_published(self)
 
     @property
     def scale(self) -> Scale:
@@ -159,6 +163,12 @@ class Project:
     def claimed_experiments(self) -> list[str]:
         """The experiments that a claim names, sorted."""
         return sorted({name for claim in self.claims.values() for name in claim.experiments})
+
+    @property
+    def compared_experiments(self) -> list[str]:
+        """The experiments with a variant that is available and has a published curve at the scale in force."""
+        curves = {name: set(experiment.figure.published) for name, experiment in self.experiments.items()}
+        return [name for name, variants in curves.items() if variants & set(self.available(name))]
 
     def run(self, experiment: str, variant: str) -> Run:
         """The run of an experiment's own variant. Raises UserError for an unknown name."""
