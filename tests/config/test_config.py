@@ -1,5 +1,7 @@
 """Every fault in a configuration file is one line that names the file, the key and what is allowed."""
 
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -15,7 +17,7 @@ from luckmatters.config import Project
 from luckmatters.config.files import read_yaml
 from luckmatters.config.merging import merge
 from luckmatters.errors import UserError
-from luckmatters.settings.experiment import config_hash
+from luckmatters.settings.experiment import config_hash, teacher_hash
 
 SCALES = ("ci", "laptop", "paper")
 
@@ -231,6 +233,20 @@ def test_the_hash_changes_with_what_numbers_depend_on(root: Path) -> None:
         assert config_hash(Project(root).run("gaus-fc", "bn")) == before
     edit(root, GAUS, "rate: 0.1", "rate: 0.2")
     assert config_hash(Project(root).run("gaus-fc", "bn")) != before
+
+
+def test_the_hash_of_a_teacher_goes_by_first_names_and_without_texts_and_empty_keys() -> None:
+    """A teacher that was trained before a key was renamed or added is not trained again."""
+    teacher = Project(ROOT, scale="paper").teachers["cifar-fc"]
+    first = teacher.model_dump(mode="json", exclude_none=True)
+    first |= {"init": "pretrained", "pretraining": first.pop("learning")}
+    del first["published_accuracy"]
+    digest = hashlib.sha256(json.dumps(first, sort_keys=True).encode()).hexdigest()
+    assert digest.startswith(teacher_hash(teacher))
+    assert teacher_hash(teacher.model_copy(update={"published_accuracy": 0.1, "reduced": "less"})) == teacher_hash(
+        teacher
+    )
+    assert teacher_hash(teacher.model_copy(update={"count": 2})) != teacher_hash(teacher)
 
 
 def test_reading_the_configuration_imports_no_torch() -> None:
