@@ -22,7 +22,7 @@ ALLOWED = {
     "learning": {"science", "settings", "tables"},
     "judging": {"settings", "tables", "errors"},
     "drawing": {"science", "settings", "tables", "learning", "judging"},
-    "kinds": SHARED | {"errors"},
+    "kinds": SHARED | {"errors", "dependencies"},
     "config": {"settings", "tables", "kinds"} | GROUND,
     "jobs": SHARED | {"kinds", "config", "cifar10", "pretrained"} | GROUND,
 }

@@ -26,9 +26,9 @@ def closure(*names: str) -> tuple[Path, ...]:
         name = pending.pop()
         if name not in modules and _is_tracked(name):
             modules.add(name)
-            pending += _imports(_file(name))
+            pending += _imports(file_of(name))
     # Relative to the working folder, so that moving a checkout rebuilds nothing.
-    return tuple(sorted(Path(os.path.relpath(_file(name))) for name in modules))
+    return tuple(sorted(Path(os.path.relpath(file_of(name))) for name in modules))
 
 
 def digest(*names: str) -> str:
@@ -38,10 +38,11 @@ def digest(*names: str) -> str:
 
 def _is_tracked(module: str) -> bool:
     parts = module.split(".")
-    return parts[0] in TRACKED and parts[-1] != "settings" and _file(module).exists()
+    return parts[0] in TRACKED and parts[-1] != "settings" and file_of(module).exists()
 
 
-def _file(module: str) -> Path:
+def file_of(module: str) -> Path:
+    """The file of a module, by the name below the package; there need not be such a file."""
     path = PACKAGE.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
