@@ -11,7 +11,7 @@ from luckmatters import artefacts
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.ledger import Judgement, evidence, from_csv, head, judge_all
-from luckmatters.tables.columns import SUMMARY_KEYS
+from luckmatters.tables.columns import SUMMARY_KEYS, present
 
 START = "<!-- results: from here on written by `luckmatters findings` -->"
 END = "<!-- results: to here -->"
@@ -107,7 +107,7 @@ def beside_published(kept: Kept) -> pd.DataFrame:
     for name, ours in kept.summaries.items():
         for variant, file in kept.project.experiment(name).figure.published.items():
             levels = pd.read_csv(kept.project.root / "data" / "published" / file).dropna(subset="value")
-            keys = [key for key in SUMMARY_KEYS if key in ours and key in levels]
+            keys = present(SUMMARY_KEYS, ours, levels)
             moments = {"epoch": float}  # some runs are measured between epochs too
             levels = levels[[*keys, "value"]].astype(moments)
             both = ours[ours["variant"] == variant].astype(moments).merge(levels, on=keys)

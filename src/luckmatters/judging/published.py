@@ -5,13 +5,13 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from luckmatters.judging.statistics import CONFIDENCE, Effect
-from luckmatters.tables.columns import PUBLISHED_KEYS
+from luckmatters.tables.columns import PUBLISHED_KEYS, present
 from luckmatters.tables.results import Results
 
 
 def keys(table: pd.DataFrame) -> list[str]:
     """The columns of a table that tell published levels apart."""
-    return [key for key in PUBLISHED_KEYS if key in table]
+    return present(PUBLISHED_KEYS, table)
 
 
 def departures(results: Results) -> pd.DataFrame:
