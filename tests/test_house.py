@@ -168,6 +168,15 @@ def test_code_behind_numbers_is_in_the_closure_of_its_step(kind: str) -> None:
                     )
 
 
+def test_jobs_with_samples_have_the_code_of_samples_in_their_closure() -> None:
+    """Jobs get their samples from a verb: a ``run.py`` without the import would be resumed with other samples."""
+    samples = dependencies.closure("learning.data")
+    for kind, entry in kinds.registry().items():
+        functions = inspect.getmembers(kinds.PROTOCOLS[entry.verb], inspect.isfunction)
+        takes = any("data" in inspect.signature(function).parameters for _, function in functions)
+        assert not takes or set(samples) <= set(dependencies.closure(kinds.run_name(kind))), kind
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
