@@ -182,8 +182,10 @@ def main() -> None:
     samples = torch.randn(epoch, INPUTS) * 10
     sgemm(size)
 
-    print("| case | ours, ms a step and seed | (a) / ours | (b) / ours | of SGEMM | evaluation / epoch |")
-    print("| --- " * 6 + "|")
+    print(
+        "| case | ours, ms a step and seed | TFLOP a second | (a) / ours | (b) / ours | of SGEMM | evaluation / epoch |"
+    )
+    print("| --- " * 7 + "|")
     times: dict[str, list[float]] = {}
     for case in cases:
         steps = 2 if chosen.smallest else max(16, int(0.4 / (case.operations() * case.seeds / 6e10 + 3e-4)))
@@ -201,7 +203,8 @@ def main() -> None:
         fed = statistics.median(published_steps(student, teacher, samples, workers) / ours() for _ in range(3))
         times[case.name] = [row[0] for row in rows]
         print(
-            f"| {case.name} | {own * 1e3:.3f} | {tight:.1f} | {fed:.1f} | {share:.0%} | {evaluated:.1%} |",
+            f"| {case.name} | {own * 1e3:.3f} | {case.operations() / own / 1e12:.2f} | {tight:.1f} | {fed:.1f} | "
+            f"{share:.0%} | {evaluated:.1%} |",
             flush=True,
         )
     ratio = statistics.median(b / a for a, b in zip(times[cases[2].name], times[cases[3].name], strict=True))

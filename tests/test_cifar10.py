@@ -18,8 +18,7 @@ import pytest
 from PIL import Image
 from server import Server, serving
 
-from luckmatters import cifar10
-from luckmatters.cifar10 import CLASSES, PARTS, Cifar10Arrays, locate, read, resolve
+from luckmatters.cifar10 import CLASSES, PARTS, Cifar10Arrays, locate, original, read, resolve
 from luckmatters.errors import UserError
 from luckmatters.science.random import generator
 from luckmatters.torchvision_shim import import_torchvision
@@ -321,7 +320,7 @@ def test_a_server_without_the_file_gives_a_one_line_error(server: Server, root: 
 
 
 def test_a_stalled_download_is_given_up(server: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar10, "PATIENCE", 0.2)
+    monkeypatch.setattr(original, "PATIENCE", 0.2)
     server.sent = 1000
     server.stalled.clear()
     with refused(r"cannot be downloaded \(timed out\)"):

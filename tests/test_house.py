@@ -22,7 +22,7 @@ ALLOWED = {
     "learning": {"science", "settings", "tables"},
     "judging": {"settings", "tables", "errors"},
     "drawing": {"science", "settings", "tables", "learning", "judging"},
-    "kinds": SHARED | {"errors"},
+    "kinds": SHARED | {"errors", "dependencies"},
     "config": {"settings", "tables", "kinds"} | GROUND,
     "jobs": SHARED | {"kinds", "config", "cifar10", "pretrained"} | GROUND,
 }
@@ -116,7 +116,8 @@ def test_imports_have_no_cycle() -> None:
 
 
 # Functions of settings that look things up; no number is made there.
-ACCESSORS = {"Run.trained", "Teacher.shape", "Claim.core", "config_hash", "_first_named"}
+ACCESSORS = {"Run.trained", "Teacher.shape", "Claim.core", "config_hash", "teacher_hash", "_digest", "_first_named",
+             "_teacher_first_named"}  # fmt: skip
 
 
 def functions(path: Path) -> dict[str, ast.FunctionDef]:
@@ -174,6 +175,15 @@ def test_code_behind_numbers_is_in_the_closure_of_its_step(kind: str) -> None:
                     assert MODULES[other] in tracked or room in {"settings", *GROUND, "config", "kinds", "jobs"}, (
                         f"{step} uses {other} by {name}"
                     )
+
+
+def test_jobs_with_samples_have_the_code_of_samples_in_their_closure() -> None:
+    """Jobs get their samples from a verb: a ``run.py`` without the import would be resumed with other samples."""
+    samples = dependencies.closure("learning.data")
+    for kind, entry in kinds.registry().items():
+        functions = inspect.getmembers(kinds.PROTOCOLS[entry.verb], inspect.isfunction)
+        takes = any("data" in inspect.signature(function).parameters for _, function in functions)
+        assert not takes or set(samples) <= set(dependencies.closure(kinds.run_name(kind))), kind
 
 
 @pytest.mark.parametrize(

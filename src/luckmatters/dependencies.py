@@ -44,7 +44,7 @@ def require_unchanged() -> None:
     Snakemake, which goes by times, would take a result of the old code for a result of the new code.
     """
     modules = [name.removeprefix("luckmatters.") for name in sys.modules if name.startswith("luckmatters.")]
-    files = {_file(module) for module in modules if _is_tracked(module)}
+    files = {file_of(module) for module in modules if _is_tracked(module)}
     changed = sorted(path for path in files if not path.exists() or path.read_bytes() != SOURCES[path])
     if changed:
         names = ", ".join(map(os.path.relpath, changed[:3])) + ", …" * (len(changed) > 3)
@@ -59,16 +59,17 @@ def _closure(*names: str) -> list[Path]:
         name = pending.pop()
         if name not in modules and _is_tracked(name):
             modules.add(name)
-            pending += _imports(_file(name))
-    return sorted(_file(name) for name in modules)
+            pending += _imports(file_of(name))
+    return sorted(file_of(name) for name in modules)
 
 
 def _is_tracked(module: str) -> bool:
     parts = module.split(".")
-    return parts[0] in TRACKED and parts[-1] != "settings" and _file(module) in SOURCES
+    return parts[0] in TRACKED and parts[-1] != "settings" and file_of(module) in SOURCES
 
 
-def _file(module: str) -> Path:
+def file_of(module: str) -> Path:
+    """The file of a module, by the name below the package; there need not be such a file."""
     path = PACKAGE.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 

@@ -11,7 +11,7 @@ from luckmatters.comparison import USUAL
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.judging.published import UNITS
-from luckmatters.ledger import Judgement, evidence, from_csv, head, judge_all
+from luckmatters.ledger import EVIDENCE, Judgement, counted, evidence, from_csv, head, judge_all, limits
 
 START = "<!-- results: from here on written by `luckmatters findings` -->"
 END = "<!-- results: to here -->"
@@ -98,8 +98,21 @@ def page(kept: Kept) -> str:
         _time(kept.run),
     ]
     for judgement in kept.ledger:
-        lines += evidence(judgement)
+        lines += evidence(judgement, _sources(kept, judgement))
     return "\n".join([*lines, "", *_published(kept), "", *_rates(kept.project), *_teachers(kept.project)]) + "\n"
+
+
+def _sources(kept: Kept, judgement: Judgement) -> list[str]:
+    """Lines on where a claim's evidence comes from: experiments, what the scale reduces, tables, and code."""
+    lines = ["Experiments:", ""]
+    for name in judgement.claim.experiments:
+        table = artefacts.reference_file(kept.project.scale_name, name).as_posix()
+        lines.append(f"- [{name}](../config/experiments/{name}.yaml)" + f", [summary](../{table})" * bool(kept.run))
+        reduced = kept.project.reduced(name).items()
+        lines += [f"  - reduced{f' in {of}' * (of != name)}: {text}" for of, text in reduced]
+    names = dict.fromkeys(one.measure.__module__ for one in EVIDENCE[judgement.name].values())
+    modules = [(name.removeprefix("luckmatters."), f"../src/{name.replace('.', '/')}.py") for name in names]
+    return [*lines, "", f"Code: {', '.join(f'[{name}]({path})' for name, path in modules)}"]
 
 
 def _published(kept: Kept) -> list[str]:
@@ -214,9 +227,9 @@ def _core(judgement: Judgement) -> list[str]:
     for key in judgement.claim.core:
         if key in judgement.effects:
             effect, outcome = judgement.effects[key]
-            interval = f"{_number(effect.estimate)} ({_number(effect.low)} to {_number(effect.high)})"
-            threshold = _number(judgement.claim.checks[key].threshold)
-            lines.append(f"`{key}` {outcome}: {interval}; above {threshold}, {effect.seeds} seeds")
+            text, threshold = limits(judgement, key, _number), _number(judgement.claim.checks[key].threshold)
+            interval = _number(effect.estimate) + f" ({text})" * bool(text)
+            lines.append(f"`{key}` {outcome}: {interval}; above {threshold}, {counted(judgement, key)}")
     return lines
 
 

@@ -1,7 +1,7 @@
 """Verdicts on claims from measured effects, and the ledger of all verdicts."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -217,7 +217,8 @@ def head(project: Project, judgements: list[Judgement]) -> list[str]:
         "by the core checks alone, those that the claim's sentence stands or falls with: supported if all support it, "
         "contradicted if none does and at least one contradicts it, mixed if there are both, else undecided. A "
         "diverged seed counts as the worst outcome for the side that diverged. A check on every layer, variant or "
-        "epoch shows the worst of them.",
+        "epoch shows the worst of them. An agreement with published numbers is a number without an interval, since its "
+        "standard error is part of it. Bounds hold every value that published numbers allow.",
         "",
         f"Core checks: {len(core)}, of which {counts}. If every effect were exactly its threshold, about "
         f"{BY_CHANCE * len(core):.1f} of them ({100 * BY_CHANCE:g} % each) would support the paper by chance, at "
@@ -225,10 +226,14 @@ def head(project: Project, judgements: list[Judgement]) -> list[str]:
     ]
 
 
-def evidence(j: Judgement) -> list[str]:
-    """Lines on a claim: what was measured, and a row for each check."""
+def evidence(j: Judgement, experiments: Sequence[str] = ()) -> list[str]:
+    """Lines on a claim: what was measured, and a row for each check.
+
+    experiments: lines on the claim's experiments; none means their names.
+    """
     lines = ["", f"## {j.name}: {j.verdict}", "", f"{j.claim.statement} ({j.claim.source})", ""]
-    lines += [f"Statistic: {j.claim.statistic}", "", f"Experiments: {', '.join(j.claim.experiments)}", ""]
+    experiments = experiments or [f"Experiments: {', '.join(j.claim.experiments)}"]
+    lines += [f"Statistic: {j.claim.statistic}", "", *experiments, ""]
     lines += [f"Note: {j.note}.", ""] if j.note else []
     if not j.effects:
         return lines[:-1]
@@ -237,9 +242,9 @@ def evidence(j: Judgement) -> list[str]:
         check = j.claim.checks[key]
         statement = check.statement + (f" (published: {check.published})" if check.published else "")
         statement = (statement + " (amended)" * bool(check.amended)).replace("|", r"\|")
-        seeds = f"{effect.seeds}, {effect.diverged} diverged" if effect.diverged else f"{effect.seeds}"
+        seeds = counted(j, key).removesuffix(" seeds") + f", {effect.diverged} diverged" * bool(effect.diverged)
         lines.append(
-            f"| {key}: {statement} | {check.role} | {effect.estimate:.4g} | {effect.low:.4g} to {effect.high:.4g} | "
+            f"| {key}: {statement} | {check.role} | {effect.estimate:.4g} | {limits(j, key) or 'none'} | "
             f"{seeds} | > {check.threshold:g} ({check.reason}) | {IN_WORDS[result]} |"
         )
     changed = {key: j.claim.checks[key].amended for key in j.effects if j.claim.checks[key].amended}
@@ -247,6 +252,19 @@ def evidence(j: Judgement) -> list[str]:
         lines += ["", "Amended after results were seen:", ""]
         lines += [f"- {key}: {amendment_text(change)}" for key, changes in changed.items() for change in changes]
     return lines
+
+
+def limits(j: Judgement, key: str, number: Callable[[float], str] = "{:.4g}".format) -> str:
+    """Text of the limits of a check's effect; empty for an effect without limits, as a count is."""
+    (effect, _), kind = j.effects[key], EVIDENCE[j.name][key].limits
+    if kind == "none" or (kind == "bounds" and effect.low == effect.high):
+        return ""
+    return f"{'bounds ' * (kind == 'bounds')}{number(effect.low)} to {number(effect.high)}"
+
+
+def counted(j: Judgement, key: str) -> str:
+    """Text of the number of seeds, or of what a check counts instead."""
+    return f"{j.effects[key][0].seeds} {EVIDENCE[j.name][key].unit}"
 
 
 def amendment_text(one) -> str:

@@ -15,8 +15,7 @@ from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import result_bundles
 from luckmatters.kinds import claims_names, figure_name, layouts, registry, run_name, verb
 from luckmatters.settings.base import Verb
-from luckmatters.settings.experiment import Run, config_hash
-from luckmatters.settings.teachers import TEACHER_TEXTS
+from luckmatters.settings.experiment import Run, config_hash, teacher_hash
 
 
 class Wildcards(Protocol):
@@ -175,8 +174,7 @@ class Plan:
 
     def teacher_hash(self, wildcards: Wildcards) -> str:
         """Hash of a teacher's settings, without texts."""
-        name = choose(wildcards.teacher, self.project.teachers, "teacher")
-        return artefacts.sha256(self.project.teachers[name].model_dump_json(exclude=set(TEACHER_TEXTS)).encode())
+        return teacher_hash(self.project.teachers[choose(wildcards.teacher, self.project.teachers, "teacher")])
 
     def config_hash(self, wildcards: Wildcards) -> str:
         """Hash of all settings that a run's numbers depend on, and of no others."""

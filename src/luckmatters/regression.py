@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from luckmatters.tables.columns import SUMMARY_KEYS
+from luckmatters.tables.columns import SUMMARY_KEYS, present
 
 # Other machines may round differently from the conditions under which the spread was measured. A quantity that hardly
 # moved there may move more elsewhere: float32 rounding (6e-8) grows over the steps of a ci run.
@@ -14,7 +14,7 @@ def differences(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
     A difference in the number of seeds is infinite too. Columns: the keys in the tables, and difference.
     """
-    keys = [key for key in SUMMARY_KEYS if key in one]
+    keys = present(SUMMARY_KEYS, one)
     both = one.merge(other, how="outer", on=keys, suffixes=("_one", "_other"), indicator=True)
     difference = relative(both["mean_one"], both["mean_other"])
     changed = (both["_merge"] != "both") | (both["seeds_one"] != both["seeds_other"])

@@ -1,5 +1,7 @@
 """Every fault in a configuration file is one line that names the file, the key and what is allowed."""
 
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -15,7 +17,7 @@ from luckmatters.config import Project
 from luckmatters.config.files import read_yaml
 from luckmatters.config.merging import merge
 from luckmatters.errors import UserError
-from luckmatters.settings.experiment import config_hash
+from luckmatters.settings.experiment import config_hash, teacher_hash
 
 SCALES = ("ci", "laptop", "paper")
 
@@ -84,10 +86,13 @@ FAULTS = [
     (GAUS, "{bn: gaus-fc-bn.csv}", "{bn: nothing.csv}", r"figure.published.bn: unknown name 'nothing.csv'"),
     (GAUS, "{bn: gaus-fc-bn.csv}", "{bnn: gaus-fc-bn.csv}", r"figure.published: unknown name 'bnn'"),
     (GAUS, "  batch-norm:\n", "  seed:\n", r"grid.seed: is a column of the tables"),
-    ("config/experiments/teacher-size.yaml", "low-first,", "low-frist,", r"claims: unknown name 'low-frist'"),
+    ("config/experiments/teacher-size.yaml", "low-first,", "low-frist,",
+     r"low-first: is listed by no experiment, and \S+/teacher-size.yaml: claims has low-frist instead"),
+    ("config/experiments/teacher-size.yaml", "[recovery,", "[recovry,", r"claims: unknown name 'recovry'"),
     (GAUS, "  laptop:", "  labtop:", r"gaus-fc.yaml: scales: unknown name 'labtop' \(did you mean 'laptop'"),
     (GAUS, "reduced: 6 epochs", "reduce: 6 epochs", r"scales.laptop.reduced: missing"),
-    (GAUS, "published_as:", "question:", r"gaus-fc.yaml: line 1: not valid YAML \(key 'question' stands twice\)"),
+    (GAUS, "published_as:", "question:", r"line 2: not valid YAML \(key 'question' stands in line 1 already\)"),
+    ("config/claims.yaml", "\npandoras-box:", "\nrecovery:", r"line 104: .*key 'recovery' stands in line 16 already"),
     (GAUS, "grid:", "grid: [", r"gaus-fc.yaml: line \d+: not valid YAML"),
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus-fc/nb", r"includes: unknown name 'nb'"),
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus/bn", r"includes: unknown name 'gaus'"),
@@ -108,6 +113,13 @@ FAULTS = [
     (GAUS, "kind: gaus,", "kind: gauss,", r"data.kind: must be 'gaus' or 'cifar10', got 'gauss'"),
     (GAUS, "kind: gaus, ", "", r"data.kind: missing"),
     (GAUS, "std: 10.0, ", "", r"data.std: missing"),
+    (GAUS, "std: 10.0, ", "stt: 10.0, ", r"data.stt: unknown key .*, infinite \(and 1 more fault\)$"),
+    (GAUS, "std: 10.0, ", "stt: 10.0, evaluation: 3, ", r"\(and 2 more faults\)$"),
+    (GAUS, "bn: {student: {batch_norm: true}}", "bn: {}", r"variants no-bn and bn have the same settings and seeds"),
+    ("config/experiments/teacher-size.yaml", "gaus-fc/bn,", "gaus-fc/no-bn,",
+     r"variants large-no-bn and large-bn have the same settings"),
+    ("config/claims.yaml", "\nrecovery:", "\nrecoveries:",
+     r"claims.yaml: recoveries: is listed by no experiment, and \S+/\S+.yaml: claims has recovery instead"),
     (GAUS, "infinite: true", "infinte: true", r"data.infinte: unknown key \(did you mean 'infinite'"),
     (GAUS, "kind: gaus, std: 10.0, samples_per_epoch: 100000, infinite: true",
      "kind: cifar10, samples_per_epoch: 100000, augment: true", r"CIFAR-10 needs inputs \[3, 32, 32\]"),
@@ -181,7 +193,7 @@ def test_a_mapping_may_override_merged_keys(tmp_path: Path) -> None:
     file.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\n")
     assert read_yaml(file) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 3, "y": 4}}
     file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3, x: 4}\n")
-    with pytest.raises(UserError, match=r"line 2: not valid YAML \(key 'x' stands twice\)"):
+    with pytest.raises(UserError, match=r"line 2: not valid YAML \(key 'x' stands in line 2 already\)"):
         read_yaml(file)
 
 
@@ -231,6 +243,20 @@ def test_the_hash_changes_with_what_numbers_depend_on(root: Path) -> None:
         assert config_hash(Project(root).run("gaus-fc", "bn")) == before
     edit(root, GAUS, "rate: 0.1", "rate: 0.2")
     assert config_hash(Project(root).run("gaus-fc", "bn")) != before
+
+
+def test_the_hash_of_a_teacher_goes_by_first_names_and_without_texts_and_empty_keys() -> None:
+    """A teacher that was trained before a key was renamed or added is not trained again."""
+    teacher = Project(ROOT, scale="paper").teachers["cifar-fc"]
+    first = teacher.model_dump(mode="json", exclude_none=True)
+    first |= {"init": "pretrained", "pretraining": first.pop("learning")}
+    del first["published_accuracy"]
+    digest = hashlib.sha256(json.dumps(first, sort_keys=True).encode()).hexdigest()
+    assert digest.startswith(teacher_hash(teacher))
+    assert teacher_hash(teacher.model_copy(update={"published_accuracy": 0.1, "reduced": "less"})) == teacher_hash(
+        teacher
+    )
+    assert teacher_hash(teacher.model_copy(update={"count": 2})) != teacher_hash(teacher)
 
 
 def test_reading_the_configuration_imports_no_torch() -> None:

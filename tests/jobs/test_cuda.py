@@ -17,7 +17,7 @@ from luckmatters.jobs.bundles import cifar10_bundle, run_bundle, teacher_bundle
 from luckmatters.regression import departures
 from luckmatters.science.networks import Networks
 from luckmatters.science.training import Trainer
-from luckmatters.tables.columns import SUMMARY_KEYS
+from luckmatters.tables.columns import SUMMARY_KEYS, present
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
 
@@ -106,7 +106,7 @@ def test_numbers_on_the_card_agree_with_the_committed_summary(
     reference = pd.read_csv(ROOT / reference_file("ci", name))
     known = reference["epoch"] <= 1
     error = 2 * reference["std"] / reference["seeds"] ** 0.5 / reference["mean"].abs().clip(lower=1)
-    keys = [key for key in SUMMARY_KEYS if key in reference]
+    keys = present(SUMMARY_KEYS, reference)
     found = departures(reference[known], new[new["epoch"] <= 1], spread)
     found = found.merge(reference[keys].assign(error=error), how="left", on=keys)
     found = found[~(found["difference"] <= found["error"])]

@@ -254,6 +254,16 @@ def test_a_single_multiplier_and_start_that_deviates_fails_its_check(odd: str, s
     assert found[f"vanishes-{start}"] == SUPPORTS
 
 
+@pytest.mark.parametrize("odd", ["m2", "m5", "m10"])
+def test_a_loss_without_alignment_fails_the_check_of_alignment_alone(odd: str) -> None:
+    def regardless(variant, start, epoch, quantity, seed):
+        matters = variant != odd or quantity != "unmatched_norm"
+        return as_theorem(variant, start if matters or start != "03-1" else "1-1", epoch, quantity, seed)
+
+    found = outcomes("fan-out-vanishes", "fan-out-one-hidden", fan_out_results("fan-out-one-hidden", regardless))
+    assert {key: found[key] for key in found if found[key] != SUPPORTS} == {"alignment-matters": CONTRADICTS}
+
+
 def test_shares_lost_are_compared_with_the_published_ones() -> None:
     frame = pd.read_csv(ROOT / "data/published/fan-out-one-hidden.csv").query(
         "quantity == 'unmatched_norm' and start == '1-0'"

@@ -1,5 +1,6 @@
 """What documents say of results, from constructed tables with every outcome."""
 
+import re
 from itertools import count, cycle
 from typing import get_args
 
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from luckmatters.artefacts import reference_file
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.findings import (
@@ -19,9 +21,10 @@ from luckmatters.findings import (
     kept_rates,
     page,
     rate_departures,
+    read,
 )
 from luckmatters.judging.statistics import Effect
-from luckmatters.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, Judgement, from_csv, judge_all, to_csv
+from luckmatters.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, Judgement, from_csv, judge_all, limits, to_csv
 from luckmatters.settings.claims import Verdict
 
 PROJECT = Project(ROOT, scale="laptop")
@@ -90,6 +93,42 @@ def test_the_page_shows_every_check_with_its_reason() -> None:
             assert f"| {one.claim.checks[key].role} | {effect.estimate:.4g} |" in found
             assert one.claim.checks[key].reason in found
     assert "Note: a note." in text
+
+
+def judged(name: str, keys: list[str], effect: Effect) -> Judgement:
+    return Judgement(name, PROJECT.claims[name], "undecided", dict.fromkeys(keys, (effect, UNDECIDED)))
+
+
+def test_agreements_have_no_interval_and_shares_have_bounds() -> None:
+    """A check over seeds, of the same claim, has an interval even where it has no width."""
+    one = judged("recovery", ["grows", "second-layer"], Effect(0.5, 0.5, 0.5, 12))
+    wide, exact = (judged("small-overlap", ["vgg11"], Effect(0.9, low, 0.9, 2752)) for low in (0.7, 0.9))
+    text = page(kept(ledger=[one, wide]))
+    assert "| 0.5 | 0.5 to 0.5 | 12 |" in line(text, "| grows: ")
+    assert "| 0.5 | none | 12 |" in line(text, "| second-layer: ")
+    assert "| 0.9 | bounds 0.7 to 0.9 | 2752 channels |" in line(text, "| vgg11: ")
+    assert "`vgg11` undecided: 0.9 (bounds 0.7 to 0.9); above 0.5, 2752 channels" in block(kept(ledger=[wide]))
+    assert "`vgg11` undecided: 0.9; above 0.5, 2752 channels" in block(kept(ledger=[exact]))
+
+
+def test_every_effect_without_an_interval_says_so() -> None:
+    """From the kept ledger: an interval over seeds has a width."""
+    for one in read(PROJECT).ledger:
+        for key, (effect, _) in one.effects.items():
+            assert effect.low < effect.high or not limits(one, key), f"{one.name}/{key}"
+
+
+def test_every_claim_links_to_experiments_summaries_and_code_that_exist() -> None:
+    text = page(kept(ledger=judge_all(PROJECT, {})))
+    for part, (name, claim) in zip(text.split("\n## ")[1:], PROJECT.claims.items(), strict=False):
+        assert part.startswith(f"{name}: ")
+        links = re.findall(r"\]\(\.\./(.*?)\)", part)
+        asked = {f"config/experiments/{one}.yaml" for one in claim.experiments}
+        asked |= {reference_file("laptop", one).as_posix() for one in claim.experiments}
+        assert asked < set(links)
+        assert all((ROOT / link).exists() for link in links)
+        assert all(f'"{name}"' in (ROOT / link).read_text() for link in set(links) - asked)
+        assert all(f": {text}" in part for one in claim.experiments for text in PROJECT.reduced(one).values())
 
 
 def test_a_ledger_is_read_as_it_was_written() -> None:

@@ -286,7 +286,7 @@ def test_too_few_images_give_a_one_line_error(finished_copy: Checkout) -> None:
 
 
 def test_an_edited_decoder_reads_the_images_again(finished_copy: Checkout) -> None:
-    finished_copy.append("src/luckmatters/cifar10.py", "\n# edited\n")
+    finished_copy.append("src/luckmatters/cifar10/folder.py", "\n# edited\n")
     assert finished_copy.planned(*CONFIG)["prepare_cifar10"] == 1
 
 

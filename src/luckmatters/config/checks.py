@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from luckmatters.config.files import choose
 from luckmatters.errors import UserError
 from luckmatters.kinds import layouts
-from luckmatters.settings.experiment import MOST_COMPARED
+from luckmatters.settings.experiment import MOST_COMPARED, Run, config_hash
 from luckmatters.tables.columns import NAMES
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def check_figure(project: "Project", name: str) -> None:
         raise UserError(
             f"{where}.layout: {experiment.figure.layout} draws one variant, got {len(variants)}; drop the grid"
         )
+    _check_different(project, name)
     axes = next(iter(variants.values()))[1]
     for key in ("rows", "columns", "compare"):
         if axis := getattr(experiment.figure, key):
@@ -46,11 +47,31 @@ def check_figure(project: "Project", name: str) -> None:
         choose(file, project.published, f"{where}.published.{variant}")
 
 
+def _check_different(project: "Project", name: str) -> None:
+    """Raises UserError if two variants of an experiment, own or included, have the same settings and seeds."""
+    seen: dict[tuple, tuple[str, Run]] = {}
+    for variant, (run, _) in project.variants(name).items():
+        twin, other = seen.setdefault((config_hash(run), *run.seeds), (variant, run))
+        if twin != variant:
+            if run.experiment == other.experiment and run.variant != other.variant:  # the fault is where both run
+                name, twin, variant = run.experiment, other.variant, run.variant
+            raise UserError(
+                f"config/experiments/{name}.yaml (scale {project.scale_name}): variants {twin} and {variant} have the "
+                "same settings and seeds; change one or drop it"
+            )
+
+
 def check_claims(project: "Project") -> None:
     """Check names of claims, scales and experiments. Raises UserError for a name that does not exist."""
     for name, experiment in project.experiments.items():
         for claim in experiment.claims:
-            choose(claim, project.claims, f"config/experiments/{name}.yaml: claims")
+            where = f"config/experiments/{name}.yaml: claims"
+            if claim not in project.claims and (renamed := _unlisted(project, name)):
+                raise UserError(
+                    f"config/claims.yaml: {renamed}: is listed by no experiment, and {where} has {claim} instead; "
+                    "give both the same name"
+                )
+            choose(claim, project.claims, where)
     for name, claim in project.claims.items():
         for scale in claim.scales:
             choose(scale, project.scales, f"config/claims.yaml: {name}.scales")
@@ -70,3 +91,10 @@ def check_published(project: "Project") -> None:
         rows = (folder / name).read_text(encoding="utf-8").splitlines()[1:]
         for quantity in {quantity for causes in source.causes.values() for quantity in causes}:
             choose(quantity, sorted({row.split(",")[0] for row in rows}), f"{where}: causes")
+
+
+def _unlisted(project: "Project", experiment: str) -> str | None:
+    """The first claim that names an experiment and that no experiment lists; None if there is none."""
+    listed = {claim for other in project.experiments.values() for claim in other.claims}
+    names = (name for name, claim in project.claims.items() if experiment in claim.experiments and name not in listed)
+    return next(names, None)

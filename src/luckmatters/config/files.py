@@ -18,11 +18,14 @@ class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML loader that refuses equal keys, except those merged by ``<<``. PyYAML silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [self.construct_object(key, deep=True) for key in own]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=node.start_mark)
+        keys, lines = [], []
+        for key_node in (key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"):
+            key, mark = self.construct_object(key_node, deep=True), key_node.start_mark
+            if key in keys:
+                problem = f"key {key!r} stands in line {lines[keys.index(key)]} already"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+            keys.append(key)
+            lines.append(mark.line + 1)
         return super().construct_mapping(node, deep)
 
 
@@ -111,4 +114,4 @@ def _closest(name: str, allowed: list[str]) -> str:
 
 
 def _more(count: int) -> str:
-    return f" (and {count} more)" if count else ""
+    return f" (and {count} more {'fault' if count == 1 else 'faults'})" if count else ""

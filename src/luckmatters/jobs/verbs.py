@@ -190,7 +190,7 @@ def _run_job(project: Project, run: Run, seeds: list[int]) -> None:
     kind, bundle = kinds.runner(run), run_bundle(project, run, seeds)
     label = f"{run.experiment}/{run.variant} seeds {artefacts.seed_label(seeds)}"
     identity = {"config_hash": config_hash(run), "seeds": seeds, "device": device, "inputs": inputs}
-    identity["sources"] = digest(kinds.run_name(run.kind), "learning.data")
+    identity["sources"] = digest(kinds.run_name(run.kind))
     state, seconds = advance(project, bundle, identity, start, kind.last(run), label)
     result = kind.finish(run, seeds, state)
     diverged = result.table.query("quantity == 'diverged' and value == 1").groupby("seed")["epoch"].min()

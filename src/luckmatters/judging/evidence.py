@@ -3,11 +3,15 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from luckmatters.errors import UserError
 from luckmatters.judging.statistics import Effect
 from luckmatters.judging.variants import Variants
 from luckmatters.tables.results import Results
+
+# What the limits of an effect are: a 95 % interval over seeds, bounds of every possible value, or no limits at all.
+Limits = Literal["interval", "bounds", "none"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Evidence:
     measure: called as ``measure(results, **arguments)``.
     needs: variants that the experiment must have at every scale that judges the claim. Variants among the arguments
     are needed too.
+    limits: what the limits of the effect are, for readers of the ledger.
+    unit: what the effect's ``seeds`` counts.
     """
 
     claim: str
@@ -26,6 +32,8 @@ class Evidence:
     measure: Callable[..., Effect]
     arguments: Mapping[str, object]
     needs: tuple[Variants, ...]
+    limits: Limits = "interval"
+    unit: str = "seeds"
 
     def __call__(self, results: Results) -> Effect:
         """The measured effect. Raises LacksDataError if the results are too few or too short."""
@@ -39,11 +47,11 @@ class Evidence:
 
 def evidence(
     claim: str, check: str, experiment: str, measure: Callable[..., Effect], *, needs: tuple[Variants, ...] = (),
-    **arguments: object,
+    limits: Limits = "interval", unit: str = "seeds", **arguments: object,
 ) -> Evidence:  # fmt: skip
     """The evidence of a check, with the arguments of `measure` as keywords."""
     try:
         inspect.signature(measure).bind(None, **arguments)
     except TypeError as error:
         raise UserError(f"evidence of {claim}/{check}: {error}; allowed: what {measure.__name__} takes") from None
-    return Evidence(claim, check, experiment, measure, arguments, needs)
+    return Evidence(claim, check, experiment, measure, arguments, needs, limits, unit)

@@ -6,7 +6,7 @@ from scipy.special import stdtrit
 
 from luckmatters.judging.statistics import CONFIDENCE, Effect
 from luckmatters.settings.published import PublishedCurves
-from luckmatters.tables.columns import PUBLISHED_KEYS
+from luckmatters.tables.columns import PUBLISHED_KEYS, present
 from luckmatters.tables.results import Results
 
 UNITS = 2  # standard errors: 95 % of departures by chance are smaller, with many seeds
@@ -14,7 +14,7 @@ UNITS = 2  # standard errors: 95 % of departures by chance are smaller, with man
 
 def keys(table: pd.DataFrame) -> list[str]:
     """The columns of a table that tell published levels apart."""
-    return [key for key in PUBLISHED_KEYS if key in table]
+    return present(PUBLISHED_KEYS, table)
 
 
 def compared(

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from luckmatters.judging.published import departures, keys
-from luckmatters.tables.columns import SUMMARY_KEYS
+from luckmatters.tables.columns import SUMMARY_KEYS, present
 from luckmatters.tables.results import Results
 
 
@@ -13,7 +13,7 @@ def summarize(results: Results) -> pd.DataFrame:
     The mean over a seed's rows, such as teacher nodes, is taken before the mean over seeds. NaN values (diverged seeds)
     are left out and not counted.
     """
-    keys = [key for key in SUMMARY_KEYS if key in results.table]
+    keys = present(SUMMARY_KEYS, results.table)
     per_seed = results.table.groupby([*keys, "seed"], dropna=False, sort=False)["value"].mean()
     grouped = per_seed.groupby(keys, dropna=False, sort=False)
     summary = grouped.agg(["mean", "std", "count"]).rename(columns={"count": "seeds"})

@@ -15,10 +15,10 @@ import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, get_args
 
+from luckmatters.dependencies import file_of
 from luckmatters.errors import UserError
 from luckmatters.settings.base import Model, Verb
 
@@ -234,8 +234,7 @@ def check_folders() -> None:
         for layout, description in entry.layouts.items():
             needed[figure_name(layout)] = ["draw", *["animate"] * description.animated]
         for name, functions in needed.items():
-            path = Path(__file__).parents[1].joinpath(*name.split(".")).with_suffix(".py")
-            if not path.exists():
+            if not (path := file_of(name)).exists():
                 raise UserError(f"luckmatters.{name}: is missing, and kind {kind} needs it")
             nodes = ast.parse(path.read_text(encoding="utf-8")).body
             defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}

@@ -98,16 +98,33 @@ def config_hash(run: Run) -> str:
             content["teacher"].pop(key, None)
     if run.source:
         content["source"] = config_hash(run.source)
-    return hashlib.sha256(json.dumps(_first_named(content), sort_keys=True).encode()).hexdigest()[:16]
+    return _digest(_first_named(content))
+
+
+def teacher_hash(teacher: Teacher) -> str:
+    """A digest of all settings that the networks of a teacher's file depend on; keys without a value do not count."""
+    content = teacher.model_dump(mode="json", exclude_none=True, exclude=set(TEACHER_TEXTS))
+    return _digest(_teacher_first_named(content))
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _first_named(content: dict) -> dict:
     """The same settings under the names that they had first: a new name makes no result invalid."""
-    settings, teacher = content["settings"], content.get("teacher", {})
+    settings = content["settings"]
     if "source" in settings:
         settings["measures"] = settings.pop("source")
     if settings.get("pruning", {}).get("criterion") == "contribution":
         settings["pruning"]["criterion"] = "spread"
-    if teacher.get("init") == "trained":
-        teacher |= {"init": "pretrained", "pretraining": teacher.pop("learning")}
+    if "teacher" in content:
+        content["teacher"] = _teacher_first_named(content["teacher"])
     return content
+
+
+def _teacher_first_named(teacher: dict) -> dict:
+    if teacher["init"] != "trained":
+        return teacher
+    renamed = {"init": "pretrained", "pretraining": teacher["learning"]}
+    return {key: value for key, value in teacher.items() if key != "learning"} | renamed

@@ -1,5 +1,6 @@
 """The columns of all tables; imports no other module of the package."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 
@@ -34,3 +35,8 @@ COLUMNS = (
 NAMES = tuple(column.name for column in COLUMNS)  # in the order of tables; no axis of a grid may have such a name
 SUMMARY_KEYS = tuple(column.name for column in COLUMNS if column.key)
 PUBLISHED_KEYS = tuple(column.name for column in COLUMNS if column.published)
+
+
+def present(names: Iterable[str], *tables: Collection[str]) -> list[str]:
+    """Those names, in order, that are columns of all tables."""
+    return [name for name in names if all(name in table for table in tables)]

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from luckmatters.tables.columns import NAMES
+from luckmatters.tables.columns import NAMES, present
 
 
 def rows(
@@ -30,7 +30,7 @@ def rows(
     frame = pd.DataFrame({"value": tensor.double().flatten().numpy()}, index=index).reset_index()
     frame["quantity"] = quantity
     frame["layer"] = pd.array([layer] * len(frame), dtype="Int64")
-    return frame[[name for name in NAMES if name in frame]]
+    return frame[present(NAMES, frame)]
 
 
 def joined(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -39,5 +39,5 @@ def joined(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     The node is <NA> in rows that belong to no single node.
     """
     table = pd.concat(frames, ignore_index=True)
-    table = table[[name for name in NAMES if name in table]]
+    table = table[present(NAMES, table)]
     return table.astype({"node": "Int64"}) if "node" in table else table

@@ -108,8 +108,8 @@ EVIDENCE = [
     evidence("fan-out-vanishes", "keeps-1-0", ONE_HIDDEN, keeps, start=starting(1.0, 0.0)),
     evidence("fan-out-vanishes", "keeps-1-03", ONE_HIDDEN, keeps, start=starting(1.0, 0.3)),
     evidence("fan-out-vanishes", "keeps-1-1", ONE_HIDDEN, keeps, start=starting(1.0, 1.0)),
-    evidence("fan-out-vanishes", "vanishes-1-0", ONE_HIDDEN, as_published, start=starting(1.0, 0.0)),
-    evidence("fan-out-vanishes", "vanishes-1-03", ONE_HIDDEN, as_published, start=starting(1.0, 0.3)),
+    evidence("fan-out-vanishes", "vanishes-1-0", ONE_HIDDEN, as_published, start=starting(1.0, 0.0), limits="none"),
+    evidence("fan-out-vanishes", "vanishes-1-03", ONE_HIDDEN, as_published, start=starting(1.0, 0.3), limits="none"),
     evidence("fan-out-vanishes", "vanishes-1-1", ONE_HIDDEN, vanishes, start=starting(1.0, 1.0)),
     evidence(
         "fan-out-vanishes", "alignment-matters", ONE_HIDDEN, alignment_matters,

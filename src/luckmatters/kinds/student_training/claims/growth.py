@@ -112,7 +112,7 @@ EVIDENCE = [
     evidence("recovery", "lowest-layer", "teacher-size", lowest_layer, which=SMALL_PLAIN),
     evidence("recovery", "above-control", "teacher-size", above_control),
     evidence("recovery", "above-floor", "teacher-size", above_floor),
-    evidence("recovery", "second-layer", "over-param", second_layer, which=one(multiplier(10) & PLAIN)),
+    evidence("recovery", "second-layer", "over-param", second_layer, which=one(multiplier(10) & PLAIN), limits="none"),
     evidence("recovery", "conv-grows", "gaus-conv", growth, which=CONV),
     evidence("recovery", "cifar-grows", "cifar-conv", growth),
     evidence("pandoras-box", "becomes-its-teacher", "two-teachers", becomes_its_teacher),
