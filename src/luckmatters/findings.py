@@ -1,4 +1,4 @@
-"""Results in README.md and docs/findings.md, written from the kept tables in data/reference."""
+"""Results in README.md and docs/findings*.md, written from what is kept in data/reference and data/kept."""
 
 import io
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from luckmatters.comparison import USUAL
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.judging.published import UNITS
+from luckmatters.judging.summaries import summary_csv
 from luckmatters.ledger import EVIDENCE, Judgement, counted, evidence, from_csv, head, judge_all, limits
+from luckmatters.reports import complete
 
 START = "<!-- results: from here on written by `luckmatters findings` -->"
 END = "<!-- results: to here -->"
@@ -34,8 +36,13 @@ class Kept:
 def read(project: Project) -> Kept:
     """Kept results of the project's scale. If nothing is kept, all claims are "not run".
 
+    Where the scale shows kept results alone, they are judged anew; else the kept ledger is read.
     Raises UserError if a file is missing or altered.
     """
+    if project.keeping == "only":
+        results = complete(project, [*project.claimed_experiments, *project.compared_experiments])
+        tables = {name: pd.read_csv(io.BytesIO(summary_csv(results[name]))) for name in project.compared_experiments}
+        return Kept(project, judge_all(project, results), {}, tables)
     if not (project.root / artefacts.reference_folder(project.scale_name)).exists():
         return Kept(project, judge_all(project, {}), {}, {})
     ledger = from_csv(project, bundle(project, "claims").read("claims.csv"))
@@ -57,45 +64,70 @@ def _bundle(path: Path, scale: str) -> artefacts.Bundle:
     return artefacts.Bundle(path.parent, path.name, recipe, kept=True)
 
 
+def of_published_settings(project: Project) -> Kept:
+    """Kept results of the scale that shows nothing else. Raises UserError if there is no such scale, or several."""
+    names = [name for name, scale in project.scales.items() if scale.kept_default == "only"]
+    if len(names) != 1:
+        raise UserError(
+            f"config/scales: kept_default is `only` in {', '.join(names) or 'no scale'}; one scale is needed"
+        )
+    return read(Project(project.root, scale=names[0]))
+
+
 def write(project: Project) -> list[Path]:
-    """Write the kept results to README.md and docs/findings.md; returns the paths."""
-    texts = {project.root / name: text for name, text in documents(read(project)).items()}
+    """Write the kept results to README.md and docs/findings*.md; returns the paths."""
+    texts = documents(read(project), of_published_settings(project))
+    texts = {project.root / name: text for name, text in texts.items()}
     for path, text in texts.items():
         artefacts.write(path, text.encode())
     return list(texts)
 
 
-def documents(kept: Kept) -> dict[str, str]:
-    """Texts of README.md and docs/findings.md, by name. Raises UserError if README.md has no marks."""
+def documents(kept: Kept, published: Kept) -> dict[str, str]:
+    """Texts of README.md, docs/findings.md and docs/findings-<scale>.md, by name.
+
+    published: results at the published settings. Raises UserError if README.md has no marks.
+    """
     path = kept.project.root / "README.md"
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):
         raise UserError(f"{path}: has no place for results any more; put back the two lines {START} and {END}")
-    return {"README.md": before + START + "\n" + block(kept) + END + after, "docs/findings.md": page(kept)}
+    return {
+        "README.md": before + START + "\n" + block(kept, published) + END + after,
+        "docs/findings.md": page(kept),
+        f"docs/findings-{published.project.scale_name}.md": page(published, beside=kept),
+    }
 
 
-def block(kept: Kept) -> str:
+def block(kept: Kept, published: Kept) -> str:
     """Text for README.md: the balance, the time of the whole run, and a table of claims with core checks."""
     balance = head(kept.project, kept.ledger)[-1] if kept.run else ""
+    verdicts = {j.name: j.verdict for j in published.ledger}
     rows = [
-        [f"`{j.name}`", j.claim.statement, f"**{j.verdict}**", "<br>".join(_core(j)) or "not judged"]
+        [f"`{j.name}`", j.claim.statement, f"**{j.verdict}**", verdicts[j.name], "<br>".join(_core(j)) or "not judged"]
         for j in kept.ledger
     ]
-    table = _table(["claim", "in short", "verdict", "core checks: estimate (95 % interval), threshold, seeds"], rows)
-    return "\n\n".join(["", *filter(None, [balance]), _time(kept.run), table, ""])
+    scales = [f"`{one.project.scale_name}`" for one in (kept, published)]
+    columns = ["claim", "in short", *(f"verdict at {scale}" for scale in scales)]
+    columns += [f"core checks at {scales[0]}: estimate (95 % interval), threshold, seeds"]
+    return "\n\n".join(["", *filter(None, [balance]), _time(kept), _table(columns, rows), ""])
 
 
-def page(kept: Kept) -> str:
-    """Text of docs/findings.md: all checks of all claims, our curves beside published curves, trained teachers."""
+def page(kept: Kept, beside: Kept | None = None) -> str:
+    """Text of a page of findings: all checks of all claims, our curves beside published curves, trained teachers.
+
+    beside: results of another scale, whose verdicts stand beside.
+    """
     lines = [
         f"# Results at the scale `{kept.project.scale_name}`",
         "",
-        "Written by `luckmatters findings` from the tables in data/reference; not to be edited.",
+        "Written by `luckmatters findings` from the tables in data/reference and data/kept; not to be edited.",
         "",
         *head(kept.project, kept.ledger),
         "",
-        _time(kept.run),
+        _time(kept),
+        *(_beside(kept, beside) if beside else []),
     ]
     for judgement in kept.ledger:
         lines += evidence(judgement, _sources(kept, judgement))
@@ -211,10 +243,33 @@ def _rates(project: Project) -> list[str]:
     ]
 
 
-def _time(run: dict) -> str:
+def _beside(kept: Kept, other: Kept) -> list[str]:
+    """Lines of a table of verdicts and core checks at two scales."""
+    rows = [
+        [f"`{one.name}`", f"**{one.verdict}**", "<br>".join(_core(one)) or "not judged", another.verdict,
+         "<br>".join(_core(another)) or "not judged"]
+        for one, another in zip(kept.ledger, other.ledger, strict=True)
+    ]  # fmt: skip
+    here, there = (f"`{one.project.scale_name}`" for one in (kept, other))
+    columns = [
+        "claim",
+        f"verdict at {here}",
+        f"core checks at {here}",
+        f"verdict at {there}",
+        f"core checks at {there}",
+    ]
+    return ["", f"## Beside the scale {there}", "", _table(columns, rows)]
+
+
+def _time(kept: Kept) -> str:
     """Sentence on the time and the processor of the whole run, or on the lack of a run."""
+    run, scale = kept.run, kept.project.scale_name
+    if kept.project.keeping == "only":
+        return f"Only what is kept is judged: `luckmatters --scale {scale} kept` lists the rest and what it costs."
     if not run:
-        return "No whole run of this scale is kept yet: `make figures` writes the ledger to `figures/laptop/claims.md`."
+        return (
+            f"No whole run of this scale is kept yet: `make figures` writes the ledger to `figures/{scale}/claims.md`."
+        )
     if not run["seconds"]:
         return "The whole run was not timed."
     where = f"{run['cores']} cores ({run['processor']})"

@@ -120,7 +120,7 @@ def published(project: Project) -> list[Path]:
     """
     from luckmatters.drawing.published import draw
 
-    results = {name: load(project, name) for name in project.compared_experiments if is_complete(project, name)}
+    results = complete(project, project.compared_experiments)
     if not results:
         raise UserError(
             f"scale {project.scale_name}: there is no finished experiment with published curves; run "
@@ -175,12 +175,17 @@ def claims(project: Project) -> str:
     """Judge every claim, write the ledger, and return the ledger as text. Incomplete experiments are left out."""
     from luckmatters.ledger import judge_all, to_csv, to_markdown
 
-    results = {name: load(project, name) for name in project.claimed_experiments if is_complete(project, name)}
+    results = complete(project, project.claimed_experiments)
     verdicts = judge_all(project, results)
     text = to_markdown(project, verdicts)
     files = artefacts.claims_files(project.figures)
     _save({files["md"]: text.encode(), files["csv"]: to_csv(verdicts)}, files["json"], _judged_from(project, results))
     return text
+
+
+def complete(project: Project, names: Iterable[str]) -> dict[str, Results]:
+    """The results of those experiments that are complete, by name."""
+    return {name: load(project, name) for name in names if is_complete(project, name)}
 
 
 def _judged_from(project: Project, results: Mapping[str, Results]) -> dict:

@@ -74,7 +74,7 @@ def test_the_kept_ledger_has_the_claims_of_the_configuration() -> None:
 
 
 def test_documents_equal_those_written_from_kept_results() -> None:
-    for name, text in findings.documents(findings.read(LAPTOP)).items():
+    for name, text in findings.documents(findings.read(LAPTOP), findings.of_published_settings(LAPTOP)).items():
         assert (ROOT / name).read_bytes() == text.encode(), f"{name}: luckmatters findings writes it anew"
 
 
