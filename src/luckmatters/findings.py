@@ -131,7 +131,8 @@ def page(kept: Kept, beside: Kept | None = None) -> str:
     ]
     for judgement in kept.ledger:
         lines += evidence(judgement, _sources(kept, judgement))
-    return "\n".join([*lines, "", *_published(kept), "", *_rates(kept.project), *_teachers(kept.project)]) + "\n"
+    lines += ["", *_published(kept)]
+    return "\n".join(lines if beside else [*lines, "", *_rates(kept.project), *_teachers(kept.project)]) + "\n"
 
 
 def _sources(kept: Kept, judgement: Judgement) -> list[str]:
@@ -139,7 +140,10 @@ def _sources(kept: Kept, judgement: Judgement) -> list[str]:
     lines = ["Experiments:", ""]
     for name in judgement.claim.experiments:
         table = artefacts.reference_file(kept.project.scale_name, name).as_posix()
-        lines.append(f"- [{name}](../config/experiments/{name}.yaml)" + f", [summary](../{table})" * bool(kept.run))
+        seeds = artefacts.kept_folder(Path(), kept.project.scale_name, name)
+        links = f", [summary](../{table})" * bool(kept.run)
+        links += f", [seed by seed](../{seeds.as_posix()})" * (kept.project.root / seeds).exists()
+        lines.append(f"- [{name}](../config/experiments/{name}.yaml){links}")
         reduced = kept.project.reduced(name).items()
         lines += [f"  - reduced{f' in {of}' * (of != name)}: {text}" for of, text in reduced]
     names = dict.fromkeys(one.measure.__module__ for one in EVIDENCE[judgement.name].values())

@@ -147,7 +147,7 @@ class Project:
         sources = {name: None for run in runs for name in (run.experiment, run.trained.experiment)}
         texts = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}
         texts |= {f"teacher {run.trained.settings.teacher.name}": run.teacher.reduced for run in runs if run.teacher}
-        texts |= {"kept": self._left_out(experiment, available)}
+        texts |= {"what is kept": self._left_out(experiment, available)}
         return {name: text for name, text in texts.items() if text}
 
     def _left_out(self, experiment: str, available: dict) -> str:
@@ -157,7 +157,7 @@ class Project:
         parts = [f"{name} has {kept[name]} of {len(variants[name].seeds)} seeds" for name in kept]
         parts = [part for name, part in zip(kept, parts, strict=True) if kept[name] < len(variants[name].seeds)]
         parts += [f"without {name}" for name in variants if name not in kept]
-        return f"of what is kept: {'; '.join(parts)}" if parts else ""
+        return "; ".join(parts) if kept else "nothing" * bool(parts)
 
     @property
     def claimed_experiments(self) -> list[str]:
