@@ -104,7 +104,7 @@ def strip(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_yticks(ticks, labels=[f"{tick}".replace("-", "−") for tick in ticks])
     axes.set_ylim(-limit, limit)
     axes.minorticks_off()
-    axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True, nbins=6))
+    axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     axes.tick_params(labelsize=6.5)
     axes.grid(axis="y", visible=False)
 
