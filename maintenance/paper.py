@@ -27,7 +27,8 @@ from luckmatters.settings.experiment import Run
 # Cheap ones with published curves first, then what figures of the paper show, then what costs most.
 ORDER = (
     "two-nodes", "decision-lines", "fan-out-one-hidden", "fan-out-two-hidden", "starts", "evaluation-size",
-    "over-param/m1-no-bn", "batch-norm-scales", "luck-speed", "gaus-fc", "over-param/m1-bn", "over-param/m2-no-bn", "over-param/m2-bn",
+    "over-param/m1-no-bn", "batch-norm-scales", "luck-speed", "gaus-fc", "over-param/m1-bn",
+    "over-param/m2-no-bn", "over-param/m2-bn",
     "over-param/m5-no-bn", "over-param/m10-bn", "over-param/m5-bn", "teacher-size", "two-teachers", "gaus-fc-small",
     "rank-profile", "modulation", "gradient-rule", "finite-data/fc-finite-no-bn",
     "finite-data/fc-finite-bn", "cifar-fc", "modulation-cifar", "lottery-dense", "lottery-curves", "lottery-luck",
