@@ -182,9 +182,7 @@ def main() -> None:
     samples = torch.randn(epoch, INPUTS) * 10
     sgemm(size)
 
-    print(
-        "| case | ours, ms a step and seed | TFLOP a second | (a) / ours | (b) / ours | of SGEMM | evaluation / epoch |"
-    )
+    print("| case | ours, ms a step and seed | TFLOP/s | (a) / ours | (b) / ours | of SGEMM | evaluation / epoch |")
     print("| --- " * 7 + "|")
     times: dict[str, list[float]] = {}
     for case in cases:

@@ -123,9 +123,7 @@ def main() -> None:
     rounds, steps, batches, workers = chosen.rounds, STEPS, 50, 2
     if chosen.smallest:
         steps, batches, workers = 1, 1, 0
-    print(
-        "| 8 channels, x4, 4 seeds, 16×16 | ours, ms a step and seed | TFLOP a second | (a) / ours | of the best rate |"
-    )
+    print("| 8 channels, x4, 4 seeds, 16×16 | ours, ms a step and seed | TFLOP/s | (a) / ours | of the best rate |")
     print("| --- " * 5 + "|")
     rate, operations = best_rate(), BATCH * training_operations(IMAGE, STUDENT, 3)
     rate()

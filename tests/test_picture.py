@@ -2,6 +2,7 @@
 
 import re
 import runpy
+from functools import cache
 from pathlib import Path
 
 from conftest import ROOT
@@ -12,6 +13,7 @@ DRAWN = set(re.findall(ARROW, SVG.read_text(encoding="utf-8")))
 AGAIN = "run python docs/house.py, and look at docs/house.svg"
 
 
+@cache
 def rooms() -> set[tuple[str, str]]:
     """Which room imports which, by their names in the picture."""
     name = runpy.run_path(str(ROOT / "docs" / "house.py"))["room"]
@@ -19,6 +21,7 @@ def rooms() -> set[tuple[str, str]]:
     return {(one, other) for one, other in pairs if one != other and not {one, other} & {"__init__", "__main__"}}
 
 
+@cache
 def reached(room: str) -> set[str]:
     """All rooms that the picture's arrows lead to."""
     found = {other for one, other in DRAWN if one == room}

@@ -24,9 +24,9 @@ SCALES = ("ci", "laptop", "paper")
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A private copy of config/ and data/."""
-    for part in ("config", "data"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("*.safetensors"))
+    """A private copy of the configuration, and of the published curves that it names."""
+    for part in ("config", "data/published"):
+        shutil.copytree(ROOT / part, tmp_path / part)
     return tmp_path
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from matplotlib.figure import Figure
 
 from luckmatters import pretrained, reports
 from luckmatters.config import Project
@@ -227,6 +228,7 @@ def test_panels_show_the_table(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_without_network_figure_and_provenance_say_so(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)  # nobody looks at the pictures
     for name, layout in (("bn-bias-vgg", bias_histograms), ("bn-bias-all", bias_shares)):
         text = small_print(layout.draw(extracted(name, tmp_path, monkeypatch, unreachable), {}))
         reports.figure(Project(ROOT), name)

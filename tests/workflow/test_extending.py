@@ -1,14 +1,17 @@
 """The recipes of docs/extending.md, followed to the letter in a private copy."""
 
 import re
+import shutil
 
 import pytest
 from conftest import ROOT, Checkout
 
 TEXT = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-FILE = re.compile(
-    r"^(?:At the end of )?`([\w./-]+\.(?:py|yaml))`.*?:\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL | re.MULTILINE
-)
+# A line that names a file and ends with a colon, and the text below it.
+FILE = re.compile(r"`([\w./-]+\.(?:py|yaml))`[^\n]*:\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
+# The line below which a text is inserted, where it is not the last of the file.
+INSERTED = {"kinds/student_training/settings.py": "    layouts={\n"}
+ABLATIONS = "src/luckmatters/kinds/student_training/claims/ablations.py"
 
 
 def recipe(title: str) -> str:
@@ -21,12 +24,21 @@ def follow(checkout: Checkout, title: str) -> list[str]:
     """Write what a recipe says; the paths of new files, and of files that were added to."""
     written = []
     for name, content in FILE.findall(recipe(title)):
-        path = checkout.folder / ("src/luckmatters" if name.startswith(("kinds/", "science/")) else "") / name
+        folder = "src/luckmatters" if name.startswith(("kinds/", "science/")) else ""
+        path = checkout.folder / (folder if "/" in name else "config/experiments") / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""
-        path.write_text(before + content, encoding="utf-8")
+        text = path.read_text(encoding="utf-8") + "\n" if path.exists() else ""
+        above = INSERTED.get(name, text)
+        assert above in text
+        path.write_text(text.replace(above, above + content) if text else content, encoding="utf-8")
         written.append(path.relative_to(checkout.folder).as_posix())
     return written
+
+
+def luckmatters(checkout: Checkout, *arguments: str, scale: str = "ci", status: int = 0) -> str:
+    """What a command says in the copy."""
+    done = checkout.run("python", "-m", "luckmatters", "--scale", scale, *arguments, status=status)
+    return done.stderr if status else done.stdout
 
 
 def test_a_new_kind_needs_a_folder_a_file_and_an_entry(checkout: Checkout) -> None:
@@ -39,18 +51,57 @@ def test_a_new_kind_needs_a_folder_a_file_and_an_entry(checkout: Checkout) -> No
     }  # fmt: skip
     parts = ("__init__", "settings", "run", "figure", "claims")
     assert {name for name in written if name.startswith(package)} == {f"{package}{part}.py" for part in parts}
-
-    def luckmatters(*arguments: str) -> str:
-        return checkout.run("python", "-m", "luckmatters", "--scale", "ci", *arguments).stdout
-
-    assert "fan-in-norms: How much longer" in luckmatters("check")
-    luckmatters("generate-teacher", "gaus-fc-small")
+    assert "fan-in-norms: How much longer" in luckmatters(checkout, "check")
+    luckmatters(checkout, "generate-teacher", "gaus-fc-small")
     for variant in ("b64", "b256"):
-        luckmatters("train", "batch-size", variant)
-        luckmatters("measure", "fan-in-norms", variant)
+        luckmatters(checkout, "train", "batch-size", variant)
+        luckmatters(checkout, "measure", "fan-in-norms", variant)
     for verb in ("figure", "summary"):
-        luckmatters(verb, "fan-in-norms")
-    assert "| norms-grow | **not judged at this scale** |" in luckmatters("claims")
+        luckmatters(checkout, verb, "fan-in-norms")
+    assert "| norms-grow | **not judged at this scale** |" in luckmatters(checkout, "claims")
+
+
+def test_a_new_teacher_layout_and_scale_need_an_entry_a_module_and_a_file(checkout: Checkout) -> None:
+    """On the scale of the recipe, with the experiment of the new teacher, in either layout."""
+    experiment = "config/experiments/deep-teacher.yaml"
+    assert follow(checkout, "A new teacher") == ["config/teachers.yaml", experiment]
+    assert follow(checkout, "A new scale") == ["config/scales/trial.yaml", experiment]
+    folder = "src/luckmatters/kinds/student_training"
+    assert follow(checkout, "A new figure layout") == [f"{folder}/figures/loss_curves.py", f"{folder}/settings.py"]
+    assert "deep-teacher: Does a fifth layer" in luckmatters(checkout, "check", scale="trial")
+    for step in (("generate-teacher", "gaus-fc-deep"), ("train", "deep-teacher", "base"), ("figure", "deep-teacher")):
+        luckmatters(checkout, *step, scale="trial")
+    figure = checkout.folder / "figures/trial/deep-teacher.png"
+    before = figure.read_bytes()
+    checkout.edit(experiment, "layout: overlap-curves", "layout: loss-curves")
+    luckmatters(checkout, "figure", "deep-teacher", scale="trial")
+    assert figure.read_bytes() != before
+
+
+def test_a_new_branch_needs_a_function(checkout: Checkout) -> None:
+    """The tests of the recipe, and the configuration; lottery jobs of other branches run elsewhere."""
+    shutil.copytree(ROOT / "tests", checkout.folder / "tests", ignore=shutil.ignore_patterns("__pycache__", "workflow"))
+    written = follow(checkout, "A new lottery branch")
+    experiment = "config/experiments/lottery-flipped.yaml"
+    assert written == ["src/luckmatters/science/tickets.py", "tests/science/test_tickets.py", experiment]
+    done = checkout.run("python", "-m", "pytest", "-q", "tests/science/test_tickets.py", "-k", "flipped")
+    assert "4 passed" in done.stdout
+    assert "lottery-flipped: Is it the size" in luckmatters(checkout, "check")
+    checkout.edit(experiment, "[rewound, flipped, reinitialized]", "[rewound, fliped, reinitialized]")
+    assert "'flipped'" in luckmatters(checkout, "check", status=2)
+
+
+def test_a_new_claim_needs_an_entry_and_a_function(checkout: Checkout) -> None:
+    """The entry is that of the new kind, under the names of the recipe for claims."""
+    (evidence,) = re.findall(r"```python\n(.*?)```", recipe("A new claim"), re.DOTALL)
+    ((_, entry),) = [part for part in FILE.findall(recipe("A new kind")) if part[0] == "config/claims.yaml"]
+    for old, new in (("norms-grow", "bn-helps"), ("grows:", "small:"), ("fan-in-norms", "teacher-size")):
+        entry = entry.replace(old, new)
+    checkout.append("config/claims.yaml", f"\n{entry}")
+    checkout.append(ABLATIONS, f"\n{evidence.replace('EVIDENCE = [', 'EVIDENCE += [')}")
+    luckmatters(checkout, "check")
+    checkout.edit(ABLATIONS, 'teacher("gaus-fc-small")', 'teacher("gaus-fc-smal")')
+    assert "has no variants (teacher gaus-fc-smal, with" in luckmatters(checkout, "check", status=2)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +117,5 @@ def test_a_misspelt_name_gives_a_one_line_error(
     for title in ("A new ablation", "A new kind"):
         follow(checkout, title)
     checkout.edit(f"src/luckmatters/{file}", old, new)
-    done = checkout.run("python", "-m", "luckmatters", "--scale", "ci", "check", status=2)
-    (line,) = done.stderr.splitlines()
+    (line,) = luckmatters(checkout, "check", status=2).splitlines()
     assert message in line
