@@ -690,7 +690,7 @@ def test_variants_that_a_check_needs_are_required_before_training(tmp_path) -> N
     )
     with pytest.raises(UserError, match=said):
         check_evidence(Project(tmp_path, scale="laptop"))
-    file.write_text(text.replace("    m1: {}\n", "    m1: {}\n    again: {seeds: 3}\n"))
+    file.write_text(text.replace("    m1: {}\n", "    m1: {}\n    again: {seeds: 5}\n"))
     with pytest.raises(UserError, match=r"has 2 variants .* needs one; change the grid"):
         check_evidence(Project(tmp_path, scale="laptop"))
     check_evidence(Project(tmp_path, scale="ci"))  # which judges nothing

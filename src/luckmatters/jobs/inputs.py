@@ -57,10 +57,12 @@ def read_teachers(project: Project, run: Run, device: str) -> tuple:
     return Networks.from_state(unpack(content), device=device), {f"teachers/{name}": artefacts.sha256(content)}
 
 
-def kept_teacher(project: Project, name: str, image_sums: dict[str, str]) -> tuple[dict[str, bytes], dict] | None:
+def kept_teacher(
+    project: Project, name: str, image_sums: dict[str, str] | None = None
+) -> tuple[dict[str, bytes], dict] | None:
     """Files and manifest of a kept trained teacher; None if none is kept for these settings and images.
 
-    Raises UserError if a file is damaged.
+    image_sums: checksums of the images at hand; None does not compare them. Raises UserError if a file is damaged.
     """
     import pandas as pd
 
@@ -68,8 +70,9 @@ def kept_teacher(project: Project, name: str, image_sums: dict[str, str]) -> tup
     bundle = Bundle(path.parent, path.with_suffix(".json").name, recipe="train it again", kept=True)
     if not path.with_suffix(".json").exists():
         return None
-    origin = bundle.manifest()
-    if (origin["settings"], origin["inputs"]) != (teacher_settings(project.teachers[name]), image_sums):
+    origin = bundle.manifest("settings", "inputs")
+    same_images = image_sums in (None, origin["inputs"])
+    if origin["settings"] != teacher_settings(project.teachers[name]) or not same_images:
         print(f"teacher {name}: the kept one is of other settings or images", file=sys.stderr, flush=True)
         return None
     table = pd.read_csv(io.BytesIO(bundle.read(path.name))).assign(layer=pd.NA).astype({"layer": "Int64"})

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from luckmatters import artefacts, kinds
-from luckmatters.artefacts import MANIFEST, TABLE, TENSORS
+from luckmatters.artefacts import MANIFEST, TABLE
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.jobs import verbs
-from luckmatters.jobs.bundles import cifar10_bundle, run_bundle, teacher_bundle, teacher_settings
+from luckmatters.jobs.bundles import cifar10_bundle, run_bundle, teacher_bundle
 from luckmatters.jobs.device import prepare_device
+from luckmatters.jobs.inputs import kept_teacher
 from luckmatters.settings.experiment import Run
 
 if TYPE_CHECKING:
@@ -90,13 +91,9 @@ def _provide(scratch: Project, run: Run) -> None:
 
 def _copy_teacher(scratch: Project, name: str) -> None:
     """Put a committed trained teacher in the scratch results. Raises CannotError if there is none that fits."""
-    file = scratch.root / artefacts.teacher_reference_file(scratch.scale_name, name)
-    kept = artefacts.Bundle(file.parent, file.with_suffix(".json").name)
-    settings = teacher_settings(scratch.teachers[name])
-    if not _is_finished(kept) or kept.manifest().get("settings") != settings:
+    if not (kept := kept_teacher(scratch, name)):
         raise CannotError(f"teacher {name} is not kept with the settings of scale {scratch.scale_name}")
-    manifest = {"teacher": name, "settings": settings, "inputs": kept.manifest()["inputs"]}
-    teacher_bundle(scratch, name).save({TENSORS: kept.read(file.with_suffix(".safetensors").name)}, manifest)
+    teacher_bundle(scratch, name).save(*kept)
 
 
 def _is_finished(bundle: artefacts.Bundle) -> bool:
