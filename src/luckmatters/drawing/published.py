@@ -20,7 +20,7 @@ BAND = "0.88"
 MOST_MARKERS = 15  # published points drawn on a curve; more would hide ours
 EXPLAINED = (
     "Lines: ours, mean over seeds, with a band of ±1 standard deviation over seeds. Markers: published, digitized (at "
-    f"most {MOST_MARKERS} a curve). Only epochs that both have; of fan-out norms, saved iterations. Title: quantity, "
+    f"most {MOST_MARKERS} a curve). Only epochs that both have, where there are several; of fan-out norms, saved iterations. Title: quantity, "
     "our run, file of data/published. Departure: ours less published in standard errors of the difference, from the "
     f"spread over seeds and teachers and from reading; linear up to ±{UNITS}, logarithmic beyond."
 )
@@ -30,10 +30,11 @@ UNKNOWN = "How far teachers differ is not known for {}: their departures are too
 def draw(table: pd.DataFrame, scale: str) -> Figure:
     """The figure: a panel for each file, run, start and quantity, and a strip of departures below each.
 
-    table: the rows of ``comparison.compare``.
+    table: the rows of ``comparison.compare``. Curves of a single epoch are left out where there are longer ones.
     """
     family = [key for key in ("file", "experiment", "variant", "start", "quantity") if key in table]
-    panels = [(key, rows) for key, rows in table.groupby(family, dropna=False, sort=False)]
+    panels = list(table.groupby(family, dropna=False, sort=False))
+    panels = [(key, rows) for key, rows in panels if rows["epoch"].nunique() > 1] or panels
     deep = -(-len(panels) // COLUMNS)
     figure, grid = plt.subplots(
         2 * deep, COLUMNS, figsize=(2.75 * COLUMNS, 1 + 2.75 * deep), squeeze=False, layout="constrained",
