@@ -20,9 +20,10 @@ BAND = "0.88"
 MOST_MARKERS = 15  # published points drawn on a curve; more would hide ours
 EXPLAINED = (
     "Lines: ours, mean over seeds, with a band of ±1 standard deviation over seeds. Markers: published, digitized (at "
-    f"most {MOST_MARKERS} a curve). Only epochs that both have, where there are several; of fan-out norms, saved iterations. Title: quantity, "
-    "our run, file of data/published. Departure: ours less published in standard errors of the difference, from the "
-    f"spread over seeds and teachers and from reading; linear up to ±{UNITS}, logarithmic beyond."
+    f"most {MOST_MARKERS} a curve). Only epochs that both have, where there are several; of fan-out norms, saved "
+    "iterations. Title: quantity, our run, file of data/published. Departure: ours less published in standard errors "
+    "of the difference, from the spread over seeds and teachers and from reading; "
+    f"linear up to ±{UNITS}, logarithmic beyond."
 )
 UNKNOWN = "How far teachers differ is not known for {}: their departures are too large."
 
