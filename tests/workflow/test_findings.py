@@ -2,13 +2,14 @@
 
 import re
 from itertools import count, cycle
+from pathlib import Path
 from typing import get_args
 
 import pandas as pd
 import pytest
 from conftest import ROOT
 
-from luckmatters.artefacts import reference_file
+from luckmatters.artefacts import kept_folder, reference_file
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.findings import (
@@ -59,6 +60,9 @@ def kept(**changed) -> Kept:
     return Kept(**{"project": PROJECT, "ledger": ledger(), "run": RUN, "summaries": {}} | changed)
 
 
+PUBLISHED = Kept(Project(ROOT, scale="paper"), judge_all(PROJECT, {}), {}, {})  # nothing has run
+
+
 def line(text: str, start: str) -> str:
     (found,) = [line for line in text.splitlines() if line.startswith(start)]
     return found
@@ -69,7 +73,7 @@ def test_the_test_ledger_has_every_verdict() -> None:
 
 
 def test_readme_shows_verdicts_and_core_checks_only() -> None:
-    text, judged = block(kept()), ledger()
+    text, judged = block(kept(), PUBLISHED), ledger()
     for one in judged:
         said = "<br>".join(
             f"`{key}` {result}: {effect.estimate:g} ({effect.low:g} to {effect.high:g}); "
@@ -77,7 +81,7 @@ def test_readme_shows_verdicts_and_core_checks_only() -> None:
             for key, (effect, result) in one.effects.items()
             if one.claim.checks[key].role == "core"
         )
-        assert line(text, f"| `{one.name}` ").endswith(f"| **{one.verdict}** | {said or 'not judged'} |")
+        assert line(text, f"| `{one.name}` ").endswith(f"| **{one.verdict}** | not run | {said or 'not judged'} |")
     core = [result for one in judged for result in one.core]
     counts = f"{core.count(SUPPORTS)} support the paper, {core.count(CONTRADICTS)} contradict it"
     assert f"Core checks: {len(core)}, of which {counts}, {core.count(UNDECIDED)} are undecided." in text
@@ -107,7 +111,9 @@ def test_agreements_have_no_interval_and_shares_have_bounds() -> None:
     assert "| 0.5 | 0.5 to 0.5 | 12 |" in line(text, "| grows: ")
     assert "| 0.5 | none | 12 |" in line(text, "| second-layer: ")
     assert "| 0.9 | bounds 0.7 to 0.9 | 2752 channels |" in line(text, "| vgg11: ")
-    assert "`vgg11` undecided: 0.9 (bounds 0.7 to 0.9); above 0.5, 2752 channels" in block(kept(ledger=[wide]))
+    assert "`vgg11` undecided: 0.9 (bounds 0.7 to 0.9); above 0.5, 2752 channels" in block(
+        kept(ledger=[wide]), PUBLISHED
+    )
     assert "`vgg11` undecided: 0.9; above 0.5, 2752 channels" in block(kept(ledger=[exact]))
 
 
@@ -125,10 +131,20 @@ def test_every_claim_links_to_experiments_summaries_and_code_that_exist() -> Non
         links = re.findall(r"\]\(\.\./(.*?)\)", part)
         asked = {f"config/experiments/{one}.yaml" for one in claim.experiments}
         asked |= {reference_file("laptop", one).as_posix() for one in claim.experiments}
+        asked |= {kept_folder(Path(), "laptop", one).as_posix() for one in claim.experiments}
         assert asked < set(links)
         assert all((ROOT / link).exists() for link in links)
         assert all(f'"{name}"' in (ROOT / link).read_text() for link in set(links) - asked)
         assert all(f": {text}" in part for one in claim.experiments for text in PROJECT.reduced(one).values())
+
+
+def test_the_page_of_published_settings_has_both_verdicts() -> None:
+    """Beside one another, and nothing on trained teachers, which the other page has."""
+    text = page(PUBLISHED, beside=kept(ledger=[*ledger(), *PUBLISHED.ledger[len(VERDICTS) :]]))
+    for one in ledger():
+        assert line(text, f"| `{one.name}` | **not run** | not judged | {one.verdict} | ")
+    assert "luckmatters --scale paper kept" in text
+    assert "Teachers trained on labels" not in text
 
 
 def test_a_ledger_is_read_as_it_was_written() -> None:
@@ -150,28 +166,29 @@ def test_the_page_shows_the_kept_teachers() -> None:
 
 
 def test_a_run_without_a_time_is_described_as_not_timed() -> None:
-    assert "The whole run was not timed." in block(kept(run=RUN | {"seconds": None}))
+    assert "The whole run was not timed." in block(kept(run=RUN | {"seconds": None}), PUBLISHED)
 
 
 def test_without_kept_results_every_claim_is_not_run_and_the_text_says_so() -> None:
-    text = block(kept(ledger=judge_all(PROJECT, {}), run={}))
+    text = block(kept(ledger=judge_all(PROJECT, {}), run={}), PUBLISHED)
     assert "No whole run of this scale is kept yet" in text
     assert text.count("**not run**") == len(PROJECT.claims)
     assert "Core checks" not in text
 
 
 def test_nothing_but_the_marked_part_of_the_readme_changes() -> None:
-    old, new = (ROOT / "README.md").read_text(encoding="utf-8"), documents(kept())["README.md"]
+    full = kept(ledger=[*ledger(), *PUBLISHED.ledger[len(VERDICTS) :]])
+    old, new = (ROOT / "README.md").read_text(encoding="utf-8"), documents(full, PUBLISHED)["README.md"]
     assert old.split(START)[0] == new.split(START)[0]
     assert old.split(END)[1] == new.split(END)[1]
-    assert new.split(START)[1].split(END)[0] == "\n" + block(kept())
+    assert new.split(START)[1].split(END)[0] == "\n" + block(full, PUBLISHED)
 
 
 def test_a_readme_without_marks_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "README.md").write_text(f"{END} {START}")
     monkeypatch.setattr(PROJECT, "root", tmp_path)
     with pytest.raises(UserError, match="has no place for results"):
-        documents(kept())
+        documents(kept(), PUBLISHED)
 
 
 def test_the_page_has_a_row_for_each_published_curve() -> None:
