@@ -114,7 +114,7 @@ def test_agreements_have_no_interval_and_shares_have_bounds() -> None:
     assert "`vgg11` undecided: 0.9 (bounds 0.7 to 0.9); above 0.5, 2752 channels" in block(
         kept(ledger=[wide]), PUBLISHED
     )
-    assert "`vgg11` undecided: 0.9; above 0.5, 2752 channels" in block(kept(ledger=[exact]))
+    assert "`vgg11` undecided: 0.9; above 0.5, 2752 channels" in block(kept(ledger=[exact]), PUBLISHED)
 
 
 def test_every_effect_without_an_interval_says_so() -> None:
