@@ -85,7 +85,7 @@ def test_a_new_branch_needs_a_function(checkout: Checkout) -> None:
     experiment = "config/experiments/lottery-flipped.yaml"
     assert written == ["src/luckmatters/science/tickets.py", "tests/science/test_tickets.py", experiment]
     done = checkout.run("python", "-m", "pytest", "-q", "tests/science/test_tickets.py", "-k", "flipped")
-    assert "4 passed" in done.stdout
+    assert "8 passed" in done.stdout  # four of the recipe, and four that every branch passes
     assert "lottery-flipped: Is it the size" in luckmatters(checkout, "check")
     checkout.edit(experiment, "[rewound, flipped, reinitialized]", "[rewound, fliped, reinitialized]")
     assert "'flipped'" in luckmatters(checkout, "check", status=2)

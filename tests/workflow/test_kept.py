@@ -183,7 +183,8 @@ def test_a_clone_draws_what_is_kept_without_computing(finished_copy: Checkout) -
     shutil.rmtree(folder / "results")
     shutil.rmtree(folder / CI.figures)
     planned = finished_copy.planned(*only)
-    assert planned.keys() == {"draw_figure", "draw_animation", "summarize_experiment", "judge_claims"}
+    shown = {"draw_figure", "draw_animation", "summarize_experiment", "compare_published", "judge_claims"}
+    assert planned.keys() == shown
     assert planned["draw_figure"] == planned["summarize_experiment"] == len(CI.experiments)
     drawn = [str(CI.figures / name) for name in ("gaus-fc.csv", "two-nodes.csv", "claims.csv", "decision-lines.png")]
     said = finished_copy.snakemake(*only, "--", *drawn).stderr
