@@ -14,6 +14,7 @@ from luckmatters import artefacts, keeping, provenance
 from luckmatters.artefacts import MANIFEST, TABLE, Bundle
 from luckmatters.cli import main
 from luckmatters.config import Project
+from luckmatters.drawing.style import origin
 from luckmatters.errors import UserError
 from luckmatters.jobs import verbs
 from luckmatters.plan import Plan
@@ -148,8 +149,10 @@ def test_a_fault_is_one_line_and_the_rest_goes_on(name: str, message: str, folde
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("kept results not used: ")
     assert re.search(message, line), line
-    assert found.reduced("two-nodes")["what is kept"] == "without accurate"
-    assert set(load(found, "two-nodes").runs) == {"matrix"}
+    assert found.reduced("two-nodes")["of what is kept"] == "without accurate"
+    results = load(found, "two-nodes")
+    assert set(results.runs) == {"matrix"}
+    assert origin(results).startswith("Scale ci (of what is kept: without accurate), 3 seeds.")
 
 
 def test_some_of_the_seeds_may_be_kept_and_are_said(folder: Path) -> None:
@@ -157,7 +160,7 @@ def test_some_of_the_seeds_may_be_kept_and_are_said(folder: Path) -> None:
     keeping.keep(project("ignore"), ["two-nodes/accurate"], [0, 1])
     found, wildcards = project(), type("Wildcards", (), {"experiment": "two-nodes"})
     assert found.available("two-nodes")["accurate"][0].seeds == [0, 1]
-    assert found.reduced("two-nodes")["what is kept"] == "accurate has 2 of 3 seeds"
+    assert found.reduced("two-nodes")["of what is kept"] == "accurate has 2 of 3 seeds"
     results = load(found, "two-nodes")
     assert set(results.table.query("variant == 'accurate'")["seed"]) == {0, 1}
     assert set(results.table.query("variant == 'matrix'")["seed"]) == {0, 1, 2}

@@ -14,7 +14,7 @@ from luckmatters.kinds import registry
 from luckmatters.provenance import code, require_package_of
 from luckmatters.settings.base import NAME
 from luckmatters.settings.claims import Claim
-from luckmatters.settings.experiment import Experiment, Run
+from luckmatters.settings.experiment import OF_WHAT_IS_KEPT, Experiment, Run
 from luckmatters.settings.project import Scale, Settings
 from luckmatters.settings.published import PublishedCurves
 from luckmatters.settings.teachers import Teacher
@@ -147,7 +147,7 @@ class Project:
         sources = {name: None for run in runs for name in (run.experiment, run.trained.experiment)}
         texts = {name: self.experiments[name].scales.get(self.scale_name, {}).get("reduced") for name in sources}
         texts |= {f"teacher {run.trained.settings.teacher.name}": run.teacher.reduced for run in runs if run.teacher}
-        texts |= {"what is kept": self._left_out(experiment, available)}
+        texts |= {OF_WHAT_IS_KEPT: self._left_out(experiment, available)}
         return {name: text for name, text in texts.items() if text}
 
     def _left_out(self, experiment: str, available: dict) -> str:

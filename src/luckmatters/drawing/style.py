@@ -15,6 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from luckmatters.settings.experiment import OF_WHAT_IS_KEPT
 from luckmatters.tables.results import Results
 
 # Colour-blind-safe (seaborn's "colorblind" palette); layer 0, the lowest, has the same colour in every figure.
@@ -143,7 +144,7 @@ def note(figure: Figure, text: str) -> None:
 
 
 def origin(results: Results) -> str:
-    """Where the numbers come from, in a line: scale, seeds and data."""
+    """Where the numbers come from, in a line: scale, what is not kept, seeds and data."""
     counts = sorted({len(run.seeds) for run in results.runs.values()})
     seeds = (
         f"{counts[0]} seed{'s' * (counts[0] > 1)}"
@@ -151,7 +152,8 @@ def origin(results: Results) -> str:
         else f"{counts[0]} to {counts[-1]} seeds a variant"
     )
     data = "; ".join(dict.fromkeys(manifest["data"] for _, manifest in results.manifests))
-    return f"Scale {results.scale}, {seeds}. Data: {data}."
+    lacking = results.reduced.get(OF_WHAT_IS_KEPT)
+    return f"Scale {results.scale}{f' ({OF_WHAT_IS_KEPT}: {lacking})' if lacking else ''}, {seeds}. Data: {data}."
 
 
 def settings(results: Results) -> str:

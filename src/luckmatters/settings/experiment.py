@@ -9,6 +9,7 @@ from pydantic import Field, SerializeAsAny
 from luckmatters.settings.base import Model, Name, Positive, RunName
 from luckmatters.settings.teachers import TEACHER_TEXTS, Teacher
 
+OF_WHAT_IS_KEPT = "of what is kept"  # names, among what is reduced, the variants and seeds that are not kept
 MOST_COMPARED = 3  # labels that share a panel: there are no more line styles that can be told apart
 
 
