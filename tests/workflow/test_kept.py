@@ -194,4 +194,5 @@ def test_a_clone_draws_what_is_kept_without_computing(finished_copy: Checkout) -
         old, new = (
             pd.read_csv(io.BytesIO(content)) for content in (before[folder / name], (folder / name).read_bytes())
         )
-        pd.testing.assert_frame_equal(new, old, rtol=1e-5, atol=1e-6)
+        # Values are kept in single precision; limits of two seeds move up to a hundred times as far.
+        pd.testing.assert_frame_equal(new, old, rtol=1e-5, atol=1e-5)
