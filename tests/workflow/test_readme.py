@@ -24,6 +24,7 @@ ELSEWHERE = {
     "make reference": "keeps numbers; run when they change on purpose",
     "luckmatters reference": "the same; a test keeps the ci scale's",
     "snakemake --cores 2 --config scale=paper device=cuda": "needs a graphics card; a test plans the paper scale",
+    "make audit": "recomputes for a minute; test_audit runs small audits",
     "make paper": "computes for an hour; its script runs in test_scripts",
 }
 HERE = [command for command in dict.fromkeys(COMMANDS) if not command.startswith(tuple(ELSEWHERE))]
