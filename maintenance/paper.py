@@ -17,7 +17,6 @@ from pathlib import Path
 
 from luckmatters import artefacts
 from luckmatters.config import Project
-from luckmatters.config.kept import find
 from luckmatters.costs import in_words
 from luckmatters.errors import UserError
 from luckmatters.keeping import keep
@@ -43,7 +42,7 @@ def runs(project: Project, name: str) -> list[Run]:
     """The runs of ``experiment`` or ``experiment/variant`` that are not kept in full."""
     experiment, _, variant = name.partition("/")
     named = [project.run(experiment, variant)] if variant else list(project.own_runs(experiment).values())
-    return [run for run in named if not (kept := find(project, run)) or set(kept.seeds) != set(run.seeds)]
+    return [run for run in named if not (kept := project.kept(run)) or set(kept.seeds) != set(run.seeds)]
 
 
 def compute(project: Project, run: Run, cores: int, deadline: float) -> bool:

@@ -40,7 +40,7 @@ def pretrained_folders(root: Path, model: str) -> list[Path]:
 def published_norms(root: Path) -> list[Path]:
     """Files of published numbers on the BatchNorm of pretrained networks."""
     names = ("pretrained-bias-shares.csv", "pretrained-norm-moments.csv")
-    return [root / "data" / "published" / name for name in names]
+    return [published_file(root, name) for name in names]
 
 
 def run_folder(results: Path, experiment: str, variant: str, seeds: str) -> Path:

@@ -17,7 +17,6 @@ import pandas as pd
 
 from luckmatters.artefacts import TABLE
 from luckmatters.config import Project
-from luckmatters.config.kept import find
 from luckmatters.errors import UserError
 from luckmatters.jobs.recompute import recompute
 from luckmatters.regression import relative, tolerance
@@ -34,7 +33,7 @@ def kept_tables(project: Project) -> Iterator[tuple[Run, pd.DataFrame]]:
     """The runs that are kept at the scale in force, with their tables. What is damaged is left out, with a message."""
     for name in project.experiments:
         for run in project.own_runs(name).values():
-            if kept := find(project, run):
+            if kept := project.kept(run):
                 yield run, pd.read_parquet(io.BytesIO(kept.bundle.read(TABLE)))
 
 

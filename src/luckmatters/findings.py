@@ -11,7 +11,7 @@ from luckmatters.comparison import USUAL
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.judging.published import UNITS
-from luckmatters.judging.summaries import summary_csv
+from luckmatters.judging.summaries import summarize
 from luckmatters.ledger import EVIDENCE, Judgement, counted, evidence, from_csv, head, judge_all, limits
 from luckmatters.reports import complete
 
@@ -40,8 +40,8 @@ def read(project: Project) -> Kept:
     Raises UserError if a file is missing or altered.
     """
     if project.keeping == "only":
-        results = complete(project, [*project.claimed_experiments, *project.compared_experiments])
-        tables = {name: pd.read_csv(io.BytesIO(summary_csv(results[name]))) for name in project.compared_experiments}
+        results = complete(project, dict.fromkeys([*project.claimed_experiments, *project.compared_experiments]))
+        tables = {name: summarize(results[name]) for name in project.compared_experiments}
         return Kept(project, judge_all(project, results), {}, tables)
     if not (project.root / artefacts.reference_folder(project.scale_name)).exists():
         return Kept(project, judge_all(project, {}), {}, {})

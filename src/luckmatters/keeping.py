@@ -1,7 +1,7 @@
 """Keeping finished results in data/kept, so that nobody needs to compute them again, and what is kept."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,7 @@ import safetensors.numpy
 from luckmatters import artefacts
 from luckmatters.artefacts import TABLE, TENSORS, Bundle
 from luckmatters.config import Project
-from luckmatters.config.kept import FORMAT, find, kept_bundle
+from luckmatters.config.kept import FORMAT, kept_bundle
 from luckmatters.costs import in_words
 from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import finished_bundle
@@ -48,18 +48,11 @@ def keep(project: Project, names: Sequence[str], seeds: Sequence[int] | None = N
 
 def describe(project: Project) -> str:
     """Text on what is kept of every experiment, and on what the rest costs and how it is computed."""
-    lines, size = (
-        [],
-        sum(
-            path.stat().st_size
-            for path in artefacts.kept_folder(project.root, project.scale_name).rglob("*")
-            if path.is_file()
-        ),
-    )
+    lines, size = [], _size(artefacts.kept_folder(project.root, project.scale_name))
     for name in project.experiments:
         kept, rest = [], []
         for variant, run in project.own_runs(name).items():
-            seeds = found.seeds if (found := find(project, run)) else []
+            seeds = found.seeds if (found := project.kept(run)) else []
             kept += [f"{variant} {len(seeds)} seeds"] if seeds else []
             rest += [run.model_copy(update={"seeds": [seed for seed in run.seeds if seed not in seeds]})]
         rest = [run for run in rest if run.seeds]
@@ -119,13 +112,17 @@ def _content(bundles: Sequence[Bundle], *, tensors: bool) -> tuple[dict[str, byt
 def _check_size(project: Project, contents: Mapping[Bundle, Mapping[str, bytes]]) -> None:
     """Raises UserError if the kept results of all scales would take more than LIMIT with these files."""
     replaced = {bundle.folder / name for bundle, files in contents.items() for name in files}
-    stay = [path for path in artefacts.kept_folder(project.root).rglob("*") if path.is_file() and path not in replaced]
-    size = sum(path.stat().st_size for path in stay)
+    size = _size(artefacts.kept_folder(project.root), without=replaced)
     size += sum(len(content) for files in contents.values() for content in files.values())
     if size > LIMIT:
         raise UserError(
             f"data/kept: would take {size / 1e6:.0f} MB, at most {LIMIT / 1e6:.0f} are kept; keep fewer seeds"
         )
+
+
+def _size(folder: Path, without: Collection[Path] = ()) -> int:
+    """Bytes of all files in a folder, at any depth."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path not in without)
 
 
 def compressed(table: pd.DataFrame) -> bytes:

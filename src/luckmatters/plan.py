@@ -122,7 +122,7 @@ class Plan:
     def published(self, experiment: str) -> list[Path]:
         """Files of published numbers that an experiment is drawn or compared with."""
         files = self.project.experiment(experiment).figure.published.values()
-        return [self.project.root / "data" / "published" / name for name in sorted(set(files))]
+        return [artefacts.published_file(self.project.root, name) for name in sorted(set(files))]
 
     def experiment_tables(self, wildcards: Wildcards) -> list[Path]:
         """Inputs of a summary: the experiment's tables and published numbers."""

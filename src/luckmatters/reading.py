@@ -5,10 +5,11 @@ import io
 import pandas as pd
 import safetensors.numpy
 
-from luckmatters.artefacts import TABLE, TENSORS, seed_label, sha256
+from luckmatters.artefacts import TABLE, TENSORS, published_file, seed_label, sha256
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import check_settings, result_bundles
+from luckmatters.tables.files import under
 from luckmatters.tables.results import Results
 
 
@@ -33,22 +34,20 @@ def load(project: Project, name: str, *, tensors: bool = False) -> Results:
             content = bundle.read(TABLE)
             frames.append(_table(content, variant, seeds).assign(**labels))
             inputs[str(bundle.folder / TABLE)] = sha256(content)
-            jobs = [job for job in manifests_of(bundle.manifest()) if set(job["seeds"]) & set(seeds)]
+            manifest = bundle.manifest()
+            jobs = [job for job in manifests_of(manifest) if set(job["seeds"]) & set(seeds)]
             manifests += [(variant, job) for job in jobs]
             if tensors:
                 content = bundle.read(TENSORS)
                 inputs[str(bundle.folder / TENSORS)] = sha256(content)
                 named = safetensors.numpy.load(content)
-                kept = [
-                    {name.removeprefix(f"{label}/"): value for name, value in named.items() if name.startswith(label)}
-                    for label in map(job_label, jobs)
-                ]
-                snapshots.setdefault(variant, []).extend(kept if "jobs" in bundle.manifest() else [named])
+                parts = [under(named, job_label(job)) for job in jobs] if "jobs" in manifest else [named]
+                snapshots.setdefault(variant, []).extend(parts)
     published = {}
     for variant, file in project.experiment(name).figure.published.items():
         if variant not in variants:
             continue
-        content = (project.root / "data" / "published" / file).read_bytes()
+        content = published_file(project.root, file).read_bytes()
         published[variant] = pd.read_csv(io.BytesIO(content))
         inputs[f"data/published/{file}"] = sha256(content)
     return Results(

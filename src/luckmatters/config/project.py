@@ -122,11 +122,11 @@ class Project:
         return self.scale.kept_default if chosen == "auto" else chosen
 
     def kept(self, run: Run) -> kept.Kept | None:
-        """The kept results of a run; None if there are none that fit, or if kept results are ignored."""
+        """The kept results of a run, whether or not they are used; None if there are none that fit."""
         key = (run.experiment, run.variant)
-        if self.keeping != "ignore" and key not in self._kept:
+        if key not in self._kept:
             self._kept[key] = kept.find(self, run)
-        return self._kept.get(key)
+        return self._kept[key]
 
     def available(self, experiment: str) -> dict[str, tuple[Run, dict[str, str]]]:
         """The variants that figures and verdicts are made of: all of them, or what is kept, with the seeds kept."""
@@ -152,10 +152,11 @@ class Project:
 
     def _left_out(self, experiment: str, available: dict) -> str:
         """Text on variants and seeds that are left out, since no results of them are kept."""
-        variants = {name: run for name, (run, _) in self.variants(experiment).items()}
+        variants = {name: len(run.seeds) for name, (run, _) in self.variants(experiment).items()}
         kept = {name: len(run.seeds) for name, (run, _) in available.items()}
-        parts = [f"{name} has {kept[name]} of {len(variants[name].seeds)} seeds" for name in kept]
-        parts = [part for name, part in zip(kept, parts, strict=True) if kept[name] < len(variants[name].seeds)]
+        parts = [
+            f"{name} has {count} of {variants[name]} seeds" for name, count in kept.items() if count < variants[name]
+        ]
         parts += [f"without {name}" for name in variants if name not in kept]
         return "; ".join(parts) if kept else "nothing" * bool(parts)
 

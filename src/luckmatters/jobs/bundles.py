@@ -65,7 +65,7 @@ def result_bundles(project: Project, run: Run, *, tensors: bool = False) -> list
 
     tensors: whether the tensors are needed; kept results without tensors do not count then.
     """
-    kept, chunks = project.kept(run), project.chunks(run)
+    kept, chunks = None if project.keeping == "ignore" else project.kept(run), project.chunks(run)
     seeds = set(kept.seeds) if kept and (kept.tensors or not tensors) else set()
     there = [seed for chunk in chunks if seeds.issuperset(chunk) for seed in chunk]
     jobs = [(run_bundle(project, run, chunk), chunk) for chunk in chunks if not seeds.issuperset(chunk)]

@@ -10,7 +10,7 @@ from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.training import Loss, Trainer, cross_entropy, learning_rate, squared_error
 from luckmatters.settings.experiment import Run
 from luckmatters.settings.students import StudentTraining
-from luckmatters.tables.history import under
+from luckmatters.tables.files import under
 
 
 def loss(settings: StudentTraining) -> Loss:

@@ -31,3 +31,8 @@ def to_parquet(table, run: Run | None = None) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def under(tensors: dict, prefix: str) -> dict:
+    """The tensors with names ``prefix/*``, by the rest of their names."""
+    return {key.removeprefix(f"{prefix}/"): value for key, value in tensors.items() if key.startswith(f"{prefix}/")}

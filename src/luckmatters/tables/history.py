@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from luckmatters.tables.files import under
 from luckmatters.tables.rows import rows
 
 
@@ -89,8 +90,3 @@ def tidy(seeds: Sequence[int], layer: int | None, quantity: str, value: Tensor, 
         epoch=range(len(value)),
         seed=seeds,
     )
-
-
-def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors with names ``prefix/*``, by the rest of their names."""
-    return {key.removeprefix(f"{prefix}/"): value for key, value in tensors.items() if key.startswith(f"{prefix}/")}

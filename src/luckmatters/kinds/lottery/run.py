@@ -28,7 +28,8 @@ from luckmatters.science.shapes import scaled, weight_shapes
 from luckmatters.science.tickets import BRANCHES, Start, Trunk
 from luckmatters.science.training import Trainer
 from luckmatters.settings.experiment import Run
-from luckmatters.tables.history import Result, TrainingState, diverged_by, tidy, under
+from luckmatters.tables.files import under
+from luckmatters.tables.history import Result, TrainingState, diverged_by, tidy
 
 SCORING_SAMPLES = 1024  # training samples for the criteria; evaluation samples stay unseen
 SCORING_EPOCH = -1  # stream of the samples for the criteria: no epoch has this number
