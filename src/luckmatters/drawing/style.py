@@ -168,11 +168,14 @@ def settings(results: Results) -> str:
     if any(run.teacher is None for run in runs):
         return ""  # without a teacher file the layout describes the settings
     trained = [run.settings for run in runs]
+    students = [chosen.student for chosen in trained]
     shapes = either(f"{run.settings.teacher.name} ({'-'.join(map(str, run.teacher.widths))})" for run in runs)
     rates = either(" then ".join(f"{stage.rate:g}" for stage in chosen.training.learning_rate) for chosen in trained)
-    multipliers = ", ".join(dict.fromkeys(str(chosen.student.multiplier) for chosen in trained))
+    multipliers = ", ".join(dict.fromkeys(str(s.multiplier) for s in students if s.multiplier))
+    sizes = either("-".join(map(str, s.widths)) for s in students if s.widths)
+    students = "; ".join(filter(None, (multipliers and f"m = {multipliers}", sizes and f"students {sizes}")))
     samples = either(f"{chosen.data.evaluation_samples:,}" for chosen in trained)
-    return f"Teacher {shapes}; m = {multipliers}; learning rate {rates}; measured on {samples} samples."
+    return f"Teacher {shapes}; {students}; learning rate {rates}; measured on {samples} samples."
 
 
 def incidents(results: Results) -> list[str]:

@@ -111,10 +111,12 @@ def run_data(project: Project, run: Run, device: str) -> tuple:
     images, sums, origin = read_images(project) if settings.kind == "cifar10" else (None, {}, "")
     data = sample_source(settings, run.teacher.shape, run.settings.training.batch, images, device, where)
     samples = f"{settings.samples_per_epoch:,} samples an epoch"
+    of_set = settings.finite and f"one set of {settings.finite.size:,}"
     if settings.kind == "gaus":
-        kind = "new samples every epoch" if settings.infinite else "one set, reused"
+        kind = of_set or ("new samples every epoch" if settings.infinite else "one set, reused")
         return data, sums, f"GAUS, x ~ N(0, {settings.std:g}² I), {samples}, {kind}; generated"
-    return data, sums, f"{origin}; {samples}, {'random crops and flips' if settings.augment else 'as they are'}"
+    kind = of_set or ("random crops and flips" if settings.augment else "as they are")
+    return data, sums, f"{origin}; {samples}, {kind}"
 
 
 def sample_source(settings, inputs: tuple[int, ...], batch: int, images: dict | None, device: str, where: str):

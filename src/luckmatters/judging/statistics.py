@@ -138,6 +138,12 @@ def in_every_cell(*tables: pd.DataFrame | pd.Series, note: str = "") -> Effect:
     return Effect(*map(float, low), float(high), seeds, note, diverged)
 
 
+def slope(x: np.ndarray, y: np.ndarray) -> float:
+    """The slope of the least-squares line; NaN where any y is NaN."""
+    centered = x - x.mean()
+    return float(centered @ y / (centered @ centered))
+
+
 def sign_effect(per_seed: pd.Series) -> Effect:
     """The share of seeds above zero, with the exact binomial interval of the sign test; zeros are left out.
 

@@ -10,7 +10,7 @@ from luckmatters.learning.evaluation import OF_LAYERS
 from luckmatters.science.overlap import over_live
 from luckmatters.tables.history import Result, TrainingState, diverged_by, tidy
 
-WHOLE_NETWORK = ("loss", "training_loss", "accuracy", "teacher_accuracy")
+WHOLE_NETWORK = ("loss", "training_loss", "accuracy", "teacher_accuracy", "training_error", "test_error")
 
 
 def student_curves(seeds: Sequence[int], state: TrainingState, *, diverged: Tensor | None = None) -> Result:
@@ -23,7 +23,9 @@ def student_curves(seeds: Sequence[int], state: TrainingState, *, diverged: Tens
 
     - loss: on the evaluation set; training_loss: the mean over the epoch's samples before the step on each sample, NaN
       at epoch 0; diverged: 0 or 1;
-    - accuracy, teacher_accuracy: where samples have labels.
+    - accuracy, teacher_accuracy: where samples have labels;
+    - training_error, test_error: where the training set is finite by settings, see
+      :func:`luckmatters.learning.errors.errors`.
 
     Quantities of a layer are means over live teacher nodes, except in the last item:
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from luckmatters.science.data import Gaus
+from luckmatters.science.finite import FiniteSet
 from luckmatters.science.images import Cifar10
 from luckmatters.science.networks import Networks
 from luckmatters.settings.data import Cifar10Data, GausData
@@ -24,10 +25,16 @@ def data_source(
     images: the tensors of CIFAR-10, see :class:`Cifar10`; not read for GAUS.
     Raises ValueError if there are too few images.
     """
+    chosen = settings.finite
+    finite = FiniteSet(chosen.size, chosen.noise or 0, bool(chosen.shuffled)) if chosen else None
     if settings.kind == "gaus":
-        return Gaus(math.prod(inputs), settings.std, settings.samples_per_epoch, settings.infinite, batch, device)
+        return Gaus(
+            math.prod(inputs), settings.std, settings.samples_per_epoch, settings.infinite, batch, device, finite
+        )
     on_device = {name: tensor.to(device) for name, tensor in images.items()}
-    data = Cifar10(**on_device, samples=settings.samples_per_epoch, augment=settings.augment, batch=batch)
+    data = Cifar10(
+        **on_device, samples=settings.samples_per_epoch, augment=settings.augment, batch=batch, finite=finite
+    )
     data.check_evaluation(settings.evaluation_samples)
     return data
 

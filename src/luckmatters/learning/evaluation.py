@@ -8,6 +8,7 @@ from torch import Tensor
 
 from luckmatters.learning.data import Data, chosen_teachers, on_labels, select_teachers
 from luckmatters.science.alignment import fan_in_cosine
+from luckmatters.science.losses import outputs
 from luckmatters.science.moments import in_parts, with_statistics_of
 from luckmatters.science.networks import Networks
 from luckmatters.science.overlap import Overlap, over_live, rank
@@ -54,6 +55,10 @@ class Evaluation:
             *data.evaluation_set(seeds, settings.data.evaluation_samples),
             on_labels(settings),
         )
+
+    def targets(self) -> Tensor:
+        """What the loss compares outputs with: the teachers' outputs (S or 1, n_out, N), or labels (1, N)."""
+        return self.labels[None] if self.on_labels else outputs(self.teachers, self.x)
 
     def gather(
         self, students: Networks, *, first: bool = False, control: bool = True

@@ -5,5 +5,6 @@ from luckmatters.settings.experiment import Run
 
 def student_widths(run: Run) -> list[int]:
     """The number of nodes of each student layer, the output layer last."""
-    multiplier = run.trained.settings.student.multiplier
-    return [*(multiplier * width for width in run.teacher.widths), run.teacher.outputs]
+    student = run.trained.settings.student
+    hidden = student.widths or [student.multiplier * width for width in run.teacher.widths]
+    return [*hidden, run.teacher.outputs]

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from luckmatters.learning.data import Data, on_labels
 from luckmatters.learning.shapes import student_widths
+from luckmatters.science.finite import of_samples
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.training import Loss, Trainer, cross_entropy, learning_rate, squared_error
 from luckmatters.settings.experiment import Run
@@ -59,6 +60,11 @@ def batches(
     teachers: Networks, data: Data, seeds: Sequence[int], epoch: int, *, on_labels: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The samples (S, n_in, B) of each batch of an epoch, with labels (S, B) or the teachers' outputs (S, n_out, B)."""
+    if data.finite:
+        x, targets = training_set(teachers, data, seeds, on_labels=on_labels)
+        for chosen in data.order(seeds, epoch).split(data.batch, dim=1):
+            yield of_samples(x, chosen), of_samples(targets, chosen)
+        return
     if on_labels:
         yield from data.batches(seeds, epoch)
         return
@@ -66,6 +72,15 @@ def batches(
         # Outputs are computed batch by batch: the outputs of a block would leave the cache.
         for x in block.split(data.batch, dim=2):
             yield x, teachers(x)
+
+
+def training_set(teachers: Networks, data: Data, seeds: Sequence[int], *, on_labels: bool) -> tuple[Tensor, Tensor]:
+    """Each seed's finite training set, (S, n_in, N), with the targets that students are given.
+
+    Targets are labels (S, N) or outputs (S, n_out, N), with what ``data.finite`` does to them.
+    """
+    x, labels = data.training_set(seeds)
+    return x, data.finite.altered(labels if on_labels else teachers(x), seeds)
 
 
 def snapshot(tensors: dict[str, Tensor], epoch: int, *, device: str = "cpu") -> Networks:

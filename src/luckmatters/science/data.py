@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luckmatters.science.finite import FiniteSet, of_samples
 from luckmatters.science.random import generator
 
 BLOCK = 16  # batches drawn at a time: large enough to hide the cost of a call, small enough to stay in cache
@@ -21,6 +22,7 @@ class Gaus:
     samples: the number of samples in an epoch.
     infinite: whether every epoch has new samples; otherwise every epoch shuffles the same set of samples anew.
     batch: the number of samples in a step.
+    finite: the set of samples where it is smaller than an epoch or its targets are altered; not with `infinite`.
     """
 
     dimension: int
@@ -29,6 +31,7 @@ class Gaus:
     infinite: bool
     batch: int
     device: str = "cpu"
+    finite: FiniteSet | None = None
 
     def blocks(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
         """The samples of an epoch, a few batches at a time, (S, dimension, at most BLOCK * batch)."""
@@ -59,8 +62,19 @@ class Gaus:
 
     def _reused(self, seeds: Sequence[int], epoch: int) -> Iterator[Tensor]:
         """Blocks of each seed's finite set of samples, shuffled for the epoch."""
-        data = self._draw([generator("gaus-finite", seed) for seed in seeds], self.samples)
-        shuffles = [generator("gaus-shuffle", seed, epoch) for seed in seeds]
-        order = torch.stack([torch.from_numpy(g.permutation(self.samples)) for g in shuffles]).to(self.device)
-        for chosen in order.split(BLOCK * self.batch, dim=1):
-            yield torch.stack([samples[:, columns] for samples, columns in zip(data, chosen, strict=True)])
+        x, _ = self.training_set(seeds)
+        for chosen in self.order(seeds, epoch).split(BLOCK * self.batch, dim=1):
+            yield of_samples(x, chosen)
+
+    def training_set(self, seeds: Sequence[int]) -> tuple[Tensor, None]:
+        """The samples of each seed's finite set, (S, dimension, N); and None for labels."""
+        return self._draw([generator("gaus-finite", seed) for seed in seeds], self._set.size), None
+
+    def order(self, seeds: Sequence[int], epoch: int) -> Tensor:
+        """The samples of a finite set in the order of an epoch: indices, (S, samples)."""
+        orders = [self._set.order(generator("gaus-shuffle", seed, epoch), self.samples) for seed in seeds]
+        return torch.stack(orders).to(self.device)
+
+    @property
+    def _set(self) -> FiniteSet:
+        return self.finite or FiniteSet(self.samples)

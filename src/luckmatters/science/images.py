@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luckmatters.science.finite import FiniteSet
 from luckmatters.science.random import generator
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # of each channel, for pixels in [0, 1]
@@ -67,6 +68,7 @@ class Cifar10:
     samples: the number of images in an epoch, drawn without repetition.
     augment: whether training images are cropped and flipped.
     batch: the number of images in a step.
+    finite: each seed's set of images, the same in every epoch; None: every epoch draws from all images.
     Raises ValueError if there are fewer training images than an epoch needs.
     """
 
@@ -77,10 +79,12 @@ class Cifar10:
     samples: int
     augment: bool
     batch: int
+    finite: FiniteSet | None = None
 
     def __post_init__(self) -> None:
-        if self.samples > len(self.train_images):
-            raise ValueError(f"{self.samples} images an epoch are asked for, but there are {len(self.train_images)}")
+        different = self.finite.size if self.finite else self.samples
+        if different > len(self.train_images):
+            raise ValueError(f"{different} images an epoch are asked for, but there are {len(self.train_images)}")
 
     @cached_property
     def _crops(self) -> Tensor:
@@ -116,9 +120,29 @@ class Cifar10:
         chosen = chosen.to(self.test_images.device)
         return normalize(self.test_images[chosen])[None], self.test_labels[chosen]
 
+    def training_set(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Each seed's finite set as samples (S, 3·32·32, N) and labels (S, N)."""
+        chosen = torch.stack([self._chosen(seed) for seed in seeds])
+        samples = torch.stack([normalize(self.train_images[images]).T for images in chosen])  # images stay whole
+        return samples.transpose(1, 2), self.train_labels[chosen]
+
+    def order(self, seeds: Sequence[int], epoch: int) -> Tensor:
+        """The images of a finite set in the order of an epoch: indices, (S, samples)."""
+        orders = [self.finite.order(generator("cifar10-order", seed, epoch), self.samples) for seed in seeds]
+        return torch.stack(orders).to(self.train_images.device)
+
+    def _chosen(self, seed: int) -> Tensor:
+        """The images of a seed's finite set, (N,)."""
+        images = generator("cifar10-finite", seed).permutation(len(self.train_images))[: self.finite.size]
+        return torch.from_numpy(images).to(self.train_images.device)
+
     def _draw(self, seed: int, epoch: int) -> list[Tensor]:
         """The images of an epoch in their order, and the top, left and flip of each image: four tensors (samples,)."""
-        order = generator("cifar10-order", seed, epoch).permutation(len(self.train_images))[: self.samples]
+        if self.finite:
+            order = self._chosen(seed)[self.order([seed], epoch)[0]]
+        else:
+            stream = generator("cifar10-order", seed, epoch)
+            order = torch.from_numpy(stream.permutation(len(self.train_images))[: self.samples])
         if self.augment:
             stream = generator("cifar10-augment", seed, epoch)
             top, left = stream.integers(0, 2 * PADDING + 1, (2, self.samples))
@@ -126,4 +150,4 @@ class Cifar10:
         else:
             top = left = np.full(self.samples, PADDING)
             flip = np.zeros(self.samples, np.bool_)
-        return [torch.from_numpy(draw).to(self.train_images.device) for draw in (order, top, left, flip)]
+        return [torch.as_tensor(draw).to(self.train_images.device) for draw in (order, top, left, flip)]

@@ -1,10 +1,27 @@
 """Samples that networks are trained and measured on."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from luckmatters.settings.base import Model, Positive
+
+
+class FiniteSet(Model):
+    """A small set of samples that every epoch goes through, and what is done to the targets of the samples."""
+
+    size: Positive = Field(description="Number of different samples; `samples_per_epoch` must be a multiple.")
+    noise: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Standard deviation of Gaussian noise on targets, as a share of the spread of the teacher's "
+        "outputs; a sample has the same noise in every epoch. Without this key, no noise.",
+    )
+    shuffled: bool | None = Field(
+        None, description="Whether targets are permuted among the samples. Without this key, they are not."
+    )
+
+
+FINITE = Field(None, description="The training set, the same in every epoch. Without this key, as other keys say.")
 
 
 class GausSamples(Model):
@@ -20,6 +37,14 @@ class GausData(GausSamples):
 
     samples_per_epoch: Positive = Field(description="Number of training samples in an epoch.")
     infinite: bool = Field(description="`true`: new samples in every epoch. `false`: the same samples again and again.")
+    finite: FiniteSet | None = FINITE
+
+    @model_validator(mode="after")
+    def _finite_fits(self) -> "GausData":
+        if self.finite and self.infinite:
+            raise ValueError("finite: needs infinite: false; change one of them")
+        check_passes(self.samples_per_epoch, self.finite)
+        return self
 
 
 class Cifar10Samples(Model):
@@ -34,6 +59,20 @@ class Cifar10Data(Cifar10Samples):
 
     samples_per_epoch: Positive = Field(description="Number of training images in an epoch; every epoch draws anew.")
     augment: bool = Field(description="Whether training images are cropped and flipped at random.")
+    finite: FiniteSet | None = FINITE
+
+    @model_validator(mode="after")
+    def _finite_fits(self) -> "Cifar10Data":
+        if self.finite and self.augment:
+            raise ValueError("finite: needs augment: false, so that images stay the same; change one of them")
+        check_passes(self.samples_per_epoch, self.finite)
+        return self
+
+
+def check_passes(samples: int, finite: FiniteSet | None) -> None:
+    """Raises ValueError if an epoch of `samples` does not take every sample of a finite set equally often."""
+    if finite and samples % finite.size:
+        raise ValueError(f"samples_per_epoch {samples} is no multiple of finite.size {finite.size}; change one of them")
 
 
 def check_images(shape: tuple[int, ...], outputs: int) -> None:

@@ -1,6 +1,6 @@
 """Training runs of students, and what may be measured of them; several kinds share these settings."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,13 +14,24 @@ HINDSIGHT = ("mean_rank", "median_rank", "mean_rank_192")
 
 
 class Student(Model):
-    """A student network, which has the teacher's inputs, layers and outputs, but more nodes."""
+    """A student network, which has the teacher's inputs, number of layers and outputs, but other numbers of nodes."""
 
-    multiplier: Positive = Field(description="Hidden nodes of a student for each node of the teacher (paper: m).")
+    multiplier: Positive | None = Field(
+        None, description="Hidden nodes of a student for each node of the teacher (paper: m); this key or `widths`."
+    )
+    widths: Annotated[list[Positive], Field(min_length=1)] | None = Field(
+        None, description="Nodes or channels of each hidden layer, lowest first, whatever the teacher has."
+    )
     batch_norm: bool = Field(description="Whether hidden layers have BatchNorm.")
     norm_scale: Literal["uniform"] | None = Field(
         None, description="Initial scales of BatchNorm: uniform in [0, 1), as in torch before 1.2. Without this key, 1."
     )
+
+    @model_validator(mode="after")
+    def _has_a_size(self) -> "Student":
+        if (self.multiplier is None) == (self.widths is None):
+            raise ValueError("the size of a student is its multiplier or its widths; give one of them")
+        return self
 
     @model_validator(mode="after")
     def _scales_of_norms(self) -> "Student":
@@ -44,6 +55,32 @@ class StudentTraining(WithTeacher):
         if self.target == "labels" and self.data.kind != "cifar10":
             raise ValueError(f"target labels needs data with labels (kind cifar10), got kind {self.data.kind}")
         return self
+
+    fitted: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="Training error, as a share of the best constant output's loss, at which a student is kept: at the "
+        "first epoch with an error no higher. Needs `data.finite`. Without this key, no student is.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_a_set(self) -> "StudentTraining":
+        if self.fitted and not self.data.finite:
+            raise ValueError("fitted: needs data.finite, the set that is fitted; add it or drop fitted")
+        return self
+
+    @model_validator(mode="after")
+    def _noise_has_outputs(self) -> "StudentTraining":
+        if self.target == "labels" and self.data.finite and self.data.finite.noise:
+            raise ValueError("data.finite.noise: is for outputs of a teacher, not for labels; drop it or target")
+        return self
+
+    def check_teacher(self, teacher: Teacher) -> None:
+        """Raises ValueError if the teacher does not fit the samples, or has another number of layers than students."""
+        super().check_teacher(teacher)
+        if self.student.widths and len(self.student.widths) != len(teacher.widths):
+            raise ValueError(
+                f"has {len(teacher.widths)} hidden layers, but student.widths has {len(self.student.widths)}"
+            )
 
     @model_validator(mode="after")
     def batches_fit(self) -> "StudentTraining":

@@ -81,6 +81,8 @@ class Teacher(Model):
         if self.learning:
             check_images(self.shape, self.outputs)
             data, training = self.learning.data, self.learning.training
+            if data.finite:
+                raise ValueError("learning.data.finite is for students; drop it")
             if self.learning.readout_scale and not self.batch_norm:
                 raise ValueError("learning.readout_scale is of BatchNorm, which needs batch_norm: true")
             if training.precision and not self.kernel:

@@ -67,8 +67,10 @@ class Lottery(Measurement):
         return self
 
     def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
-        """Raises ValueError if the training run lacks the early snapshot, or pruning or a branch does not fit."""
+        """Raises ValueError if the training run lacks the early snapshot, or pruning or a branch does not fit the students."""
         multiplier, kept = trained.student.multiplier, self.pruning.kept
+        if multiplier is None:
+            raise ValueError(f"source: {self.source} has student.widths; choose a run with student.multiplier")
         if self.early_epoch is not None and self.early_epoch not in trained.training.snapshots:
             raise ValueError(
                 f"early_epoch: {self.source} keeps no epoch {self.early_epoch}; add it to training.snapshots there"

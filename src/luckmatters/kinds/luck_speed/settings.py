@@ -27,9 +27,9 @@ class LuckSpeed(StudentTraining):
 
     @model_validator(mode="after")
     def _what_is_followed(self) -> "LuckSpeed":
-        if self.target == "labels" or self.training.snapshots:
+        if self.target == "labels" or self.training.snapshots or self.fitted:
             raise ValueError(
-                "kind luck-speed learns from the teacher and keeps no snapshots; drop target and snapshots"
+                "kind luck-speed learns from the teacher and keeps no snapshots; drop target, snapshots and fitted"
             )
         return self
 

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
+from torch import Tensor
+
 from luckmatters.learning.curves import student_curves
 from luckmatters.learning.data import Data, on_labels
+from luckmatters.learning.errors import errors
 from luckmatters.learning.evaluation import Evaluation, evaluate
 from luckmatters.learning.students import initial_students, loss, rate, train_epoch
 from luckmatters.science.networks import Networks
 from luckmatters.science.training import Trainer
 from luckmatters.settings.experiment import Run
+from luckmatters.tables.files import under
 from luckmatters.tables.history import Result, TrainingState
 
 
@@ -28,9 +32,15 @@ def train(
     A seed that diverges goes on as NaN beside the others.
     """
     settings, evaluation = run.settings, Evaluation.of(run, teachers, data, seeds)
+
+    def measured(*, first: bool = False) -> dict[str, Tensor]:
+        fit = errors(evaluation, trainer.networks, data, seeds, first=first) if data.finite else {}
+        return evaluate(evaluation, trainer, first=first) | fit
+
     if resume is None:
         trainer = Trainer(initial_students(run, seeds, device), loss(settings))
-        state = TrainingState.none().record(trainer, evaluate(evaluation, trainer, first=True), snapshot=True)
+        state = TrainingState.none().record(trainer, measured(first=True), snapshot=True)
+        state.tensors |= fitted(run, state)
         yield state
     else:
         state = resume
@@ -42,8 +52,32 @@ def train(
         )
         finished = epoch + 1
         keep = finished in settings.training.snapshots or finished == settings.training.epochs
-        state = state.record(trainer, evaluate(evaluation, trainer), snapshot=keep)
+        state = state.record(trainer, measured(), snapshot=keep)
+        state.tensors |= fitted(run, state)
         yield state
+
+
+def fitted(run: Run, state: TrainingState) -> dict[str, Tensor]:
+    """Each seed's network at the first epoch with a training error no higher than ``run.settings.fitted``.
+
+    Seeds that have not come to that error have the present network. Names: ``fixed/fitted/*``, empty without the
+    setting.
+    """
+    if not run.settings.fitted:
+        return {}
+    there = fitted_epoch(run, state)
+    kept = under(state.tensors, "fixed/fitted")
+    earlier = (there >= 0) & (there < state.epoch)
+    return {
+        f"fixed/fitted/{name}": kept[name].where(earlier.view(-1, *[1] * (now.dim() - 1)), now) if kept else now
+        for name, now in state.network().items()
+    }
+
+
+def fitted_epoch(run: Run, state: TrainingState) -> Tensor:
+    """The first epoch with a training error no higher than ``run.settings.fitted``, (S,), or −1."""
+    low = state.history()["training_error"] <= run.settings.fitted  # (T + 1, S)
+    return low.int().argmax(0).where(low.any(0), -1)
 
 
 def last(run: Run) -> int:
@@ -52,5 +86,12 @@ def last(run: Run) -> int:
 
 
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
-    """The table and tensors of a finished run: see :func:`luckmatters.learning.curves.student_curves`."""
-    return student_curves(seeds, state)
+    """The table and tensors of a finished run: see :func:`luckmatters.learning.curves.student_curves`.
+
+    With the setting ``fitted`` the tensors hold also ``fitted/*``, see :func:`fitted`, and fitted_epoch, (S,).
+    """
+    result = student_curves(seeds, state)
+    if run.settings.fitted:
+        kept = {f"fitted/{name}": value for name, value in under(state.tensors, "fixed/fitted").items()}
+        result.tensors.update(kept, fitted_epoch=fitted_epoch(run, state))
+    return result

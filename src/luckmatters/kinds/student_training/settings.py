@@ -11,5 +11,6 @@ KIND = Kind(
     layouts={
         "overlap-curves": Layout(),
         "overlap-grid": Layout(options=("columns",)),
+        "generalization": Layout(),
     },
 )

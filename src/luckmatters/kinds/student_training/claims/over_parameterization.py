@@ -19,6 +19,7 @@ from luckmatters.judging.statistics import (
     difference,
     in_every_cell,
     log_spread_ratio,
+    slope,
 )
 from luckmatters.judging.variants import (
     PLAIN,
@@ -92,12 +93,6 @@ def loss_falls(results: Results) -> Effect:
         if len(own) >= FEWEST_MULTIPLIERS:
             slopes[seed] = -slope(np.array(list(own)), np.array(list(own.values())))
     return in_every_cell(pd.Series(slopes, dtype=float))
-
-
-def slope(x: np.ndarray, y: np.ndarray) -> float:
-    """The slope of the least-squares line; NaN where any y is NaN."""
-    centered = x - x.mean()
-    return float(centered @ y / (centered @ centered))
 
 
 ONE, TEN, FIFTY = (one(multiplier(m) & PLAIN) for m in (1, 10, 50))

@@ -1,0 +1,1 @@
+"""The nodes that carry what students have learned, compared at the same training error."""
