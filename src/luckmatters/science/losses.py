@@ -1,7 +1,7 @@
 """Losses of networks on samples, and the loss of the best constant output, which they are compared with.
 
-Targets are outputs of a teacher, (S, n_out, N), or labels, (S, N), integers. The loss on a sample is the mean over outputs
-of the squared error, or the cross-entropy in nats.
+Targets are outputs of a teacher, (S, n_out, N), or labels, (S, N), integers. The loss on a sample is the mean over
+outputs of the squared error, or the cross-entropy in nats.
 """
 
 import torch

@@ -67,7 +67,7 @@ class Lottery(Measurement):
         return self
 
     def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
-        """Raises ValueError if the training run lacks the early snapshot, or pruning or a branch does not fit the students."""
+        """Raises ValueError if the training run lacks the early snapshot, or pruning or a branch does not fit."""
         multiplier, kept = trained.student.multiplier, self.pruning.kept
         if multiplier is None:
             raise ValueError(f"source: {self.source} has student.widths; choose a run with student.multiplier")

@@ -52,8 +52,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         results,
         "Errors: shares of the best constant output's loss; training error on the targets that students are given, "
         "test error on new samples without noise.",
-        f"Above: mean of logs over seeds at each epoch, learning goes to the right, a dot is the last epoch; below: mean, "
-        f"{BANDS[options.band][1]} (test error).",
+        "Above: mean of logs over seeds at each epoch, learning goes to the right, a dot is the last epoch; below: "
+        f"mean, {BANDS[options.band][1]} (test error).",
     )
     return figure
 
