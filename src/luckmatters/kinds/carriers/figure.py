@@ -60,9 +60,9 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         f"{origin(results)} {settings(results)} Students {widths}, each at the first epoch with a training error of "
         f"{run.trained.settings.fitted:g} or less. Points: mean over seeds that come there, bars: 95 % intervals. "
         "Effective number: participation ratio of squared fan-out norm times mean squared activation. Essential: "
-        f"without the node the training loss rises by more than {run.settings.rise:.0%}. Student nodes for each teacher "
-        "node: effective number over that of the teacher nodes that they are closest to (of permuted sets: of the "
-        "teacher before).",
+        f"without the node the training loss rises by more than {run.settings.rise:.0%}. Student nodes for each "
+        "teacher node: effective number over that of the teacher nodes that they are closest to (of permuted sets: of "
+        "the teacher before).",
     )
     return figure
 

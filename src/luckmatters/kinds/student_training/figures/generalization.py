@@ -31,7 +31,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         for variant, labels in results.labels.items():
             if labels.get(options.columns) == column:
                 color = colors[line(results, variant)]
-                errors = {name: results.table.query("variant == @variant and quantity == @name") for name in ERRORS}
+                own = results.table[results.table["variant"] == variant]
+                errors = {name: own[own["quantity"] == name] for name in ERRORS}
                 against(above, errors, color)
                 over_epochs(below, errors, color, options.band)
         above.set(xscale="log", yscale="log", xlabel="training error", title=column and label_name(results, column))
