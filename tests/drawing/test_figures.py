@@ -8,9 +8,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 from conftest import ROOT
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -875,6 +877,83 @@ def test_decision_lines_have_each_snapshot_of_each_network() -> None:
                     pytest.approx(0.4 + 1.2 * norm),
                     to_hex(color),
                 )
+
+
+# --- Generalization and carriers
+
+
+def fits(run: Run) -> dict[str, dict]:
+    return {name: {"seed": SEEDS, "epoch": EPOCHS} for name in ("training_error", "test_error")}
+
+
+@pytest.mark.parametrize("name", experiments("generalization"))
+def test_generalization_has_each_student_against_training_error_and_over_epochs(name: str) -> None:
+    results = made(name, fits, scale="ci")
+    figure, axis = draw(results), results.experiment.figure.columns
+    columns = dict.fromkeys(labels.get(axis) for labels in results.labels.values())
+    order = list(results.experiment.figure.labels)
+    columns = sorted(columns, key=lambda label: order.index(label) if label in order else -1)
+    panels = np.array(figure.axes).reshape(2, -1)
+    others = {
+        variant: ", ".join(label_name(results, label) for key, label in labels.items() if key != axis)
+        for variant, labels in results.labels.items()
+    }
+    names = list(dict.fromkeys(others.values()))
+    palette = dict(zip(names, sns.color_palette("viridis", len(names)), strict=True))
+    for (above, below), column in zip(panels.T, columns, strict=True):
+        against, over_epochs = [], []
+        for variant in (v for v, labels in results.labels.items() if labels.get(axis) == column):
+            color = palette[others[variant]]
+            rows = [values(results, quantity, variant=variant) for quantity in ("training_error", "test_error")]
+            x, y = (np.exp(np.log(own["value"]).groupby(own["epoch"]).mean()) for own in rows)
+            against += [line(x, y, color), line(x.iloc[-1:], y.iloc[-1:], color)]
+            over_epochs += [line(EPOCHS, x, color, "--"), line(EPOCHS, y, color)]
+        best = [0, 1], [1, 1], to_hex("0.4")
+        shown = [one for one in above.get_lines() if one.get_color() != "0.4"]  # neither the best constant nor no gap
+        for one, (x, y, color, _) in zip(shown, against, strict=True):
+            np.testing.assert_allclose(one.get_xydata(), np.c_[x, y])
+            assert to_hex(one.get_color()) == color
+        assert_lines(below, [*over_epochs, line(*best, ":")])
+        assert above.get_title() == (label_name(results, column) if column else "")
+    left, right = panels[0, 0].get_xlim()
+    assert left > right  # learning goes to the right
+    assert figure.legends[0].get_title().get_text().replace("\n", " ") == results.experiment.question
+
+
+def carried(run: Run) -> dict[str, dict]:
+    layered = ("nodes", "nodes_untrained", "essential", "students_per_teacher")
+    whole = ("training_error", "test_error", "fitted_epoch")
+    return {name: {"seed": SEEDS, "layer": LAYERS} for name in layered} | {name: {"seed": SEEDS} for name in whole}
+
+
+def test_carriers_have_means_and_intervals_of_every_set_and_layer() -> None:
+    results = made("structured-vs-random", carried)
+    figure, variants = draw(results), list(results.runs)
+    nodes, essential, students, errors = figure.axes
+    for axes, quantity in ((nodes, "nodes"), (essential, "essential"), (students, "students_per_teacher")):
+        for bars, layer in zip(axes.containers, LAYERS, strict=True):
+            assert to_hex(bars.lines[0].get_color()) == to_hex(LAYER_COLORS[layer])
+            assert_intervals(bars, [values(results, quantity, variant=v, layer=layer)["value"] for v in variants])
+    for bars, quantity in zip(errors.containers, ("training_error", "test_error"), strict=True):
+        assert_intervals(bars, [values(results, quantity, variant=variant)["value"] for variant in variants])
+    before = [one.get_ydata()[0] for one in nodes.get_lines() if one.get_marker() == "_"]
+    expected = [
+        values(results, "nodes_untrained", variant=variant, layer=layer)["value"].mean()
+        for variant, layer in itertools.product(variants, LAYERS)
+    ]
+    assert sorted(before) == pytest.approx(sorted(expected))
+    names = [label.get_text() for label in errors.get_xticklabels()]
+    assert names == [label_name(results, *results.labels[variant].values()) for variant in variants]
+    assert "training error of 0.2 or less" in caption(figure)
+
+
+def assert_intervals(bars: ErrorbarContainer, samples: list[pd.Series]) -> None:
+    """Points at the means, bars as long as Student's 95 % intervals."""
+    points, _, (segments,) = bars.lines
+    np.testing.assert_allclose(points.get_ydata(), [own.mean() for own in samples])
+    for (low, high), own in zip(segments.get_segments(), samples, strict=True):
+        expected = stats.t.interval(0.95, len(own) - 1, own.mean(), stats.sem(own))
+        np.testing.assert_allclose([low[1], high[1]], expected)
 
 
 # --- All of them

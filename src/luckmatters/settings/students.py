@@ -56,10 +56,10 @@ class StudentTraining(WithTeacher):
             raise ValueError(f"target labels needs data with labels (kind cifar10), got kind {self.data.kind}")
         return self
 
-    fitted: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+    fitted: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Training error, as a share of the best constant output's loss, at which a student is kept: at the "
-        "first epoch with an error no higher. Needs `data.finite`. Without this key, no student is.",
+        description="Training error, as a share of the best constant output's loss, at which a student is kept: after "
+        "the first epoch that ends with an error no higher. Needs `data.finite`. Without this key, no student is kept.",
     )
 
     @model_validator(mode="after")

@@ -1,14 +1,12 @@
 """Layout ``carriers``: the nodes that carry what students have learned, set by set, at the same training error."""
 
-import textwrap
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from luckmatters.drawing.style import LAYER_COLORS, label_name, layer_legend, note, origin, settings
+from luckmatters.drawing.style import LAYER_COLORS, headline, label_name, layer_legend, note, origin, settings
 from luckmatters.judging.statistics import mean_effect
 from luckmatters.learning.shapes import student_widths
 from luckmatters.tables.results import Results
@@ -48,11 +46,11 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         if images and len(images) < len(variants):
             axes.axvline(variants.index(images[0]) - 0.5, color="0.6", lw=0.8)
     for axes in grid[1]:
-        axes.set_xlabel("outputs of a teacher (its layers), or labels of CIFAR-10", fontsize=8)
+        axes.set_xlabel("outputs of a teacher with these layers; labels of CIFAR-10", fontsize=7.5)
     handles = [plt.Line2D([], [], color="0.3", ls="", marker="_", ms=8, label="before training")]
     handles += [plt.Line2D([], [], color=c, ls="", marker="o", ms=4, label=name) for name, c in WHOLE.values()]
     layer_legend(figure, layers, published=False, others=handles)
-    figure.suptitle(textwrap.fill(results.experiment.question, 90), fontsize=9.5)
+    headline(figure, results.experiment.question)
     run = next(iter(results.runs.values()))
     widths = "-".join(map(str, student_widths(run)[:-1]))
     note(

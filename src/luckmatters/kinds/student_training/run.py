@@ -58,7 +58,7 @@ def train(
 
 
 def fitted(run: Run, state: TrainingState) -> dict[str, Tensor]:
-    """Each seed's network at the first epoch with a training error no higher than ``run.settings.fitted``.
+    """Each seed's network after the first epoch with a training error no higher than ``run.settings.fitted``.
 
     Seeds that have not come to that error have the present network. Names: ``fixed/fitted/*``, empty without the
     setting.
@@ -75,9 +75,9 @@ def fitted(run: Run, state: TrainingState) -> dict[str, Tensor]:
 
 
 def fitted_epoch(run: Run, state: TrainingState) -> Tensor:
-    """The first epoch with a training error no higher than ``run.settings.fitted``, (S,), or −1."""
-    low = state.history()["training_error"] <= run.settings.fitted  # (T + 1, S)
-    return low.int().argmax(0).where(low.any(0), -1)
+    """The first epoch, 1 or later, with a training error no higher than ``run.settings.fitted``, (S,), or −1."""
+    low = state.history()["training_error"][1:] <= run.settings.fitted  # (T, S)
+    return (1 + low.int().argmax(0)).where(low.any(0), -1) if len(low) else low.new_full(low.shape[1:], -1, dtype=int)
 
 
 def last(run: Run) -> int:

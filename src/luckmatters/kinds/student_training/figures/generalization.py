@@ -1,16 +1,14 @@
 """Layout ``generalization``: test error against training error, and both over epochs, on finite training sets."""
 
-import textwrap
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from luckmatters.drawing.style import BANDS, footer, label_name
+from luckmatters.drawing.style import BANDS, footer, headline, label_name
 from luckmatters.tables.results import Results
 
 ERRORS = ("training_error", "test_error")
@@ -24,9 +22,11 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     lines = list(dict.fromkeys(line(results, variant) for variant in results.runs))
     colors = dict(zip(lines, sns.color_palette("viridis", len(lines)), strict=True))
     figure, grid = plt.subplots(
-        2, len(columns), figsize=(max(5.0, 1.0 + 2.0 * len(columns)), 5.6), squeeze=False, sharex="row", sharey=True,
+        2, len(columns), figsize=(7.0, 5.8), squeeze=False, sharex="row", sharey=True,
         layout="constrained",
     )  # fmt: skip
+    for axes in grid.flat:
+        axes.set_yscale("log")  # before seaborn draws, which averages logs on such an axis
     for (above, below), column in zip(grid.T, columns, strict=True):
         for variant, labels in results.labels.items():
             if labels.get(options.columns) == column:
@@ -35,26 +35,27 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
                 errors = {name: own[own["quantity"] == name] for name in ERRORS}
                 against(above, errors, color)
                 over_epochs(below, errors, color, options.band)
-        above.set(xscale="log", yscale="log", xlabel="training error", title=column and label_name(results, column))
-        below.set(yscale="log", xlabel="epoch")
+        above.set(xscale="log", xlabel="training error", title=column and label_name(results, column))
+        below.set(xlabel="epoch")
         below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         for axes in (above, below):
             axes.axhline(1, color="0.4", lw=0.8, ls=":")
-        limits = above.get_xlim()
-        above.axline((1, 1), slope=1, color="0.4", lw=0.8)
-        above.set_xlim(limits)
-    grid[0, 0].invert_xaxis()
+        above.xaxis.set_minor_formatter(NullFormatter())
+    left, right = grid[0, 0].get_xlim()
+    for above in grid[0]:
+        above.axline((1, 1), (10, 10), color="0.4", lw=0.8)
+    grid[0, 0].set_xlim(right, left)
     grid[0, 0].set_ylabel("test error")
     grid[1, 0].set_ylabel("error")
     legend(figure, colors)
-    figure.suptitle(textwrap.fill(results.experiment.question, int(13 * figure.get_figwidth())), fontsize=9.5)
+    headline(figure, results.experiment.question)
     footer(
         figure,
         results,
         "Errors: shares of the best constant output's loss; training error on the targets that students are given, "
         "test error on new samples without noise.",
-        "Above: mean of logs over seeds at each epoch, learning goes to the right, a dot is the last epoch; below: "
-        f"mean, {BANDS[options.band][1]} (test error).",
+        f"Lines: mean of logs over seeds; {BANDS[options.band][1]} (test error). Above, learning goes to the right; "
+        "a large dot is the last epoch.",
     )
     return figure
 
@@ -76,7 +77,7 @@ def against(axes: Axes, errors: dict[str, pd.DataFrame], color: tuple) -> None:
 
 
 def over_epochs(axes: Axes, errors: dict[str, pd.DataFrame], color: tuple, band: str) -> None:
-    """Draw the test error with a band, and the training error dashed, over epochs."""
+    """Draw the test error with a band, and the training error dashed, over epochs; means of logs over seeds."""
     for name, style, errorbar in (("training_error", (0, (3, 1.5)), None), ("test_error", "-", BANDS[band][0])):
         known = errors[name].dropna(subset="value")
         sns.lineplot(
