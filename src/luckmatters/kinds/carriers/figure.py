@@ -41,12 +41,11 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     images = [variant for variant in variants if results.runs[variant].trained.settings.data.kind == "cifar10"]
     for axes in grid.flat:
         axes.set_xticks(range(len(variants)), [label_name(results, *results.labels[v].values()) for v in variants])
-        axes.tick_params("x", labelsize=7)
+        axes.tick_params("x", labelsize=7.5, rotation=50)
+        plt.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
         axes.grid(False, axis="x")
         if images and len(images) < len(variants):
             axes.axvline(variants.index(images[0]) - 0.5, color="0.6", lw=0.8)
-    for axes in grid[1]:
-        axes.set_xlabel("outputs of a teacher with these layers; labels of CIFAR-10", fontsize=7.5)
     handles = [plt.Line2D([], [], color="0.3", ls="", marker="_", ms=8, label="before training")]
     handles += [plt.Line2D([], [], color=c, ls="", marker="o", ms=4, label=name) for name, c in WHOLE.values()]
     layer_legend(figure, layers, published=False, others=handles)
