@@ -113,7 +113,7 @@ FAULTS = [
     (GAUS, "kind: gaus,", "kind: gauss,", r"data.kind: must be 'gaus' or 'cifar10', got 'gauss'"),
     (GAUS, "kind: gaus, ", "", r"data.kind: missing"),
     (GAUS, "std: 10.0, ", "", r"data.std: missing"),
-    (GAUS, "std: 10.0, ", "stt: 10.0, ", r"data.stt: unknown key .*, infinite \(and 1 more fault\)$"),
+    (GAUS, "std: 10.0, ", "stt: 10.0, ", r"data.stt: unknown key .*, finite \(and 1 more fault\)$"),
     (GAUS, "std: 10.0, ", "stt: 10.0, evaluation: 3, ", r"\(and 2 more faults\)$"),
     (GAUS, "bn: {student: {batch_norm: true}}", "bn: {}", r"variants no-bn and bn have the same settings and seeds"),
     ("config/experiments/teacher-size.yaml", "gaus-fc/bn,", "gaus-fc/no-bn,",
