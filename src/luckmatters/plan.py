@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from luckmatters import artefacts, cifar10
-from luckmatters.artefacts import MANIFEST, TENSORS
+from luckmatters.artefacts import MANIFEST, TABLE, TENSORS
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.dependencies import closure
@@ -156,7 +156,7 @@ class Plan:
         return {
             "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
             "published": list(dict.fromkeys(path for name in names for path in self.published(name))),
-            "spread": artefacts.spread_files(root, (source.spread for source in self.project.published.values())),
+            "spread": [kept.bundle.folder / TABLE for kept in self.project.kept_spreads.values()],
             "causes": [root / "config" / "published.yaml"],
             "code": closure("comparison", "judging.summaries", "drawing.published", "reading"),
         }

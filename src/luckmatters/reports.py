@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from luckmatters import artefacts, comparison, kinds
+from luckmatters.artefacts import TABLE
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.dependencies import require_unchanged
@@ -84,7 +85,7 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
     manifest = bundle.manifest()
     if manifest.get("settings") != teacher_settings(spec):
         raise UserError(f"{bundle.folder}: was made with other settings than config/ has; {bundle.recipe}")
-    table = pd.read_parquet(io.BytesIO(bundle.read(artefacts.TABLE))).drop(columns="layer")
+    table = pd.read_parquet(io.BytesIO(bundle.read(TABLE))).drop(columns="layer")
     path = project.root / artefacts.teacher_reference_file(project.scale_name, teacher)
     origin = {
         **manifest,
@@ -128,7 +129,7 @@ def published(project: Project) -> list[Path]:
         )
     table = comparison.compare(project, {name: summarize(found) for name, found in results.items()})
     origin, paths = _judged_from(project, results), artefacts.comparison_files(project.figures)
-    spreads = artefacts.spread_files(project.root, (source.spread for source in project.published.values()))
+    spreads = [kept.bundle.folder / TABLE for kept in project.kept_spreads.values()]
     for path in [project.root / "config" / "published.yaml", *spreads]:
         origin["inputs"][path.relative_to(project.root).as_posix()] = artefacts.sha256(path.read_bytes())
     files = {paths["points"]: csv(table), paths["summary"]: csv(comparison.summarize(project, table))}
