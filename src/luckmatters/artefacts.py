@@ -17,6 +17,7 @@ from pathlib import Path
 from luckmatters.errors import UserError
 
 TABLE, TENSORS, MANIFEST = "table.parquet", "tensors.safetensors", "run.json"
+SUPERSEDED = "data/kept/superseded.yaml"
 
 
 # --- paths: a function for each artefact -----------------------------------------------------------------------------

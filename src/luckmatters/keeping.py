@@ -10,7 +10,7 @@ import safetensors.numpy
 from luckmatters import artefacts
 from luckmatters.artefacts import TABLE, TENSORS, Bundle
 from luckmatters.config import Project
-from luckmatters.config.kept import FORMAT, kept_bundle
+from luckmatters.config.kept import FORMAT, kept_bundle, kept_name
 from luckmatters.costs import in_words
 from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import finished_bundle
@@ -29,12 +29,14 @@ def keep(project: Project, names: Sequence[str], seeds: Sequence[int] | None = N
     """Write finished runs to data/kept; returns the folders.
 
     names: experiments, or variants as ``experiment/variant``; seeds: those to keep (default: all of each run).
-    Raises UserError, before anything is written, if the checkout differs from its commit, a seed is missing, several
-    commits made the results, or all that is kept would take more than LIMIT.
+    Raises UserError, before anything is written, if the checkout differs from its commit, a run is declared superseded,
+    a seed is missing, several commits made the results, or all that is kept would take more than LIMIT.
     """
     require_clean()
     contents, commits = {}, {}
     for run in (run for name in names for run in _runs(project, name)):
+        if (name := kept_name(run)) in project.superseded:
+            raise UserError(f"{artefacts.SUPERSEDED}: {name}: remove the entry before you keep the run")
         bundles = _finished(project, run, run.seeds if seeds is None else seeds)
         files, manifest = _content(bundles, tensors=_draws_tensors(project, run))
         contents[kept_bundle(project, run)] = files, manifest

@@ -3,10 +3,12 @@
 import sys
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luckmatters import artefacts
 from luckmatters.artefacts import TABLE, TENSORS, Bundle
+from luckmatters.config.files import read_yaml
 from luckmatters.errors import UserError
 from luckmatters.settings.experiment import Run, config_hash
 
@@ -41,6 +43,11 @@ class Kept:
         return TENSORS in self.manifest["files"]
 
 
+def kept_name(run: Run) -> str:
+    """The name of a run among kept results: ``scale/experiment/variant``."""
+    return f"{run.scale}/{run.experiment}/{run.variant}"
+
+
 def kept_bundle(project: "Project", run: Run) -> Bundle:
     """The bundle of a run's kept results, there or not."""
     folder = artefacts.kept_folder(project.root, run.scale, run.experiment, run.variant)
@@ -50,7 +57,8 @@ def kept_bundle(project: "Project", run: Run) -> Bundle:
 def find(project: "Project", run: Run) -> Kept | None:
     """The kept results of a run, if they fit the settings in force.
 
-    Nothing is used that is damaged, of a newer format or of other settings: one line on standard error says so.
+    Nothing is used that is damaged, superseded, of a newer format or of other settings: a line on standard error says
+    so.
     """
     kept = Kept(kept_bundle(project, run))
     if not kept.bundle.folder.is_dir():
@@ -63,8 +71,26 @@ def find(project: "Project", run: Run) -> Kept | None:
     return kept
 
 
+def read_superseded(root: Path) -> dict[str, str]:
+    """Kept results that are declared superseded, ``scale/experiment/variant``, and why; empty without such a file.
+
+    The code has changed what their numbers mean, and nobody has computed them again. Raises UserError if a name is not
+    that of a kept result.
+    """
+    path = root / artefacts.SUPERSEDED
+    declared = read_yaml(path) if path.exists() else {}
+    for name, why in declared.items():
+        if not (artefacts.kept_folder(root, *str(name).split("/")) / artefacts.MANIFEST).exists():
+            raise UserError(f"{artefacts.SUPERSEDED}: {name}: no such kept result; remove the entry")
+        if not isinstance(why, str):
+            raise UserError(f"{artefacts.SUPERSEDED}: {name}: must be a text, why the result is superseded, got {why}")
+    return declared
+
+
 def _check(project: "Project", run: Run, kept: Kept) -> None:
     manifest, folder = kept.manifest, kept.bundle.folder
+    if why := project.superseded.get(kept_name(run)):
+        raise UserError(f"{folder}: is superseded, {why} ({artefacts.SUPERSEDED}); keep the run again")
     if manifest.get("format") != FORMAT:
         raise UserError(
             f"{folder}: has format {manifest.get('format')}, this version reads {FORMAT}; update the project"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from luckmatters.config.checks import check_claims, check_figure, check_published
 from luckmatters.config.files import choose, read_yaml, validate
-from luckmatters.config.kept import Kept, find
+from luckmatters.config.kept import Kept, find, read_superseded
 from luckmatters.config.merging import at_scale
 from luckmatters.config.runs import resolve
 from luckmatters.errors import UserError
@@ -51,6 +51,7 @@ class Project:
         self.teachers = self._entries(Teacher, "teachers.yaml", scaled=True)
         self.claims = self._entries(Claim, "claims.yaml")
         self.published = self._entries(PublishedCurves, "published.yaml")
+        self.superseded = read_superseded(root)
         self.raw = {path.stem: read_yaml(path) for path in sorted((config / "experiments").glob("*.yaml"))}
         for path in sorted((config / "experiments").glob("*.yml")):
             raise UserError(f"config/experiments/{path.name}: is not read; rename it to {path.stem}.yaml")
