@@ -5,7 +5,7 @@
 The checkpoint is synthetic (half a gigabyte, in a temporary folder); what reads it is a process of its own, whose
 greatest resident memory is reported.
 
-Behind README.md: "Reading VGG16 takes 0.9 GB of memory and 4 s". Output not kept.
+Behind docs/data-and-weights.md: "Reading VGG16 takes 0.9 GB of memory and 4 s". Output not kept.
 """
 
 import hashlib

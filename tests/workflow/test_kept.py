@@ -170,7 +170,7 @@ def test_one_command_keeps_a_whole_run(finished_copy: Checkout) -> None:
     assert run["seconds"] == 90
     assert provenance.is_clean(run["code"])
     luckmatters("findings")
-    assert "took 2 minutes" in (folder / "README.md").read_text(encoding="utf-8")
+    assert "took 2 minutes" in (folder / "docs" / "results.md").read_text(encoding="utf-8")
     assert len(pd.read_csv(kept / "claims.csv")) > len(CI.claims)
     assert "# Results at the scale `ci`" in (folder / "docs" / "findings.md").read_text(encoding="utf-8")
 
