@@ -76,3 +76,15 @@ def test_the_readme_fits_a_page_and_names_every_document() -> None:
 def test_the_page_of_experiments_is_what_the_command_writes() -> None:
     committed = text(ROOT / "docs" / "experiments.md")
     assert committed == page(Project(ROOT, scale=PUBLISHED_SETTINGS)), "luckmatters configuration writes it anew"
+
+
+def test_the_scripts_of_the_page_on_python_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(ROOT)
+    training, reading = re.findall(r"```python\n(.*?)```", text(ROOT / "docs" / "python.md"), re.DOTALL)
+    assert len(training.splitlines()) < 25
+    assert training.count("samples=10_000") == 1
+    exec(training.replace("samples=10_000", "samples=1280"), {})
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert float(last.split()[2]) < float(first.split()[2])  # the loss falls
+    exec(reading, {})
+    assert "mean " in capsys.readouterr().out

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from luckmatters.learning.data import Data, on_labels
 from luckmatters.learning.shapes import student_widths
-from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.networks import Networks, check_comparable, initialize_students
 from luckmatters.science.training import Loss, Trainer, cross_entropy, learning_rate, squared_error
 from luckmatters.settings.experiment import Run
 from luckmatters.settings.students import StudentTraining
@@ -50,7 +50,9 @@ def train_epoch(
 
     Several networks of a seed, which stand in a row, see the same samples.
     rate: the learning rate; on_labels: whether outputs are compared with labels, not with the teachers' outputs.
+    Raises ValueError if students have other inputs, outputs or another depth than teachers.
     """
+    check_comparable(teachers, trainer.networks)
     for x, target in batches(teachers, data, seeds, epoch, on_labels=on_labels):
         trainer.step(x, target, rate)
 
