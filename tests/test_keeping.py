@@ -78,6 +78,15 @@ def test_kept_results_equal_computed_results_in_single_precision(name: str, fold
             assert all(np.array_equal(job[key], again[key]) for key in job)
 
 
+def test_a_kept_file_is_checked_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name that a command takes, when it looks for kept results: what is read later is what was checked."""
+    checked, sha256 = [], artefacts.sha256
+    monkeypatch.setattr(artefacts, "sha256", lambda content: checked.append(content) or sha256(content))
+    load(project(), "two-nodes")
+    contents = [(kept(variant=variant) / TABLE).read_bytes() for variant in RUNS["two-nodes"]]
+    assert [checked.count(content) for content in contents] == [1, 1]
+
+
 def test_figures_of_kept_results_wait_for_no_job(folder: Path) -> None:
     shutil.rmtree("results")
     plan, wildcards = Plan(project()), type("Wildcards", (), {"experiment": "decision-lines"})

@@ -14,7 +14,7 @@ from luckmatters.config.kept import FORMAT, kept_bundle, kept_name
 from luckmatters.costs import in_words
 from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import finished_bundle
-from luckmatters.kinds import layouts
+from luckmatters.kinds import draws_tensors
 from luckmatters.provenance import common_code, require_clean
 from luckmatters.reading import job_label
 from luckmatters.settings.experiment import Run
@@ -38,7 +38,7 @@ def keep(project: Project, names: Sequence[str], seeds: Sequence[int] | None = N
         if (name := kept_name(run)) in project.superseded:
             raise UserError(f"{artefacts.SUPERSEDED}: {name}: remove the entry before you keep the run")
         bundles = _finished(project, run, run.seeds if seeds is None else seeds)
-        files, manifest = _content(bundles, tensors=_draws_tensors(project, run))
+        files, manifest = _content(bundles, tensors=_is_drawn(project, run))
         contents[kept_bundle(project, run)] = files, manifest
         commits[f"{run.experiment}/{run.variant}"] = {job["code"]["commit"] for job in manifest["jobs"]}
     common_code(commits)
@@ -85,10 +85,10 @@ def _finished(project: Project, run: Run, seeds: Sequence[int]) -> list[Bundle]:
     return [finished_bundle(project, run, chunk) for chunk in chunks]
 
 
-def _draws_tensors(project: Project, run: Run) -> bool:
+def _is_drawn(project: Project, run: Run) -> bool:
     """Whether a figure draws the tensors of a run."""
-    drawn = [name for name in project.experiments if run in [other for other, _ in project.variants(name).values()]]
-    return any(layouts()[project.experiments[name].figure.layout][1].tensors for name in drawn)
+    drawing = [name for name, experiment in project.experiments.items() if draws_tensors(experiment)]
+    return any(run in [other for other, _ in project.variants(name).values()] for name in drawing)
 
 
 def _content(bundles: Sequence[Bundle], *, tensors: bool) -> tuple[dict[str, bytes], dict]:

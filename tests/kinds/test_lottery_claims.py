@@ -209,6 +209,15 @@ def test_the_share_of_the_tickets_gain_is_given_only_if_both_branches_gain() -> 
     assert "of it" not in explained(make("lottery-luck", loss), ["x1"])[0]
 
 
+def test_a_variant_is_chosen_by_name_among_copies_of_its_runs() -> None:
+    """Kept results have copies of the runs, with the seeds that are kept."""
+    results = make("lottery-curves")
+    copied = replace(results, runs={name: run.model_copy(update={"seeds": [0]}) for name, run in results.runs.items()})
+    for variant in results.runs:
+        for which in (this(results, variant), this(copied, variant)):
+            assert [name for name, run in copied.runs.items() if which(run)] == [variant]
+
+
 def test_cases_in_which_a_branch_does_not_lose_are_named() -> None:
     results = make("lottery-sparsity", changed("reinitialized", 0.5, by="iterative", size="x2"))
     effects = cases(results, "reinitialized")

@@ -1,7 +1,7 @@
 """Kept results: finished runs committed in data/kept, one bundle a variant, which need not be computed again."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +19,26 @@ FORMAT = 1  # of the bundles; a reader refuses newer ones
 
 
 @dataclass(frozen=True)
+class KeptBundle(Bundle):
+    """A bundle of kept results: each file is read and checked once, since nothing changes it while a command runs."""
+
+    contents: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+    def read(self, name: str) -> bytes:
+        """Content of a file. Raises UserError if the file is missing, AlteredError if it is truncated or altered."""
+        if name not in self.contents:
+            self.contents[name] = super().read(name)
+        return self.contents[name]
+
+
+@dataclass(frozen=True)
 class Kept:
     """The kept results of a run.
 
     bundle: files and manifest. The manifest has the settings, the seeds, and under ``jobs`` the manifest of each job.
     """
 
-    bundle: Bundle
+    bundle: KeptBundle
 
     @cached_property
     def manifest(self) -> dict:
@@ -48,10 +61,10 @@ def kept_name(run: Run) -> str:
     return f"{run.scale}/{run.experiment}/{run.variant}"
 
 
-def kept_bundle(project: "Project", run: Run) -> Bundle:
+def kept_bundle(project: "Project", run: Run) -> KeptBundle:
     """The bundle of a run's kept results, there or not."""
     folder = artefacts.kept_folder(project.root, run.scale, run.experiment, run.variant)
-    return Bundle(folder, recipe="compute it with --config kept=ignore", kept=True)
+    return KeptBundle(folder, recipe="compute it with --config kept=ignore", kept=True)
 
 
 def find(project: "Project", run: Run) -> Kept | None:

@@ -53,4 +53,7 @@ def teacher(name: str) -> Variants:
 
 def this(results: Results, variant: str) -> Variants:
     """A single variant by name, for figures whose layout names variants."""
-    return Variants(variant, lambda run: run is results.runs[variant], single=True)
+    run = results.runs[variant]
+    return Variants(
+        variant, lambda other: (other.experiment, other.variant) == (run.experiment, run.variant), single=True
+    )

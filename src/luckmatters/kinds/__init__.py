@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from luckmatters.judging.evidence import Evidence
     from luckmatters.learning.data import Data
     from luckmatters.science.networks import Networks
-    from luckmatters.settings.experiment import Run
+    from luckmatters.settings.experiment import Experiment, Run
     from luckmatters.tables.history import Result, TrainingState
     from luckmatters.tables.results import Results
 
@@ -185,6 +185,11 @@ def _attribute(name: str, attribute: str) -> object:
 def layouts() -> dict[str, tuple[str, Layout]]:
     """Every layout of figures, by name: the kind and the description."""
     return {name: (kind, layout) for kind, entry in registry().items() for name, layout in entry.layouts.items()}
+
+
+def draws_tensors(experiment: "Experiment") -> bool:
+    """Whether an experiment's layout draws the tensors of jobs, not their tables alone."""
+    return layouts()[experiment.figure.layout][1].tensors
 
 
 def verb(run: "Run") -> Verb:
