@@ -884,3 +884,47 @@ def test_every_layout_has_a_test() -> None:
     tests = [name for name in globals() if name.startswith("test_")]
     for layout in kinds.layouts():
         assert any(name.startswith(f"test_{layout.replace('-', '_')}_") for name in tests), layout
+
+
+# --- what is kept of tensors -----------------------------------------------------------------------------------------
+
+
+def modulation_tensors(run: Run) -> list[dict[str, np.ndarray]]:
+    names = [f"{name}/{epoch}/{layer}" for name in ("beta_star", "h_star") for epoch in (0, 3) for layer in LAYERS]
+    return [{name: DRAW.normal(size=(2, 60, 4)) for name in names} for _ in range(2)]
+
+
+def joint_tensors(run: Run) -> list[dict[str, np.ndarray]]:
+    """Jobs of three seeds: 66 and 1,225 pairs of nodes a seed, so that a layer needs all seeds or two of them."""
+    shapes = {0: (3, 12, 12), 1: (3, 50, 50)}
+    return [
+        {f"joint/{epoch}/{layer}": DRAW.uniform(size=shape) for epoch in (0, 3) for layer, shape in shapes.items()}
+        for _ in range(2)
+    ]
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba()).copy()
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors", "quantities"),
+    [
+        ("modulation", modulation_tensors, ("beta_star_share", "h_star_share")),
+        ("small-overlap", joint_tensors, ("together", "independent")),
+    ],
+)
+def test_a_figure_of_the_kept_parts_of_tensors_is_the_same(name: str, tensors: Callable, quantities: tuple) -> None:
+    layers = LAYERS if name == "modulation" else range(2)
+    moments = {"seed": SEEDS, "epoch": [0, 3], "layer": layers}
+    results = made(name, lambda run: dict.fromkeys(quantities, moments))
+    jobs = {variant: tensors(run) for variant, run in results.runs.items()}
+    layout = kinds.load(kinds.figure_name(results.experiment.figure.layout))
+    parts = {variant: layout.drawn(own) for variant, own in jobs.items()}
+    for variant, own in jobs.items():
+        assert len(parts[variant]) == len(own)
+        sizes = [sum(value.size for job in side for value in job.values()) for side in (parts[variant], own)]
+        assert sizes[0] < sizes[1]
+    whole, kept = (draw(replace(results, tensors=side)) for side in (jobs, parts))
+    np.testing.assert_array_equal(pixels(kept), pixels(whole))

@@ -13,9 +13,9 @@ from luckmatters.science.training import Trainer
 @pytest.mark.parametrize(
     ("inputs", "widths", "message"),
     [
-        ([20], [30, 5], "need equal layers, got 3 and 2"),
-        ([20], [30, 40, 6], "need equal outputs, got 5 and 6; outputs end the widths"),
-        ([21], [30, 40, 5], r"need equal inputs, got \(20,\) and \(21,\)"),
+        ([20], [30, 5], "need equal layers, got 3, 2"),
+        ([20], [30, 40, 6], "need equal outputs, got 5, 6; outputs end the widths"),
+        ([21], [30, 40, 5], r"need equal inputs, got \(20,\), \(21,\)"),
     ],
 )
 def test_students_of_another_shape_are_refused_by_name(inputs: list[int], widths: list[int], message: str) -> None:

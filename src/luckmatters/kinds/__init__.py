@@ -154,8 +154,10 @@ assert tuple(PROTOCOLS) == get_args(Verb)
 class Draws(Protocol):
     """The module of a layout.
 
-    Where the layout is animated, the module also has ``animate(results)``. It returns a figure, a function that draws
-    the frame of a given number, and the number of frames.
+    Where the layout draws tensors, the module may have ``drawn(jobs)``: of the tensors of each job, by name, the parts
+    that the figure draws. No other parts are kept in data/kept. Where the layout is animated, the module also has
+    ``animate(results)``. It returns a figure, a function that draws the frame of a given number, and the number of
+    frames.
     """
 
     def draw(self, results: "Results", published: "Mapping[str, pd.DataFrame]") -> "Figure":

@@ -234,7 +234,9 @@ def check_comparable(teachers: Networks, students: Networks) -> None:
     }
     for name, (theirs, ours) in facts.items():
         if theirs != ours:
-            raise ValueError(f"teachers and students need equal {name}, got {theirs} and {ours}; outputs end the widths")
+            raise ValueError(
+                f"teachers and students need equal {name}, got {theirs} and {ours}; outputs end the widths"
+            )
 
 
 def initialize_students(
