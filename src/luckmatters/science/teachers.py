@@ -44,6 +44,7 @@ def draw_teachers(
     init: str,
     seeds: Sequence[int],
     kernel: int | None = None,
+    bias: float | None = None,
     purpose: str = "teacher",
 ) -> Networks:
     """Random teachers, one for each seed, with the weights of every node normalized.
@@ -51,6 +52,7 @@ def draw_teachers(
     inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`.
     init: ``separated`` (grid weights, biases uniform in ±0.5) or ``no_sep`` (torch's default initialization, the
     control).
+    bias: added to the bias of every hidden node after normalization; None adds nothing.
     purpose: of the generators of separated teachers.
     Raises ValueError for another init.
     """
@@ -70,7 +72,8 @@ def draw_teachers(
     else:
         raise ValueError(f"unknown teacher init {init!r}")
     pairs = [normalize_rows(*pair) for pair in zip(teachers.weights, teachers.biases, strict=True)]
-    return Networks([w for w, _ in pairs], [b for _, b in pairs], [])
+    *hidden, output = [own_bias for _, own_bias in pairs]
+    return Networks([weight for weight, _ in pairs], [*(own + (bias or 0) for own in hidden), output], [])
 
 
 def unrelated_teachers(

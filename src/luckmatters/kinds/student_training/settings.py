@@ -11,5 +11,7 @@ KIND = Kind(
     layouts={
         "overlap-curves": Layout(),
         "overlap-grid": Layout(options=("columns",)),
+        "weight-curves": Layout(),
+        "teacher-overlap": Layout(),
     },
 )

@@ -3,6 +3,7 @@
 A seed that diverged is NaN, and counts as the worst outcome (``luckmatters.judging.statistics.with_diverged``).
 """
 
-from luckmatters.kinds.student_training.claims import ablations, growth, luck, over_parameterization
+from luckmatters.kinds.student_training.claims import ablations, growth, luck, over_parameterization, weights
 
-EVIDENCE = [*growth.EVIDENCE, *luck.EVIDENCE, *ablations.EVIDENCE, *over_parameterization.EVIDENCE]
+MODULES = growth, luck, ablations, over_parameterization, weights
+EVIDENCE = [item for module in MODULES for item in module.EVIDENCE]
