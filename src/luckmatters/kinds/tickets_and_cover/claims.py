@@ -57,7 +57,7 @@ def advantage(table: pd.DataFrame) -> pd.Series:
 
 
 def each_step(results: Results) -> Effect:
-    """Cover of each helpful multiplier minus that of the next smaller one, at the last epoch of both; layers averaged."""
+    """Cover of each helpful multiplier minus that of the next smaller one at the last epoch of both, by seed."""
     steps = []
     for less, more in itertools.pairwise(HELPFUL):
         both = [mean_over_layers(curve(results, "cover", multiplier(m))) for m in (more, less)]

@@ -58,12 +58,11 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     footer(
         figure, results,
         "Best initial ρ: the greatest ρ of a teacher node with a student node before training. First row: mean over "
-        "teacher nodes, bars are the range over seeds; predicted from as many independent draws of single overlaps, and "
-        "in the lowest layer from random directions. Second row: where each best initial ρ lies in its predicted "
-        f"distribution; on the diagonal the prediction holds. Third row: {BINS} groups of equally many teacher nodes of "
-        f"all seeds. Last row: share of teacher nodes with a student node of ρ above {level:g}, mean over seeds; a mark "
-        "at the end is the share found, for which that student node must also contribute. Dead teacher nodes do not "
-        "count.",
+        "teacher nodes, bars are the range over seeds; predicted from as many independent draws of single overlaps, "
+        "and in the lowest layer from random directions. Second row: where each best initial ρ lies in its predicted "
+        f"distribution; on the diagonal the prediction holds. Third row: {BINS} groups of equally many teacher nodes "
+        f"of all seeds. Last row: share of teacher nodes with a student node of ρ above {level:g}, mean over seeds; "
+        "a mark at the end is the share found, for which that student node must also contribute.",
     )  # fmt: skip
     return figure
 

@@ -43,6 +43,8 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
     first, last = (snapshot(tensors, epoch) for epoch in (0, trained.training.epochs))
     before, _ = overlaps(teachers, with_statistics_of(first, x), x)
     after, _ = overlaps(teachers, last, x)
+    best = [tensors[f"best/{layer}"] for layer in range(len(before))]  # of each layer, (T + 1, S, n°)
+    going = torch.stack([layer.isfinite().all(2) for layer in best]).all(0)  # (T + 1, S)
     pools, frames = random_overlaps(run, teachers, x, seeds), []
     for layer, (start, end, pool, norm) in enumerate(zip(before, after, pools, last.fan_out_norms(), strict=True)):
         live, intact = start.live(), last.finite()[:, None]
@@ -59,9 +61,8 @@ def measure(run: Run, teachers: Networks, data: Data, tensors: dict[str, Tensor]
         for (quantity, epoch), value in nodes.items():
             axes = {"epoch": [epoch], "seed": seeds, "node": range(live.shape[1])}
             frames.append(rows(quantity, value.where(live, torch.nan), layer, **axes))
-        best = tensors[f"best/{layer}"]  # (T + 1, S, n°)
-        covered = over_live((best > settings.level).where(best.isfinite(), torch.nan), live)
-        frames.append(rows("cover", covered, layer, epoch=range(len(best)), seed=seeds))
+        covered = over_live(best[layer] > settings.level, live).where(going, torch.nan)
+        frames.append(rows("cover", covered, layer, epoch=range(len(covered)), seed=seeds))
     return Result(joined(frames), {})
 
 

@@ -35,8 +35,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     footer(
         figure, results,
         f"Left: biases as drawn. Right: teachers of one size. Mean over seeds; {BANDS[band][1]}; grey: with an "
-        "unrelated teacher of the same kind. Weights: cosine of the fan-in weights of a teacher node and of the student "
-        "node with the greatest ρ, mean over live teacher nodes.",
+        "unrelated teacher of the same kind. Weights: cosine of the fan-in weights of a teacher node and of the "
+        "student node with the greatest ρ, mean over live teacher nodes.",
     )  # fmt: skip
     return figure
 
