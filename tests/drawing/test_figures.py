@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 from conftest import ROOT
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
@@ -875,6 +876,76 @@ def test_decision_lines_have_each_snapshot_of_each_network() -> None:
                     pytest.approx(0.4 + 1.2 * norm),
                     to_hex(color),
                 )
+
+
+# --- Tickets and weights
+
+
+def tickets(run: Run) -> dict[str, dict]:
+    last, node = run.source.settings.training.epochs, {"seed": SEEDS, "layer": LAYERS, "node": range(6)}
+    before = {name: {"epoch": [0], **node} for name in ("ticket", "predicted_ticket", "luck")}
+    after = {name: {"epoch": [last], **node} for name in ("found", "close")}
+    return before | after | {"cover": {"seed": SEEDS, "epoch": [0, 1, last], "layer": LAYERS}}
+
+
+def test_tickets_and_cover_draws_tickets_their_prediction_and_found_nodes() -> None:
+    results = made("tickets-and-cover", tickets)
+    yes_or_no = results.table["quantity"].isin(["found", "close"])
+    results.table.loc[yes_or_no, "value"] = DRAW.integers(0, 2, yes_or_no.sum())
+    figure = draw(results)
+    panels = np.array(figure.axes).reshape(4, len(LAYERS))
+    sizes = {variant: run.source.settings.student.multiplier for variant, run in results.runs.items()}
+    colors = dict(zip(sorted(sizes.values()), sns.color_palette("viridis_r", 7)[1:], strict=True))
+    for layer, column in zip(LAYERS, panels.T, strict=True):
+        by_m = {m: {"variant": variant, "layer": layer} for variant, m in sizes.items()}
+        points = []
+        for m, where in by_m.items():
+            seeds = values(results, "ticket", **where).groupby("seed")["value"].mean()
+            points.append((seeds.mean(), seeds.min(), seeds.max(), LAYER_COLORS[layer], m))
+        assert_points(column[0], points)
+        diagonal, cover = [line([0, 1], [0, 1], "0.15", "--")], []
+        for m, where in by_m.items():
+            luck = np.sort(values(results, "luck", **where)["value"])
+            diagonal.append(line(luck, np.arange(1, 19) / 18, colors[m]))
+            cover.append(over(values(results, "cover", **where), "epoch", colors[m]))
+            cover.append(over(values(results, "found", **where), "epoch", colors[m], "None"))
+        assert_lines(column[1], diagonal)
+        assert_lines(column[3], cover)
+        for drawn, (m, where) in zip(column[2].get_lines(), sorted(by_m.items()), strict=True):
+            ticket = values(results, "ticket", **where)["value"]
+            assert (to_hex(drawn.get_color()), len(drawn.get_xdata())) == (to_hex(colors[m]), 4)
+            assert ticket.min() <= min(drawn.get_xdata()) <= max(drawn.get_xdata()) <= ticket.max()
+    assert_legend_is_beside(figure)
+
+
+def test_weight_curves_draws_cosines_and_floors_of_every_variant() -> None:
+    results = made("weights", lambda run: dict.fromkeys(("weight_cosine", "control_weight_cosine"), LAYERED))
+    figure = draw(results)
+    for axes, variant in zip(figure.axes, results.runs, strict=True):
+        expected = [line([0, 1], [1, 1], "0.4", ":")]
+        for layer in LAYERS:
+            where = {"variant": variant, "layer": layer}
+            expected.append(over(values(results, "weight_cosine", **where), "epoch", LAYER_COLORS[layer]))
+            expected.append(over(values(results, "control_weight_cosine", **where), "epoch", grey(layer)))
+        assert_lines(axes, expected)
+        assert axes.get_title() == title(results, variant)
+    assert_legend_is_beside(figure)
+
+
+def test_teacher_overlap_draws_teachers_by_number_and_by_bias() -> None:
+    names = ("weight_cosine", "control_weight_cosine", "correlation", "control")
+    results = made("overlap-slows", lambda run: dict.fromkeys(names, LAYERED | {"layer": [0]}))
+    panels = np.array(draw(results).axes).reshape(2, 2)
+    groups = ["n10-drawn", "n25-drawn", "n100-drawn"], ["n25-lowered", "n25-drawn", "n25-raised"]
+    for row, (own, control) in zip(panels, (names[:2], names[2:]), strict=True):
+        for axes, variants in zip(row, groups, strict=True):
+            expected = []
+            for variant, color in zip(variants, sns.color_palette("viridis", 4)[:-1], strict=True):
+                expected.append(over(values(results, own, variant=variant), "epoch", color))
+                expected.append(over(values(results, control, variant=variant), "epoch", "0.6"))
+            assert_lines(axes, expected)
+    texts = [text.get_text() for axes in panels[0] for text in axes.get_legend().get_texts()]
+    assert texts == ["10 nodes", "25 nodes", "100 nodes", "bias -1", "as drawn", "bias +1"]
 
 
 # --- All of them

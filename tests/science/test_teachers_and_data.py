@@ -45,6 +45,30 @@ def test_separated_teachers_come_from_the_grid_and_biases_share_the_row_norm() -
     assert (candidates.abs().amin(1) <= 0.5).all()
 
 
+@pytest.mark.parametrize("init", ["separated", "no_sep"])
+def test_a_bias_is_added_to_hidden_nodes_after_normalization_and_changes_nothing_else(init: str) -> None:
+    plain, raised = (draw_teachers((6,), [5, 4, 3], init=init, seeds=range(3), bias=bias) for bias in (None, 1.5))
+    for ours, theirs in zip(raised.weights, plain.weights, strict=True):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(raised.biases[:-1], plain.biases[:-1], strict=True):
+        assert torch.equal(ours, theirs + 1.5)
+    assert torch.equal(raised.biases[-1], plain.biases[-1])
+
+
+def test_nodes_fire_and_overlap_more_with_a_greater_bias() -> None:
+    """Inputs, and so sums, have standard deviation 1: shares Φ(-1), Φ(0), Φ(1), but for the biases as drawn."""
+    x = torch.randn(1, 20, 20_000, generator=torch.Generator().manual_seed(0))
+    firing, together = [], []
+    for bias in (-1.0, None, 1.0):
+        teachers = draw_teachers((20,), [25, 9], init="separated", seeds=range(4), bias=bias)
+        active = (teachers.activations(x.expand(4, -1, -1))[0] > 0).float()
+        firing.append(active.mean().item())
+        both = active @ active.mT / x.shape[2]
+        together.append(((both.sum() - both.diagonal(dim1=1, dim2=2).sum()) / (4 * 25 * 24)).item())
+    assert firing == pytest.approx([0.16, 0.5, 0.84], abs=0.03)
+    assert together == sorted(together)
+
+
 def test_a_teacher_belongs_to_its_seed() -> None:
     many, one = (draw_teachers((6,), [5, 4], init="separated", seeds=seeds) for seeds in (range(5), [3]))
     assert all(torch.equal(a[3:4], b) for a, b in zip(many.weights, one.weights, strict=True))
