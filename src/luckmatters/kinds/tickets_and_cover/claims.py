@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
-from scipy import stats
 
 from luckmatters.judging.curves import at, curve, last_epoch, mean_over_layers
 from luckmatters.judging.evidence import evidence
@@ -49,11 +49,10 @@ def advantage(table: pd.DataFrame) -> pd.Series:
     """
     won, pairs = {}, {}
     for (seed, *_), group in table.groupby(["seed", *LAYER]):
-        found, other = (group.loc[group["found"] == value, "ticket"] for value in (1, 0))
-        if len(found) and len(other):
-            won[seed] = won.get(seed, 0) + stats.mannwhitneyu(found, other).statistic
-            pairs[seed] = pairs.get(seed, 0) + len(found) * len(other)
-    return pd.Series({seed: won[seed] / pairs[seed] - 0.5 for seed in won}, dtype=float)
+        found, other = (group.loc[group["found"] == value, "ticket"].to_numpy() for value in (1, 0))
+        signs = np.sign(found[:, None] - other)  # of every pair
+        won[seed], pairs[seed] = won.get(seed, 0) + signs.sum(), pairs.get(seed, 0) + signs.size
+    return pd.Series({seed: won[seed] / pairs[seed] / 2 for seed in won if pairs[seed]}, dtype=float)
 
 
 def each_step(results: Results) -> Effect:
