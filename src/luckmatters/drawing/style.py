@@ -128,6 +128,12 @@ def layer_legend(
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, fontsize=8)
 
 
+def headline(figure: Figure, sentence: str) -> None:
+    """Write a sentence above the legend, which stands above the panels."""
+    lines = textwrap.fill(sentence, int(13 * figure.get_figwidth()))
+    figure.legends[0].set_title(lines, prop={"size": 9.5})
+
+
 def footer(figure: Figure, results: Results, *sentences: str) -> None:
     """Write under the panels: scale, seeds, data, settings, diverged seeds, dead teacher nodes, and given sentences."""
     text = "  ".join(

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from luckmatters.drawing.style import LAYER_COLORS, footer, layer_name
+from luckmatters.drawing.style import LAYER_COLORS, footer, headline, layer_name
 from luckmatters.kinds.tickets_and_cover.tables import multipliers, nodes
 from luckmatters.learning.shapes import student_widths
 from luckmatters.science.extremes import best_direction
@@ -52,8 +52,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
             axes.tick_params(labelsize=7)
     for row in grid[1:]:
         row[0].set_ylim(-0.03, 1.03)
-    figure.suptitle(results.experiment.question, fontsize=9.5)
     legend(figure, colors)
+    headline(figure, results.experiment.question)
     level = next(iter(results.runs.values())).settings.level
     footer(
         figure, results,

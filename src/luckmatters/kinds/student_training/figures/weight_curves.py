@@ -1,13 +1,11 @@
 """Layout ``weight-curves``: cosines of students' and teacher's fan-in weights over epochs, a panel a variant."""
 
-import textwrap
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from luckmatters.drawing.overlap import baselines, grey
-from luckmatters.drawing.style import BANDS, LINES, curves, footer, layer_legend, title
+from luckmatters.drawing.style import BANDS, LINES, curves, footer, headline, layer_legend, title
 from luckmatters.tables.results import Results
 
 COLUMNS = 3
@@ -36,8 +34,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     grid[0, 0].set_ylim(-0.1, 1.04)
     layers = sorted(int(layer) for layer in results.select("weight_cosine")["layer"].unique())
     floor = plt.Line2D([], [], color=grey(0), lw=0.8, label="floor: unrelated teacher")
-    figure.suptitle(textwrap.fill(results.experiment.question, 90), fontsize=9.5)
     layer_legend(figure, layers, published=False, others=[floor])
+    headline(figure, results.experiment.question)
     footer(
         figure, results,
         "Cosine of the fan-in weights of a teacher node and of the student node with the greatest ρ, mean over live "
