@@ -906,7 +906,8 @@ def test_tickets_and_cover_draws_tickets_their_prediction_and_found_nodes() -> N
         diagonal, cover = [line([0, 1], [0, 1], "0.15", "--")], []
         for m, where in by_m.items():
             luck = np.sort(values(results, "luck", **where)["value"])
-            diagonal.append(line(luck, np.arange(1, 19) / 18, colors[m]))
+            if m < 50:  # a pool of 100 is too small
+                diagonal.append(line(luck, np.arange(1, 19) / 18, colors[m]))
             cover.append(over(values(results, "cover", **where), "epoch", colors[m]))
             cover.append(over(values(results, "found", **where), "epoch", colors[m], "None"))
         assert_lines(column[1], diagonal)

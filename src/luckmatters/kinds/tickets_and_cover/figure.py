@@ -6,7 +6,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from luckmatters.drawing.style import LAYER_COLORS, footer, headline, layer_name
 from luckmatters.kinds.tickets_and_cover.tables import multipliers, nodes
@@ -14,6 +13,7 @@ from luckmatters.learning.shapes import student_widths
 from luckmatters.science.extremes import best_direction
 from luckmatters.tables.results import Results
 
+FINE = 4  # pools of so many students or more give quantiles that are fine enough to draw
 BINS = 4  # of equally many teacher nodes, for the share that is found by best initial overlap
 PREDICTION = {"color": "0.15", "lw": 1, "ls": "--"}
 DIRECTIONS = {"color": "0.15", "lw": 1.2, "ls": ":"}
@@ -29,6 +29,7 @@ AXES = ("multiplier m", "predicted quantile", "best initial ρ", "epoch")
 def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     """The figure. Columns: layers, lowest first. Rows: tickets by m, their distribution, found by ticket, cover."""
     table, sizes = nodes(results), multipliers(results)
+    settings = next(iter(results.runs.values())).settings
     layers = sorted(int(layer) for layer in table["layer"].unique())
     colors = dict(zip(sizes.values(), sns.color_palette("viridis_r", len(sizes) + 1)[1:], strict=True))
     figure, grid = plt.subplots(
@@ -39,7 +40,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         tickets(column[0], own, layer)
         for m, color in colors.items():
             part = own[own["multiplier"] == m]
-            column[1].plot(*quantiles(part["luck"]), color=color, lw=1.2)
+            if settings.pool >= FINE * m:
+                column[1].plot(*quantiles(part["luck"]), color=color, lw=1.2)
             column[2].plot(*by_ticket(part), color=color, lw=1.2, marker="o", ms=3)
         cover(column[3], results, layer, colors)
         column[1].plot([0, 1], [0, 1], **PREDICTION)
@@ -54,14 +56,13 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         row[0].set_ylim(-0.03, 1.03)
     legend(figure, colors)
     headline(figure, results.experiment.question)
-    level = next(iter(results.runs.values())).settings.level
     footer(
         figure, results,
         "Best initial ρ: the greatest ρ of a teacher node with a student node before training. First row: mean over "
         "teacher nodes, bars are the range over seeds; predicted from as many independent draws of single overlaps, "
         "and in the lowest layer from random directions. Second row: where each best initial ρ lies in its predicted "
         f"distribution; on the diagonal the prediction holds. Third row: {BINS} groups of equally many teacher nodes "
-        f"of all seeds. Last row: share of teacher nodes with a student node of ρ above {level:g}, mean over seeds; "
+        f"of all seeds. Last row: share of teacher nodes with a student node of ρ above {settings.level:g}, mean over seeds; "
         "a mark at the end is the share found, for which that student node must also contribute.",
     )  # fmt: skip
     return figure
@@ -78,7 +79,7 @@ def tickets(axes: Axes, table: pd.DataFrame, layer: int) -> None:
     axes.plot(mean.index, mean["predicted_ticket"], **PREDICTION)
     axes.set_xscale("log")
     axes.set_xticks(mean.index, [f"{m:g}" for m in mean.index])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
 
 
 def directions(axes: Axes, results: Results, sizes: dict[str, int]) -> None:
@@ -119,4 +120,4 @@ def legend(figure: Figure, colors: dict[int, tuple]) -> None:
         plt.Line2D([], [], **DIRECTIONS, label="predicted: random directions"),
         plt.Line2D([], [], color="0.3", marker="D", ms=3.5, ls="none", mew=0, label="found, at the end"),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=7.5)
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=7)
