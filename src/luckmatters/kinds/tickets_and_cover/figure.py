@@ -62,8 +62,8 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         "teacher nodes, bars are the range over seeds; predicted from as many independent draws of single overlaps, "
         "and in the lowest layer from random directions. Second row: where each best initial ρ lies in its predicted "
         f"distribution; on the diagonal the prediction holds. Third row: {BINS} groups of equally many teacher nodes "
-        f"of all seeds. Last row: share of teacher nodes with a student node of ρ above {settings.level:g}, mean over seeds; "
-        "a mark at the end is the share found, for which that student node must also contribute.",
+        f"of all seeds. Last row: share of teacher nodes with a student node of ρ above {settings.level:g}, mean over "
+        "seeds; a mark at the end is the share found, for which that student node must also contribute.",
     )  # fmt: skip
     return figure
 
