@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from luckmatters.science.data import Gaus
+from luckmatters.science.layers import NORM_EPS
 from luckmatters.science.networks import initialize_students
 from luckmatters.science.random import generator
-from luckmatters.science.teachers import GRID, NORM_EPS, draw_teachers, separated_rows, unrelated_teachers
+from luckmatters.science.teachers import GRID, draw_teachers, separated_rows, unrelated_teachers
 
 
 def test_separated_rows_lie_on_the_grid_and_all_differ() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from luckmatters.learning.data import Data, on_labels
-from luckmatters.learning.shapes import student_widths
+from luckmatters.learning.shapes import start, student_widths
 from luckmatters.science.networks import Networks, check_comparable, initialize_students
 from luckmatters.science.training import Loss, Trainer, cross_entropy, learning_rate, squared_error
 from luckmatters.settings.experiment import Run
@@ -23,12 +23,17 @@ def rate(settings: StudentTraining, epoch: int) -> float:
     return learning_rate([(step.epoch, step.rate) for step in settings.training.learning_rate], epoch)
 
 
+def trainer_options(settings: StudentTraining) -> dict:
+    """The options that a trainer of students has by the settings."""
+    return {"loss": loss(settings), "unit_fan_in": settings.training.normalize == "fan-in"}
+
+
 def initial_students(run: Run, seeds: Sequence[int], device: str) -> Networks:
     """The students of a run before training."""
     return initialize_students(
         run.teacher.shape,
         student_widths(run),
-        seeds=seeds,
+        seeds=[start(run, seed) for seed in seeds],
         kernel=run.teacher.kernel,
         batch_norm=run.settings.student.batch_norm,
         norm_scale=run.settings.student.norm_scale,

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luckmatters.science.layers import normalize_rows
 from luckmatters.science.networks import BatchNorm, Networks, initialize_students
 from luckmatters.science.random import generator
 from luckmatters.science.shapes import fan_in, weight_shapes
 
 GRID = np.array([-0.5, -0.25, 0.0, 0.25, 0.5], dtype=np.float32)
-NORM_EPS = 1e-5  # added to the norm of each row before the division, as published
 
 
 def separated_rows(nodes: int, fan_in: int, *, generator: np.random.Generator) -> Tensor:
@@ -26,15 +26,6 @@ def separated_rows(nodes: int, fan_in: int, *, generator: np.random.Generator) -
         draw = generator.choice(GRID, (nodes - len(rows), fan_in))
         rows |= dict.fromkeys(map(tuple, draw[draw.any(1)].tolist()))
     return torch.tensor(list(rows))
-
-
-def normalize_rows(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights and biases of nodes, divided by the L2 norm (+ 1e-5) of each node's weights.
-
-    weight: (S, n_out, …); bias: (S, n_out, 1).
-    """
-    norm = weight.flatten(2).norm(dim=2, keepdim=True) + NORM_EPS
-    return weight / norm.view(*norm.shape[:2], *[1] * (weight.dim() - 2)), bias / norm
 
 
 def draw_teachers(
@@ -71,9 +62,11 @@ def draw_teachers(
         teachers = Networks(weights, biases, [])
     else:
         raise ValueError(f"unknown teacher init {init!r}")
-    pairs = [normalize_rows(*pair) for pair in zip(teachers.weights, teachers.biases, strict=True)]
-    *hidden, output = [own_bias for _, own_bias in pairs]
-    return Networks([weight for weight, _ in pairs], [*(own + (bias or 0) for own in hidden), output], [])
+    for layer in zip(teachers.weights, teachers.biases, strict=True):
+        normalize_rows(*layer)
+    for hidden in teachers.biases[:-1] if bias else []:
+        hidden += bias
+    return teachers
 
 
 def unrelated_teachers(

@@ -10,7 +10,7 @@ from torch import Tensor
 from luckmatters.learning.curves import student_curves
 from luckmatters.learning.data import Data
 from luckmatters.learning.evaluation import Evaluation, measured
-from luckmatters.learning.students import initial_students, rate
+from luckmatters.learning.students import initial_students, rate, trainer_options
 from luckmatters.science.networks import Networks
 from luckmatters.science.overlap import over_live, stands
 from luckmatters.science.training import Trainer
@@ -57,11 +57,12 @@ def train(
     """
     evaluation, each, moments = Evaluation.of(run, teachers, data, seeds), steps_per_epoch(run), steps(run)
     if resume is None:
-        trainer = Trainer(initial_students(run, seeds, device))
+        trainer = Trainer(initial_students(run, seeds, device), **trainer_options(run.settings))
         state = record(TrainingState.none(), evaluation, trainer, whole=True)
         yield state
     else:
-        state, trainer = resume, Trainer.from_state(resume.network(), device=device)
+        state = resume
+        trainer = Trainer.from_state(resume.network(), device=device, **trainer_options(run.settings))
         trainer.loss_sum.copy_(state.tensors["fixed/loss_sum"])
         trainer.samples = int(state.tensors["fixed/samples"])
     done = moments[state.epoch]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from luckmatters.learning.curves import student_curves
 from luckmatters.learning.data import Data, on_labels
 from luckmatters.learning.evaluation import Evaluation, evaluate
-from luckmatters.learning.students import initial_students, loss, rate, train_epoch
+from luckmatters.learning.students import initial_students, rate, train_epoch, trainer_options
 from luckmatters.science.networks import Networks
 from luckmatters.science.training import Trainer
 from luckmatters.settings.experiment import Run
@@ -29,12 +29,12 @@ def train(
     """
     settings, evaluation = run.settings, Evaluation.of(run, teachers, data, seeds)
     if resume is None:
-        trainer = Trainer(initial_students(run, seeds, device), loss(settings))
+        trainer = Trainer(initial_students(run, seeds, device), **trainer_options(settings))
         state = TrainingState.none().record(trainer, evaluate(evaluation, trainer, first=True), snapshot=True)
         yield state
     else:
         state = resume
-        trainer = Trainer.from_state(state.network(), loss(settings), device=device)
+        trainer = Trainer.from_state(state.network(), device=device, **trainer_options(settings))
 
     for epoch in range(state.epoch, settings.training.epochs):
         train_epoch(

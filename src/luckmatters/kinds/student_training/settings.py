@@ -13,5 +13,7 @@ KIND = Kind(
         "overlap-grid": Layout(options=("columns",)),
         "weight-curves": Layout(),
         "teacher-overlap": Layout(),
+        "loss-spread": Layout(),
+        "changes": Layout(options=("columns",)),
     },
 )

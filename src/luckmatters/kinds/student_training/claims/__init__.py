@@ -3,7 +3,15 @@
 A seed that diverged is NaN, and counts as the worst outcome (``luckmatters.judging.statistics.with_diverged``).
 """
 
-from luckmatters.kinds.student_training.claims import ablations, growth, luck, over_parameterization, weights
+from luckmatters.kinds.student_training.claims import (
+    ablations,
+    growth,
+    initial_weights,
+    luck,
+    notes,
+    over_parameterization,
+    weights,
+)
 
-MODULES = growth, luck, ablations, over_parameterization, weights
+MODULES = growth, luck, ablations, over_parameterization, weights, initial_weights, notes
 EVIDENCE = [item for module in MODULES for item in module.EVIDENCE]
