@@ -357,6 +357,71 @@ def test_overlap_grid_of_one_axis_has_one_row() -> None:
     assert_grid(drawn, results)
 
 
+def paired(run: Run) -> dict[str, dict]:
+    """What loss-spread draws, of the first six starts."""
+    seeds = run.seeds[:6]
+    return {"correlation": LAYERED | {"seed": seeds}, "loss": {"seed": seeds, "epoch": EPOCHS}}
+
+
+def test_loss_spread_has_both_students_of_each_start() -> None:
+    results = made("sample-orders", paired)
+    figure = draw(results)
+    top, *below = figure.axes
+    for place, m in enumerate((1, 2, 5, 10)):
+        last, first = (
+            [values(results, quantity, variant=f"m{m}-{order}", epoch=epoch) for order in ("first", "second")]
+            for quantity, epoch in (("loss", EPOCHS[-1]), ("correlation", EPOCHS[0]))
+        )
+        losses = [rows.sort_values("seed")["value"].to_numpy() for rows in last]
+        luck = [rows.groupby("seed")["value"].mean().to_numpy() for rows in first]
+        again, lucky = below[2 * place : 2 * place + 2]
+        np.testing.assert_allclose(again.get_lines()[1].get_data(), losses)
+        np.testing.assert_allclose(
+            lucky.get_lines()[0].get_data(), [np.mean(luck, axis=0), np.exp(np.mean(np.log(losses), axis=0))]
+        )
+        points = [
+            one for one in top.get_lines() if one.get_marker() == "." and abs(one.get_xdata().mean() - place) < 0.4
+        ]
+        starts, orders = (np.log(one.get_ydata()).reshape(6, 2) for one in points)
+        np.testing.assert_allclose(starts.T, np.log(losses) - np.log(losses).mean(), atol=1e-9)
+        np.testing.assert_allclose(orders[:, 0], (np.log(losses[0]) - np.log(losses[1])) / np.sqrt(2), atol=1e-9)
+        assert again.get_title().startswith(f"m = {m}\nstart explains ")
+        assert lucky.get_title().startswith(f"m = {m}\nr = ")
+    assert "losses differ" in figure.get_suptitle()
+
+
+def test_loss_spread_with_too_few_starts_says_so() -> None:
+    figure = draw(made("sample-orders", lambda run: {
+        name: axes | {"seed": run.seeds[:3]} for name, axes in paired(run).items()
+    }, scale="ci"))  # fmt: skip
+    assert "Too few starts" in figure.get_suptitle()
+
+
+def test_changes_are_drawn_on_usual_settings() -> None:
+    whole = {"seed": SEEDS, "epoch": EPOCHS}
+    results = made("settings", lambda run: {"correlation": LAYERED, "loss": whole, "training_loss": whole})
+    figure = draw(results)
+    panels = np.array(figure.axes).reshape(2, 4)
+    columns = [["usual-x4", "usual-x8"], ["std-1-x1", "std-1-x100"], ["outputs-10-x1"], ["normalized-x1"]]
+    usual = values(results, "correlation", variant="usual-x1", epoch=EPOCHS[-1]).groupby("seed")["value"].mean()
+    for (above, below), variants in zip(panels.T, columns, strict=True):
+        looks = zip(["usual-x1", *variants], ["-", "-", "--"], strict=False)
+        expected, shares = [], []
+        for variant, style in looks:
+            for layer, rows in values(results, "correlation", variant=variant).groupby("layer"):
+                expected.append(over(rows, "epoch", LAYER_COLORS[layer], style))
+            for _, rows in values(results, "loss", variant=variant).groupby("seed"):
+                loss = rows.sort_values("epoch")["value"].to_numpy()
+                shares.append(line(EPOCHS, loss / loss[0], "0.15", style))
+        assert_lines(above, expected)
+        assert_lines(below, shares)
+        for variant in variants:
+            changed = values(results, "correlation", variant=variant, epoch=EPOCHS[-1]).groupby("seed")["value"].mean()
+            mean, low, high = t_interval((changed - usual).to_numpy())
+            assert f"{mean:+.3f} [{low:+.2f}, {high:+.2f}]".replace("-", "−") in above.get_title()
+    assert_legend_is_beside(figure)
+
+
 @pytest.mark.parametrize(("move", "told"), [(0.019, False), (0.021, True)])
 def test_captions_describe_published_curves_beyond_the_last_epoch(move: float, told: bool) -> None:
     results = trained("gaus-fc")

@@ -12,6 +12,7 @@ from oracle import Module, assert_same, sgd
 from torch.utils.flop_counter import FlopCounterMode
 
 from luckmatters.science import layers
+from luckmatters.science.layers import NORM_EPS
 from luckmatters.science.networks import Networks, initialize_students
 from luckmatters.science.shapes import training_operations
 from luckmatters.science.training import Trainer, cross_entropy, learning_rate
@@ -45,6 +46,25 @@ def test_steps_equal_autograd_in_float64(shape: dict, grouped: bool, options: di
     for seed, module in enumerate(modules):
         batches = [(x[step, seed, :, :size], y[step, seed, :, :size]) for step, size in enumerate(sizes)]
         assert_same(sgd(module, batches, rates, **options), networks, seed, rtol=1e-10, atol=1e-12)
+
+
+@SHAPES
+def test_kept_normalized_every_step_ends_with_rows_of_norm_one(shape: dict) -> None:
+    """As torch's modules, whose rows and biases are divided after every step by the norms of rows."""
+    networks = students([3, 1], None, shape=shape)
+    x, y = draw((4, 2, inputs(shape), 16), 1), draw((4, 2, 4, 16), 2)
+    modules = [Module(networks, seed) for seed in range(2)]
+    trainer = Trainer(networks, unit_fan_in=True)
+    for step in range(4):
+        trainer.step(x[step], y[step], lr=0.3)
+        for seed, module in enumerate(modules):
+            sgd(module, [(x[step, seed], y[step, seed])], 0.3)
+            for linear in module.linears:
+                norm = linear.weight.detach().flatten(1).norm(dim=1) + NORM_EPS
+                linear.weight.data /= norm.view(-1, *[1] * (linear.weight.dim() - 1))
+                linear.bias.data /= norm
+    for seed, module in enumerate(modules):
+        assert_same(module, networks, seed, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(("capability", "calls"), [("AVX2", 4), ("AVX512", 0)])
