@@ -5,7 +5,7 @@ import pandas as pd
 
 from luckmatters.judging.curves import at_end, change, curve, mean_over_layers
 from luckmatters.judging.evidence import evidence
-from luckmatters.judging.statistics import Effect, difference, in_every_cell
+from luckmatters.judging.statistics import Effect, difference, in_every_cell, sign_effect
 from luckmatters.judging.variants import Variants, one
 from luckmatters.kinds.student_training.claims.growth import TENTH
 from luckmatters.settings.experiment import Run
@@ -70,8 +70,8 @@ def greatest_rise(results: Results, which: Variants) -> pd.Series:
 
 
 def rises_more(results: Results, high: Variants, usual: Variants) -> Effect:
-    """The greatest rise of the log loss at the high rate minus at the usual rate; divergence is an infinite rise."""
-    return in_every_cell(difference(-greatest_rise(results, usual), -greatest_rise(results, high)))
+    """The share of seeds whose loss rises more at the high rate (:func:`greatest_rise`); divergence is an infinite rise."""
+    return sign_effect(difference(-greatest_rise(results, usual), -greatest_rise(results, high)))
 
 
 USUAL, STD_1, OUTPUTS_10, NORMALIZED = setting(), setting(std=1.0), setting(outputs=10), setting(normalize="fan-in")
