@@ -70,7 +70,7 @@ def greatest_rise(results: Results, which: Variants) -> pd.Series:
 
 
 def rises_more(results: Results, high: Variants, usual: Variants) -> Effect:
-    """The share of seeds whose loss rises more at the high rate (:func:`greatest_rise`); divergence is an infinite rise."""
+    """The share of seeds whose greatest rise is greater at the high rate; divergence is an infinite rise."""
     return sign_effect(difference(-greatest_rise(results, usual), -greatest_rise(results, high)))
 
 
