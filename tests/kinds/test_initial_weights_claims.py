@@ -11,7 +11,7 @@ from scipy import stats
 
 from luckmatters.config import Project
 from luckmatters.kinds.student_training.claims.initial_weights import luck_and_loss, luck_explains
-from luckmatters.kinds.student_training.claims.notes import USUAL, greatest_rise
+from luckmatters.kinds.student_training.claims.notes import FOUR_TIMES, USUAL, greatest_rise
 from luckmatters.learning.shapes import start
 from luckmatters.ledger import CONTRADICTS, SUPPORTS, UNDECIDED, judge
 from luckmatters.settings.experiment import Run
@@ -180,7 +180,7 @@ def test_a_spike_within_an_epoch_is_a_rise() -> None:
     assert outcomes("high-rate-unstable", results)["rises"] == SUPPORTS
     assert outcomes("high-rate-unstable", results)["rises-at-0-2"] != SUPPORTS
     assert outcomes("high-rate-unstable", notes({}, {"usual-x1": 2.0}))["rises"] == CONTRADICTS
-    high = greatest_rise(results, lambda run: run.variant == "usual-x8")
+    high = greatest_rise(results, FOUR_TIMES)
     assert high[0] == pytest.approx(2.0, abs=0.01)  # in epoch 3, above the loss after epoch 2
     assert (greatest_rise(results, USUAL) < 0.01).all()
 
