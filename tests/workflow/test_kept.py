@@ -137,7 +137,7 @@ def test_results_of_several_commits_or_of_none_are_refused(commits: dict, messag
 
 def test_results_of_one_commit_are_kept_with_its_name(checkout: Checkout) -> None:
     def luckmatters(*arguments: str, status: int = 0) -> str:
-        return checkout.run("python", "-m", "luckmatters", "--scale", "ci", *arguments, status=status).stderr
+        return checkout.run("luckmatters", "--scale", "ci", *arguments, status=status).stderr
 
     commit = checkout.commit()
     luckmatters("generate-teacher", "gaus-fc-large")
