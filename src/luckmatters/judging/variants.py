@@ -53,7 +53,5 @@ def teacher(name: str) -> Variants:
 
 def this(results: Results, variant: str) -> Variants:
     """A single variant by name, for figures whose layout names variants."""
-    run = results.runs[variant]
-    return Variants(
-        variant, lambda other: (other.experiment, other.variant) == (run.experiment, run.variant), single=True
-    )
+    own = results.runs[variant]
+    return Variants(variant, lambda run: (run.experiment, run.variant) == (own.experiment, own.variant), single=True)
