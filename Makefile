@@ -7,6 +7,9 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
+# Neighbouring tests share what they look at: a process has a block of tests, and takes from others when it is idle.
+PARALLEL := -n $(CORES) --dist worksteal
+
 .PHONY: figures test check lint format audit reference paper benchmark clean
 .DEFAULT_GOAL := figures
 
@@ -21,12 +24,11 @@ figures: $(INSTALLED)
 	snakemake --cores $(CORES) --config scale=$(SCALE)
 
 test: lint
-	pytest -m "not slow" -n $(CORES)
-	pytest -m slow
+	pytest $(PARALLEL)
 
 # The fast half, for the time between commits.
 check: lint
-	pytest -m "not slow" -n $(CORES)
+	pytest $(PARALLEL) -m "not slow"
 
 lint: $(INSTALLED)
 	ruff check .

@@ -1,13 +1,17 @@
 """Shared fixtures: a private copy of the checkout, and a way to run its commands."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
@@ -18,8 +22,27 @@ PARTS = (
 torch.set_num_threads(1)
 
 
+@cache
+def forks() -> Path:
+    """The folder of the commands that run in forks, served until this process ends."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, str(ROOT / "tests" / "forks.py"), str(folder)]
+    server = subprocess.Popen(command, env={**variables, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE)
+    atexit.register(server.terminate)
+    assert server.stdout.readline() == b"serving\n"
+    return folder
+
+
 class Checkout:
-    """A copy of the project in a separate folder. Commands run there import the copy's package."""
+    """A copy of the project in a separate folder. Commands run there import the copy's package.
+
+    ``luckmatters`` and ``snakemake`` run in forks of a process that has imported the libraries (forks.py), and
+    ``python -m luckmatters`` in a process of its own; with `forked` False, all commands do.
+    """
+
+    forked = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,12 +56,22 @@ class Checkout:
             else:
                 shutil.copy(source, folder / part)
 
+    @classmethod
+    def at(cls, folder: Path) -> "Checkout":
+        """A copy that is in the folder already."""
+        copy = object.__new__(cls)
+        copy.folder = folder
+        return copy
+
     def run(self, *command: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess:
         """Run a command in the copy; fails unless the command exits with the status (None: any)."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        places = [str(Path(sys.executable).parent), os.environ["PATH"]]
+        if self.forked and command[0] in ("luckmatters", "make", "snakemake"):
+            places.insert(0, str(forks()))
         # Synthetic images unless a test says otherwise: results must not depend on images on the machine.
         inherited = {name: value for name, value in os.environ.items() if name != "LUCKMATTERS_CIFAR10"}
-        variables = {**inherited, "PATH": path, "PYTHONPATH": str(self.folder / "src"), **environment}
+        paths = {"PATH": os.pathsep.join(places), "PYTHONPATH": str(self.folder / "src")}
+        variables = {**inherited, **paths, **environment}
         done = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=1200)
         if status is not None:
             assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -85,13 +118,23 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy in which the whole workflow has run at ci scale. Tests that change files use `finished_copy`."""
-    copy = Checkout(tmp_path_factory.mktemp("finished") / "checkout")
-    copy.commit()
-    # The README's first command, at ci scale, with the environment that the tests run in.
-    (copy.folder / ".venv").symlink_to(sys.prefix)
-    copy.run("make", "--old-file=.venv/installed", "figures", "SCALE=ci", "CORES=2")
-    return copy
+    """A copy in which the whole workflow has run at ci scale. Tests that change files use `finished_copy`.
+
+    Parallel processes share the copy: the first that needs it makes it, with both cores, while the others wait.
+    """
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    folder = place / "finished" / "checkout"
+    with FileLock(place / "finished.lock"):
+        if not folder.exists():
+            copy = Checkout(place / "making" / "checkout")
+            copy.commit()
+            # The README's first command, at ci scale, with the environment that the tests run in.
+            (copy.folder / ".venv").mkdir()
+            (copy.folder / ".venv" / "bin").symlink_to(forks())
+            copy.run("make", "--old-file=.venv/installed", "figures", "SCALE=ci", "CORES=2")
+            copy.folder.parent.rename(folder.parent)  # a failed run leaves no finished copy
+    return Checkout.at(folder)
 
 
 def _copy(source: str, target: str) -> None:
@@ -104,9 +147,7 @@ def finished_copy(finished: Checkout, tmp_path: Path) -> Checkout:
     """A private copy of the finished checkout."""
     folder = tmp_path / "checkout"
     shutil.copytree(finished.folder, folder, symlinks=True, copy_function=_copy)
-    copy = object.__new__(Checkout)
-    copy.folder = folder
-    return copy
+    return Checkout.at(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

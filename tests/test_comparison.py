@@ -9,12 +9,15 @@ import pytest
 from conftest import ROOT
 
 from luckmatters import reports
-from luckmatters.artefacts import sha256
+from luckmatters.artefacts import TABLE, sha256
 from luckmatters.cli import main
 from luckmatters.comparison import compare, summarize
 from luckmatters.config import Project
+from luckmatters.config.kept import FORMAT, kept_bundle
 from luckmatters.errors import UserError
 from luckmatters.plan import Plan
+from luckmatters.settings.experiment import config_hash
+from luckmatters.tables.files import to_parquet
 from luckmatters.tables.results import Results
 
 NAMES = {"points": ".csv", "summary": "-summary.csv", "pdf": ".pdf", "png": ".png", "json": ".json"}
@@ -27,14 +30,15 @@ def copied(folder: Path, scale: str = "paper") -> Project:
     return Project(folder, scale=scale, kept="ignore")
 
 
-def keep_spread(project: Project, std: float) -> Path:
-    """Keep a spread of teachers for every level of gaus-fc-bn.csv, beside that of another variant."""
-    path = project.root / "data" / "reference" / "paper" / "batch-norm-scales.csv"
-    path.parent.mkdir(parents=True)
-    rows = file("gaus-fc-bn.csv")[["quantity", "layer", "epoch"]]
-    variants = {"large-ones": std, "large-uniform": 99.0}
-    pd.concat([rows.assign(variant=name, std=value) for name, value in variants.items()]).to_csv(path, index=False)
-    return path
+def keep_spread(project: Project, std: float) -> tuple[Project, Path]:
+    """Keep two seeds that are so far apart at every level of gaus-fc-bn.csv; the project anew, and the kept table."""
+    run = Project(project.root, scale="paper").run("batch-norm-scales", "large-ones")
+    rows = file("gaus-fc-bn.csv")[["quantity", "layer", "epoch"]].astype({"layer": "Int64"})
+    ends = [rows.assign(seed=seed, value=sign * std / 2**0.5) for seed, sign in ((0, 1), (1, -1))]
+    bundle = kept_bundle(project, run)
+    manifest = {"format": FORMAT, "config_hash": config_hash(run), "seeds": [0, 1], "jobs": []}
+    bundle.save({TABLE: to_parquet(pd.concat(ends, ignore_index=True))}, manifest)
+    return Project(project.root, scale=project.scale_name, kept="ignore"), bundle.folder / TABLE
 
 
 def file(name: str) -> pd.DataFrame:
@@ -78,7 +82,7 @@ def test_the_kept_spread_of_teachers_counts_where_each_side_has_one_teacher(tmp_
     project = copied(tmp_path)
     names = ["gaus-fc", "batch-norm-scales"]
     before = compare(project, {name: shifted(project, name, 0.1) for name in names}).set_index("experiment")
-    keep_spread(project, 0.07)
+    project, _ = keep_spread(project, 0.07)
     after = compare(project, {name: shifted(project, name, 0.1) for name in names}).set_index("experiment")
     reading = after.loc["gaus-fc", "reading"]
     assert before.loc["gaus-fc", "unit"].tolist() == pytest.approx((2 / 5 * 0.01**2 + reading**2) ** 0.5)
@@ -130,7 +134,7 @@ def results(project: Project, name: str) -> Results:
 
 def test_the_verb_writes_tables_a_picture_and_their_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = copied(tmp_path)
-    spread = keep_spread(project, 0.05)
+    project, spread = keep_spread(project, 0.05)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reports, "load", results)
     monkeypatch.setattr(reports, "is_complete", lambda project, name: name in ("gaus-fc", "over-param"))
@@ -144,7 +148,7 @@ def test_the_verb_writes_tables_a_picture_and_their_origin(tmp_path: Path, monke
     assert set(curves["within"]) == {1}
     origin = json.loads((folder / "published.json").read_text())
     assert origin["files"] == {path.name: sha256(path.read_bytes()) for path in written}
-    assert origin["inputs"]["data/reference/paper/batch-norm-scales.csv"] == sha256(spread.read_bytes())
+    assert origin["inputs"]["data/kept/paper/batch-norm-scales/large-ones/table.parquet"] == sha256(spread.read_bytes())
     assert {"results/gaus-fc", "results/over-param", "config/published.yaml"} < origin["inputs"].keys()
     assert (folder / "published.pdf").read_bytes().startswith(b"%PDF")
     first = {path: path.read_bytes() for path in written}
@@ -177,7 +181,7 @@ def test_the_default_targets_have_the_comparison_wherever_there_are_published_cu
 def test_the_comparison_has_its_inputs(tmp_path: Path) -> None:
     project = copied(tmp_path)
     assert Plan(project).comparison_inputs()["spread"] == []
-    spread = keep_spread(project, 0.05)
+    project, spread = keep_spread(project, 0.05)
     inputs = Plan(project).comparison_inputs()
     assert inputs["spread"] == [spread]
     assert {path.name for path in inputs["published"]} == set(project.published)

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from luckmatters import artefacts, keeping, provenance
-from luckmatters.artefacts import MANIFEST, TABLE, Bundle
+from luckmatters.artefacts import MANIFEST, SUPERSEDED, TABLE, Bundle
 from luckmatters.cli import main
 from luckmatters.config import Project
 from luckmatters.drawing.style import origin
@@ -78,6 +78,15 @@ def test_kept_results_equal_computed_results_in_single_precision(name: str, fold
             assert all(np.array_equal(job[key], again[key]) for key in job)
 
 
+def test_a_kept_file_is_checked_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name that a command takes, when it looks for kept results: what is read later is what was checked."""
+    checked, sha256 = [], artefacts.sha256
+    monkeypatch.setattr(artefacts, "sha256", lambda content: checked.append(content) or sha256(content))
+    load(project(), "two-nodes")
+    contents = [(kept(variant=variant) / TABLE).read_bytes() for variant in RUNS["two-nodes"]]
+    assert [checked.count(content) for content in contents] == [1, 1]
+
+
 def test_figures_of_kept_results_wait_for_no_job(folder: Path) -> None:
     shutil.rmtree("results")
     plan, wildcards = Plan(project()), type("Wildcards", (), {"experiment": "decision-lines"})
@@ -125,6 +134,8 @@ def damage(name: str) -> None:
             Bundle(kept()).save({TABLE: table.read_bytes()}, {**content, "seeds": [99]})
         case "no table":
             Bundle(kept()).save({}, content)
+        case "superseded":
+            Path(SUPERSEDED).write_text("ci/two-nodes/accurate: samples are drawn otherwise\n", encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -139,6 +150,7 @@ def damage(name: str) -> None:
         ("newer format", r"accurate: has format 2, this version reads 1; update"),
         ("other seeds", r"accurate: has seeds 99-99, config/ has others"),
         ("no table", r"accurate: has no table"),
+        ("superseded", r"accurate: is superseded, samples are drawn otherwise \(data/kept/superseded.yaml\); keep"),
     ],
 )
 def test_a_fault_is_one_line_and_the_rest_goes_on(name: str, message: str, folder: Path, capsys) -> None:
@@ -153,6 +165,28 @@ def test_a_fault_is_one_line_and_the_rest_goes_on(name: str, message: str, folde
     results = load(found, "two-nodes")
     assert set(results.runs) == {"matrix"}
     assert origin(results).startswith("Scale ci (of what is kept: without accurate), 3 seeds.")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ci/two-nodes/exact: why", r"superseded.yaml: ci/two-nodes/exact: no such kept result; remove the entry"),
+        ("ci/two-nodes/accurate: 1", r"ci/two-nodes/accurate: must be a text, why the result is superseded, got 1"),
+    ],
+)
+def test_a_wrong_entry_of_what_is_superseded_is_refused(line: str, message: str, folder: Path) -> None:
+    Path(SUPERSEDED).write_text(line, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        project()
+
+
+def test_a_superseded_run_is_kept_again_without_the_entry(folder: Path) -> None:
+    damage("superseded")
+    with pytest.raises(UserError, match=r"ci/two-nodes/accurate: remove the entry before you keep the run"):
+        keeping.keep(project("ignore"), ["two-nodes"])
+    Path(SUPERSEDED).unlink()
+    keeping.keep(project("ignore"), ["two-nodes"])
+    assert set(project().available("two-nodes")) == set(RUNS["two-nodes"])
 
 
 def test_some_of_the_seeds_may_be_kept_and_are_said(folder: Path) -> None:

@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from luckmatters.errors import UserError
 
 TABLE, TENSORS, MANIFEST = "table.parquet", "tensors.safetensors", "run.json"
+SUPERSEDED = "data/kept/superseded.yaml"
 
 
 # --- paths: a function for each artefact -----------------------------------------------------------------------------
@@ -97,12 +98,6 @@ def reference_folder(scale: str) -> Path:
 def reference_file(scale: str, experiment: str) -> Path:
     """File of an experiment's committed summary; ``claims`` names the committed ledger."""
     return reference_folder(scale) / f"{experiment}.csv"
-
-
-def spread_files(root: Path, runs: Iterable[str | None]) -> list[Path]:
-    """Files of the committed summaries that hold runs (``experiment/variant``); without those that are not kept."""
-    paths = {root / reference_file("paper", run.split("/")[0]) for run in runs if run}
-    return [path for path in sorted(paths) if path.exists()]
 
 
 def teacher_reference_file(scale: str, teacher: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from luckmatters.artefacts import TABLE
+from luckmatters.artefacts import SUPERSEDED, TABLE
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.jobs.recompute import recompute
@@ -207,7 +207,8 @@ def conclude(rows: Sequence[dict], *, seed: int, within: float) -> str:
     if departed:
         raise UserError(
             f"kept results depart from what this code computes: {', '.join(departed)}; {again}; if the code changed on "
-            "purpose compute and keep these results again, else restore the kept files or the code from git"
+            f"purpose compute and keep these results again, or declare them superseded ({SUPERSEDED}); else restore "
+            "the kept files or the code from git"
         )
     if not agreed:
         raise UserError(f"nothing was recomputed; give the audit more --seconds, another --seed, or results; {again}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from luckmatters import __version__
 from luckmatters.config import Project
-from luckmatters.config.project import OVERRIDES
+from luckmatters.config.project import OVERRIDES, PUBLISHED_SETTINGS
 from luckmatters.errors import UserError
 from luckmatters.kinds import verb
 
@@ -60,8 +60,8 @@ def parser() -> argparse.ArgumentParser:
     sub = add("reference", "keep finished results in data/reference: these experiments' summary tables")
     sub.add_argument("experiments", nargs="*", help="names of experiments (default: all of them, and the ledger)")
     sub.add_argument("--seconds", type=float, help="how long the whole run took, in one piece, on this machine")
-    add("findings", "write what README.md and docs/findings.md say of results, from what is kept of the scale")
-    add("configuration", "write docs/configuration.md, which says what every key of the files in config/ means")
+    add("findings", "write what README.md and docs/ say of results, from what is kept of the scale")
+    add("configuration", "write docs/configuration.md and docs/experiments.md from the files in config/")
     add("reference-teacher", "write a trained teacher and the table of its training to data/reference", "teacher")
     return top
 
@@ -106,9 +106,16 @@ def dispatch(options: argparse.Namespace) -> None:
             audit.report(project, audit.kept_tables(project), costs.seconds, seed=options.seed, within=options.seconds)
         )
     elif options.verb == "configuration":
-        from luckmatters import configuration_page
+        from luckmatters import artefacts, configuration_page, experiments_page
 
-        wrote(configuration_page.write(project.root))
+        published = Project(options.project, **{**overrides, "scale": PUBLISHED_SETTINGS})
+        pages = {
+            "configuration": configuration_page.page(project.root),
+            "experiments": experiments_page.page(published),
+        }
+        for name, text in pages.items():
+            artefacts.write(project.root / "docs" / f"{name}.md", text.encode())
+            wrote(project.root / "docs" / f"{name}.md")
     elif options.verb == "prepare-cifar10":
         from luckmatters.jobs import bundles, verbs
 

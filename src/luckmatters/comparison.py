@@ -1,14 +1,16 @@
 """All published curves beside ours, with the cause of each departure."""
 
+import io
 from collections.abc import Mapping
 
 import pandas as pd
 
 from luckmatters import artefacts
+from luckmatters.artefacts import TABLE
 from luckmatters.config import Project
 from luckmatters.judging.published import compared, curve_summary
+from luckmatters.judging.summaries import over_seeds
 from luckmatters.settings.experiment import Run
-from luckmatters.settings.published import PublishedCurves
 
 USUAL = 0.95  # share of points within two standard errors if chance alone made them differ; fewer: the curve departs
 UNEXPLAINED, UNKNOWN = "not explained yet", " (how far teachers differ is not known)"
@@ -32,7 +34,7 @@ def compare(project: Project, summaries: Mapping[str, pd.DataFrame]) -> pd.DataF
                     epochs = ours["epoch"] * run.trained.settings.data.samples_per_epoch / source.samples
                     ours = ours.assign(epoch=epochs)
                 theirs = pd.read_csv(artefacts.published_file(project.root, file))
-                rows = compared(ours, theirs, source, own_teachers=has_own(run), spread=spread(project, source))
+                rows = compared(ours, theirs, source, own_teachers=has_own(run), spread=spread(project, file))
                 pairs[file, run.experiment, run.variant] = rows
     if not pairs:
         return pd.DataFrame()
@@ -45,12 +47,10 @@ def has_own(run: Run) -> bool:
     return run.teacher is None or run.trained.settings.teacher.seed == "own"
 
 
-def spread(project: Project, source: PublishedCurves) -> pd.DataFrame | None:
-    """The kept summary rows of the run that measures how far teachers differ; None if no such run is kept."""
-    for path in artefacts.spread_files(project.root, [source.spread]):
-        table = pd.read_csv(path)
-        return table[table["variant"] == source.spread.split("/")[1]]
-    return None
+def spread(project: Project, file: str) -> pd.DataFrame | None:
+    """The summary of the run that measures how far teachers differ, for a file of data/published; None: not kept."""
+    kept = project.kept_spreads.get(file)
+    return kept and over_seeds(pd.read_parquet(io.BytesIO(kept.bundle.read(TABLE))))
 
 
 def summarize(project: Project, table: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import yaml
 from pydantic import Field
 from pydantic.json_schema import models_json_schema
 
-from luckmatters import artefacts
 from luckmatters.config.files import read_yaml
 from luckmatters.errors import UserError
 from luckmatters.kinds import registry
@@ -69,13 +68,6 @@ def schemas() -> dict[str, dict]:
 
 
 SCHEMAS = schemas()
-
-
-def write(root: Path) -> Path:
-    """Write the page and return its path."""
-    path = root / "docs" / "configuration.md"
-    artefacts.write(path, page(root).encode())
-    return path
 
 
 def page(root: Path) -> str:

@@ -8,7 +8,7 @@ from luckmatters.learning.shapes import student_widths
 from luckmatters.science.shapes import scaled, training_operations
 from luckmatters.settings.experiment import Run
 
-# Operations a second of training: two cores, measured (README: Speed); a data-center card in float32, an assumption.
+# Operations a second of training: two cores, measured (docs/performance.md); a data-center card in float32, assumed.
 TWO_CORES, CARD = 0.16e12, 20e12
 # For predicted times alone: an old core, steps of small networks, and all that comes before and after training.
 OPERATIONS_A_SECOND, SECONDS_A_STEP, SECONDS_A_RUN = 4e10, 5e-4, 5.0
@@ -62,7 +62,8 @@ def in_words(runs: Sequence[Run]) -> str:
     total = sum(operations(run) for run in runs if verb(run) in ("train", "retrain"))
     if not total:
         return "minutes; operations of this kind are not counted"
-    return f"{total / 1e12:,.3g} TFLOP; about {_time(total / TWO_CORES)} on two cores, {_time(total / CARD)} on a card"
+    tera = f"{total / 1e12:,.0f}" if total >= 1e15 else f"{total / 1e12:.3g}"
+    return f"{tera} TFLOP; about {_time(total / TWO_CORES)} on two cores, {_time(total / CARD)} on a card"
 
 
 def _time(seconds: float) -> str:

@@ -1,18 +1,19 @@
-"""Results in README.md and docs/findings*.md, written from what is kept in data/reference and data/kept."""
+"""Results in README.md and docs/, written from what is kept in data/reference and data/kept."""
 
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 
-from luckmatters import artefacts, comparison
+from luckmatters import artefacts, comparison, markdown
 from luckmatters.comparison import USUAL
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.judging.published import UNITS
 from luckmatters.judging.summaries import summarize
-from luckmatters.ledger import EVIDENCE, Judgement, counted, evidence, from_csv, head, judge_all, limits
+from luckmatters.ledger import EVIDENCE, Judgement, Verdict, counted, evidence, from_csv, head, judge_all, limits
 from luckmatters.reports import complete
 
 START = "<!-- results: from here on written by `luckmatters findings` -->"
@@ -75,7 +76,7 @@ def of_published_settings(project: Project) -> Kept:
 
 
 def write(project: Project) -> list[Path]:
-    """Write the kept results to README.md and docs/findings*.md; returns the paths."""
+    """Write the kept results to README.md, docs/results.md and docs/findings*.md; returns the paths."""
     texts = documents(read(project), of_published_settings(project))
     texts = {project.root / name: text for name, text in texts.items()}
     for path, text in texts.items():
@@ -84,24 +85,43 @@ def write(project: Project) -> list[Path]:
 
 
 def documents(kept: Kept, published: Kept) -> dict[str, str]:
-    """Texts of README.md, docs/findings.md and docs/findings-<scale>.md, by name.
+    """Texts of README.md, docs/results.md, docs/findings.md and docs/findings-<scale>.md, by name.
 
-    published: results at the published settings. Raises UserError if README.md has no marks.
+    published: results at the published settings. Raises UserError if a document has no marks for its part.
     """
-    path = kept.project.root / "README.md"
-    before, start, rest = path.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise UserError(f"{path}: has no place for results any more; put back the two lines {START} and {END}")
+    root = kept.project.root
     return {
-        "README.md": before + START + "\n" + block(kept, published) + END + after,
+        "README.md": _marked(root / "README.md", counts(kept, published)),
+        "docs/results.md": _marked(root / "docs" / "results.md", block(kept, published)),
         "docs/findings.md": page(kept),
         f"docs/findings-{published.project.scale_name}.md": page(published, beside=kept),
     }
 
 
+def _marked(path: Path, part: str) -> str:
+    """Text of a document with another part between the marks. Raises UserError if the document has no marks."""
+    before, start, rest = path.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise UserError(f"{path}: has no place for results any more; put back the two lines {START} and {END}")
+    return before + START + "\n" + part + END + after
+
+
+def counts(kept: Kept, published: Kept) -> str:
+    """Text for README.md: how many claims have which verdict, at both scales."""
+
+    def named(one: Kept, verdict: str) -> str:
+        names = [f"`{j.name}`" for j in one.ledger if j.verdict == verdict]
+        return f"{len(names)}{': ' * bool(names)}{', '.join(names)}" if verdict != "not run" else str(len(names))
+
+    columns = ["verdict", *(f"claims at `{one.project.scale_name}`" for one in (kept, published))]
+    rows = [[f"**{verdict}**", named(kept, verdict), named(published, verdict)] for verdict in get_args(Verdict)]
+    table = markdown.table(columns, [row for row in rows if row[1:] != ["0", "0"]])
+    return f"\n{table}\n\n"
+
+
 def block(kept: Kept, published: Kept) -> str:
-    """Text for README.md: the balance, the time of the whole run, and a table of claims with core checks."""
+    """Text for docs/results.md: the balance, the time of the whole run, and a table of claims with core checks."""
     balance = head(kept.project, kept.ledger)[-1] if kept.run else ""
     verdicts = {j.name: j.verdict for j in published.ledger}
     rows = [
@@ -111,7 +131,7 @@ def block(kept: Kept, published: Kept) -> str:
     scales = [f"`{one.project.scale_name}`" for one in (kept, published)]
     columns = ["claim", "in short", *(f"verdict at {scale}" for scale in scales)]
     columns += [f"core checks at {scales[0]}: estimate (95 % interval), threshold, seeds"]
-    return "\n\n".join(["", *filter(None, [balance]), _time(kept), _table(columns, rows), ""])
+    return "\n\n".join(["", *filter(None, [balance]), _time(kept), markdown.table(columns, rows), ""])
 
 
 def page(kept: Kept, beside: Kept | None = None) -> str:
@@ -182,7 +202,7 @@ def _published(kept: Kept) -> list[str]:
     notes = {name: kept.project.experiment(name).figure.published_note for name in kept.summaries}
     return [
         *lines,
-        _table([*columns, "teachers", "cause of the departure"], rows),
+        markdown.table([*columns, "teachers", "cause of the departure"], rows),
         "",
         *(f"- `{name}`: {note}" for name, note in notes.items()),
     ]
@@ -195,8 +215,8 @@ def _teachers(project: Project) -> list[str]:
         origin = _bundle(path, path.parts[-3]).manifest("test_accuracy", "published_accuracy", "data")
         accuracies = sum(origin["test_accuracy"]) / len(origin["test_accuracy"]), origin["published_accuracy"]
         rows.append([f"`{path.stem}`", path.parts[-3], *(f"{accuracy:.2%}" for accuracy in accuracies), origin["data"]])
-    table = _table(["teacher", "scale", "test accuracy", "published", "images"], rows)
-    return ["## Teachers trained on labels", "", table]
+    columns = ["teacher", "scale", "test accuracy", "published", "images"]
+    return ["## Teachers trained on labels", "", markdown.table(columns, rows)]
 
 
 def kept_rates(project: Project) -> pd.DataFrame:
@@ -242,7 +262,7 @@ def _rates(project: Project) -> list[str]:
         "of squared departures from the published curves of m = 1 and m = 10, over epochs 1 to 20, on 192 samples. "
         f"It gives {inferred_rate(table):g}. Below: root mean square of the departures by layer, in standard errors.",
         "",
-        _table(["m", "rate", "layer 0", "layer 1", "layer 2", "layer 3", "sum of squares", "seeds"], rows),
+        markdown.table(["m", "rate", "layer 0", "layer 1", "layer 2", "layer 3", "sum of squares", "seeds"], rows),
         "",
     ]
 
@@ -262,7 +282,7 @@ def _beside(kept: Kept, other: Kept) -> list[str]:
         f"verdict at {there}",
         f"core checks at {there}",
     ]
-    return ["", f"## Beside the scale {there}", "", _table(columns, rows)]
+    return ["", f"## Beside the scale {there}", "", markdown.table(columns, rows)]
 
 
 def _time(kept: Kept) -> str:
@@ -294,8 +314,3 @@ def _core(judgement: Judgement) -> list[str]:
 
 def _number(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.4g}".replace("-", "−")
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

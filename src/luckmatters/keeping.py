@@ -1,42 +1,46 @@
 """Keeping finished results in data/kept, so that nobody needs to compute them again, and what is kept."""
 
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import safetensors.numpy
 
-from luckmatters import artefacts
+from luckmatters import artefacts, kinds
 from luckmatters.artefacts import TABLE, TENSORS, Bundle
 from luckmatters.config import Project
-from luckmatters.config.kept import FORMAT, kept_bundle
+from luckmatters.config.kept import FORMAT, kept_bundle, kept_name
 from luckmatters.costs import in_words
 from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import finished_bundle
-from luckmatters.kinds import layouts
 from luckmatters.provenance import common_code, require_clean
 from luckmatters.reading import job_label
 from luckmatters.settings.experiment import Run
 
 LIMIT = 30_000_000  # bytes of all kept results: a clone stays small
-TENSORS_LIMIT = 1_000_000  # bytes of a variant's tensors; figures of larger ones need the run itself
+TENSORS_LIMIT = 1_500_000  # bytes of a variant's tensors that a figure draws; beyond, figures need the run itself
 # Entries that the manifests of all jobs of a run have in common.
 COMMON = ("experiment", "variant", "scale", "kind", "config_hash", "settings", "teacher")
+
+Drawn = Callable[[list[dict[str, np.ndarray]]], list[dict[str, np.ndarray]]]  # tensors of jobs -> what is drawn
 
 
 def keep(project: Project, names: Sequence[str], seeds: Sequence[int] | None = None) -> list[Path]:
     """Write finished runs to data/kept; returns the folders.
 
     names: experiments, or variants as ``experiment/variant``; seeds: those to keep (default: all of each run).
-    Raises UserError, before anything is written, if the checkout differs from its commit, a seed is missing, several
-    commits made the results, or all that is kept would take more than LIMIT.
+    Raises UserError, before anything is written, if the checkout differs from its commit, a run is declared superseded,
+    a seed is missing, several commits made the results, or all that is kept would take more than LIMIT.
     """
     require_clean()
     contents, commits = {}, {}
     for run in (run for name in names for run in _runs(project, name)):
+        if (name := kept_name(run)) in project.superseded:
+            raise UserError(f"{artefacts.SUPERSEDED}: {name}: remove the entry before you keep the run")
         bundles = _finished(project, run, run.seeds if seeds is None else seeds)
-        files, manifest = _content(bundles, tensors=_draws_tensors(project, run))
+        files, manifest = _content(bundles, _drawn(project, run))
         contents[kept_bundle(project, run)] = files, manifest
         commits[f"{run.experiment}/{run.variant}"] = {job["code"]["commit"] for job in manifest["jobs"]}
     common_code(commits)
@@ -83,24 +87,33 @@ def _finished(project: Project, run: Run, seeds: Sequence[int]) -> list[Bundle]:
     return [finished_bundle(project, run, chunk) for chunk in chunks]
 
 
-def _draws_tensors(project: Project, run: Run) -> bool:
-    """Whether a figure draws the tensors of a run."""
-    drawn = [name for name in project.experiments if run in [other for other, _ in project.variants(name).values()]]
-    return any(layouts()[project.experiments[name].figure.layout][1].tensors for name in drawn)
+def _drawn(project: Project, run: Run) -> Drawn | None:
+    """The function that selects what a figure draws of the tensors of a run's jobs; None if no figure draws any."""
+    layouts = {
+        experiment.figure.layout
+        for name, experiment in project.experiments.items()
+        if kinds.draws_tensors(experiment) and run in [other for other, _ in project.variants(name).values()]
+    }
+    selections = [getattr(kinds.load(kinds.figure_name(layout)), "drawn", None) for layout in layouts]
+    return (selections[0] if len(selections) == 1 and selections[0] else list) if layouts else None
 
 
-def _content(bundles: Sequence[Bundle], *, tensors: bool) -> tuple[dict[str, bytes], dict]:
-    """The files and the manifest of a run's kept results; values of the table in single precision."""
+def _content(bundles: Sequence[Bundle], drawn: Drawn | None) -> tuple[dict[str, bytes], dict]:
+    """The files and the manifest of a run's kept results; values of the table in single precision.
+
+    drawn: see :func:`_drawn`.
+    """
     manifests = [bundle.manifest() for bundle in bundles]
     tables = [pd.read_parquet(io.BytesIO(bundle.read(TABLE))) for bundle in bundles]
     table = pd.concat(tables, ignore_index=True).drop(columns=["experiment", "variant"])
     jobs = [{key: value for key, value in job.items() if key not in COMMON} for job in manifests]
     files = {TABLE: compressed(table.astype({"value": "float32"}))}
-    if tensors:
+    if drawn:
+        parts = drawn([safetensors.numpy.load(bundle.read(TENSORS)) for bundle in bundles])
         named = {
-            f"{job_label(job)}/{name}": value
-            for job, bundle in zip(jobs, bundles, strict=True)
-            for name, value in safetensors.numpy.load(bundle.read(TENSORS)).items()
+            f"{job_label(job)}/{name}": np.ascontiguousarray(value)
+            for job, part in zip(jobs, parts, strict=True)
+            for name, value in part.items()
         }
         content = safetensors.numpy.save(named)
         files |= {TENSORS: content} if len(content) <= TENSORS_LIMIT else {}

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from luckmatters import artefacts, cifar10
-from luckmatters.artefacts import MANIFEST, TENSORS
+from luckmatters.artefacts import MANIFEST, TABLE, TENSORS
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.dependencies import closure
 from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import result_bundles
-from luckmatters.kinds import claims_names, figure_name, layouts, registry, run_name, verb
+from luckmatters.kinds import claims_names, draws_tensors, figure_name, layouts, registry, run_name, verb
 from luckmatters.settings.base import Verb
 from luckmatters.settings.experiment import Run, config_hash, teacher_hash
 
@@ -53,12 +53,9 @@ class Plan:
 
     def _is_drawn(self, experiment: str) -> bool:
         """Whether there is, or may be computed, what an experiment's figure draws."""
-        if self.project.keeping != "only" or not self._draws_tensors(experiment):
+        if self.project.keeping != "only" or not draws_tensors(self.project.experiment(experiment)):
             return True
         return all(self.project.kept(run).tensors for run, _ in self.project.available(experiment).values())
-
-    def _draws_tensors(self, experiment: str) -> bool:
-        return layouts()[self.project.experiment(experiment).figure.layout][1].tensors
 
     def cifar10_kind(self) -> str:
         """Kind and limit of the images: real or synthetic. Snakemake decodes the images again when the text changes."""
@@ -130,11 +127,11 @@ class Plan:
 
     def figure_inputs(self, wildcards: Wildcards) -> dict[str, list[Path]]:
         """Inputs of a figure: tables, published curves, and the code of the layout."""
-        options = self.project.experiment(wildcards.experiment).figure
+        experiment = self.project.experiment(wildcards.experiment)
         return {
-            "tables": self.tables(wildcards.experiment, tensors=self._draws_tensors(wildcards.experiment)),
+            "tables": self.tables(wildcards.experiment, tensors=draws_tensors(experiment)),
             "published": self.published(wildcards.experiment),
-            "code": closure(figure_name(options.layout), "reading"),
+            "code": closure(figure_name(experiment.figure.layout), "reading"),
         }
 
     def claims_inputs(self) -> dict[str, list[Path]]:
@@ -156,7 +153,7 @@ class Plan:
         return {
             "tables": list(dict.fromkeys(path for name in names for path in self.tables(name))),
             "published": list(dict.fromkeys(path for name in names for path in self.published(name))),
-            "spread": artefacts.spread_files(root, (source.spread for source in self.project.published.values())),
+            "spread": [kept.bundle.folder / TABLE for kept in self.project.kept_spreads.values()],
             "causes": [root / "config" / "published.yaml"],
             "code": closure("comparison", "judging.summaries", "drawing.published", "reading"),
         }

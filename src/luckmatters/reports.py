@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from luckmatters import artefacts, comparison, kinds
+from luckmatters.artefacts import TABLE
 from luckmatters.config import Project
 from luckmatters.config.files import choose
 from luckmatters.dependencies import require_unchanged
@@ -17,7 +18,6 @@ from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import teacher_bundle, teacher_settings
 from luckmatters.judging.statistics import LacksDataError
 from luckmatters.judging.summaries import csv, summarize, summary_csv
-from luckmatters.kinds import layouts
 from luckmatters.provenance import common_code, processor, provenance, require_clean
 from luckmatters.reading import is_complete, load
 from luckmatters.tables.results import Results
@@ -84,7 +84,7 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
     manifest = bundle.manifest()
     if manifest.get("settings") != teacher_settings(spec):
         raise UserError(f"{bundle.folder}: was made with other settings than config/ has; {bundle.recipe}")
-    table = pd.read_parquet(io.BytesIO(bundle.read(artefacts.TABLE))).drop(columns="layer")
+    table = pd.read_parquet(io.BytesIO(bundle.read(TABLE))).drop(columns="layer")
     path = project.root / artefacts.teacher_reference_file(project.scale_name, teacher)
     origin = {
         **manifest,
@@ -100,14 +100,12 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
 
 def figure(project: Project, experiment: str) -> list[Path]:
     """Render an experiment's figure as PDF and PNG, with provenance; returns the paths."""
-    options = project.experiment(experiment).figure
-    results = load(project, experiment, tensors=layouts()[options.layout][1].tensors)
+    layout = project.experiment(experiment).figure.layout
+    results = load(project, experiment, tensors=kinds.draws_tensors(project.experiment(experiment)))
     try:
-        drawn = kinds.load(kinds.figure_name(options.layout)).draw(results, results.published)
+        drawn = kinds.load(kinds.figure_name(layout)).draw(results, results.published)
     except LacksDataError as error:
-        raise UserError(
-            f"figure {experiment}: layout {options.layout}: {error}; add it, or choose another layout"
-        ) from None
+        raise UserError(f"figure {experiment}: layout {layout}: {error}; add it, or choose another layout") from None
     origin, paths = _origin(results), artefacts.figure_files(project.figures, experiment)
     rendered = _rendered(drawn, f"{experiment}: {results.experiment.question}", origin)
     return _save({paths[kind]: content for kind, content in rendered.items()}, paths["json"], origin)
@@ -128,7 +126,7 @@ def published(project: Project) -> list[Path]:
         )
     table = comparison.compare(project, {name: summarize(found) for name, found in results.items()})
     origin, paths = _judged_from(project, results), artefacts.comparison_files(project.figures)
-    spreads = artefacts.spread_files(project.root, (source.spread for source in project.published.values()))
+    spreads = [kept.bundle.folder / TABLE for kept in project.kept_spreads.values()]
     for path in [project.root / "config" / "published.yaml", *spreads]:
         origin["inputs"][path.relative_to(project.root).as_posix()] = artefacts.sha256(path.read_bytes())
     files = {paths["points"]: csv(table), paths["summary"]: csv(comparison.summarize(project, table))}
@@ -154,11 +152,11 @@ def animation(project: Project, experiment: str) -> list[Path]:
 
     Raises UserError if the experiment's layout has no animation.
     """
-    options = project.experiment(experiment).figure
-    if not layouts()[options.layout][1].animated:
-        raise UserError(f"experiment {experiment}: layout {options.layout} has no animation; draw its figure")
-    results = load(project, experiment, tensors=layouts()[options.layout][1].tensors)
-    drawn, frame, count = kinds.load(kinds.figure_name(options.layout)).animate(results)
+    layout = project.experiment(experiment).figure.layout
+    if not kinds.layouts()[layout][1].animated:
+        raise UserError(f"experiment {experiment}: layout {layout} has no animation; draw its figure")
+    results = load(project, experiment, tensors=kinds.draws_tensors(project.experiment(experiment)))
+    drawn, frame, count = kinds.load(kinds.figure_name(layout)).animate(results)
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     with tempfile.TemporaryDirectory() as folder:  # the writer wants a path

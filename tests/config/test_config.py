@@ -134,6 +134,8 @@ FAULTS = [
     ("config/teachers.yaml", "  init: separated", "  init: seperated", r"init: must be 'separated', 'no_sep' or 'tr"),
     ("config/teachers.yaml", "  init: separated", "  init: trained", r"init trained and the key learning go"),
     ("config/teachers.yaml", "  count: 32", "  count: 32\n  batch_norm: true", r"batch_norm needs init trained"),
+    ("config/teachers.yaml", "  published_accuracy: 0.5495", "  bias: 1.0",
+     r"cifar-fc: bias is of random teachers; drop it"),
     ("config/teachers.yaml", "}, epochs: 16,", "}, epochs: 16, momentum: 1.0,",
      r"momentum: must be less than 1, got 1.0"),
     ("config/teachers.yaml", "}, epochs: 16,", "}, epochs: 16, precision: bfloat16,",

@@ -358,6 +358,71 @@ def test_overlap_grid_of_one_axis_has_one_row() -> None:
     assert_grid(drawn, results)
 
 
+def paired(run: Run) -> dict[str, dict]:
+    """What loss-spread draws, of the first six starts."""
+    seeds = run.seeds[:6]
+    return {"correlation": LAYERED | {"seed": seeds}, "loss": {"seed": seeds, "epoch": EPOCHS}}
+
+
+def test_loss_spread_has_both_students_of_each_start() -> None:
+    results = made("sample-orders", paired)
+    figure = draw(results)
+    top, *below = figure.axes
+    for place, m in enumerate((1, 2, 5, 10)):
+        last, first = (
+            [values(results, quantity, variant=f"m{m}-{order}", epoch=epoch) for order in ("first", "second")]
+            for quantity, epoch in (("loss", EPOCHS[-1]), ("correlation", EPOCHS[0]))
+        )
+        losses = [rows.sort_values("seed")["value"].to_numpy() for rows in last]
+        luck = [rows.groupby("seed")["value"].mean().to_numpy() for rows in first]
+        again, lucky = below[2 * place : 2 * place + 2]
+        np.testing.assert_allclose(again.get_lines()[1].get_data(), losses)
+        np.testing.assert_allclose(
+            lucky.get_lines()[0].get_data(), [np.mean(luck, axis=0), np.exp(np.mean(np.log(losses), axis=0))]
+        )
+        points = [
+            one for one in top.get_lines() if one.get_marker() == "." and abs(one.get_xdata().mean() - place) < 0.4
+        ]
+        starts, orders = (np.log(one.get_ydata()).reshape(6, 2) for one in points)
+        np.testing.assert_allclose(starts.T, np.log(losses) - np.log(losses).mean(), atol=1e-9)
+        np.testing.assert_allclose(orders[:, 0], (np.log(losses[0]) - np.log(losses[1])) / np.sqrt(2), atol=1e-9)
+        assert again.get_title().startswith(f"m = {m}\nstart explains ")
+        assert lucky.get_title().startswith(f"m = {m}\nr = ")
+    assert "losses differ" in figure.get_suptitle()
+
+
+def test_loss_spread_with_too_few_starts_says_so() -> None:
+    figure = draw(made("sample-orders", lambda run: {
+        name: axes | {"seed": run.seeds[:3]} for name, axes in paired(run).items()
+    }, scale="ci"))  # fmt: skip
+    assert "Too few starts" in figure.get_suptitle()
+
+
+def test_changes_are_drawn_on_usual_settings() -> None:
+    whole = {"seed": SEEDS, "epoch": EPOCHS}
+    results = made("settings", lambda run: {"correlation": LAYERED, "loss": whole, "training_loss": whole})
+    figure = draw(results)
+    panels = np.array(figure.axes).reshape(2, 4)
+    columns = [["usual-x4", "usual-x8"], ["std-1-x1", "std-1-x100"], ["outputs-10-x1"], ["normalized-x1"]]
+    usual = values(results, "correlation", variant="usual-x1", epoch=EPOCHS[-1]).groupby("seed")["value"].mean()
+    for (above, below), variants in zip(panels.T, columns, strict=True):
+        looks = zip(["usual-x1", *variants], ["-", "-", "--"], strict=False)
+        expected, shares = [], []
+        for variant, style in looks:
+            for layer, rows in values(results, "correlation", variant=variant).groupby("layer"):
+                expected.append(over(rows, "epoch", LAYER_COLORS[layer], style))
+            for _, rows in values(results, "loss", variant=variant).groupby("seed"):
+                loss = rows.sort_values("epoch")["value"].to_numpy()
+                shares.append(line(EPOCHS, loss / loss[0], "0.15", style))
+        assert_lines(above, expected)
+        assert_lines(below, shares)
+        for variant in variants:
+            changed = values(results, "correlation", variant=variant, epoch=EPOCHS[-1]).groupby("seed")["value"].mean()
+            mean, low, high = t_interval((changed - usual).to_numpy())
+            assert f"{mean:+.3f} [{low:+.2f}, {high:+.2f}]".replace("-", "−") in above.get_title()
+    assert_legend_is_beside(figure)
+
+
 @pytest.mark.parametrize(("move", "told"), [(0.019, False), (0.021, True)])
 def test_captions_describe_published_curves_beyond_the_last_epoch(move: float, told: bool) -> None:
     results = trained("gaus-fc")
@@ -956,6 +1021,77 @@ def assert_intervals(bars: ErrorbarContainer, samples: list[pd.Series]) -> None:
         np.testing.assert_allclose([low[1], high[1]], expected)
 
 
+# --- Tickets and weights
+
+
+def tickets(run: Run) -> dict[str, dict]:
+    last, node = run.source.settings.training.epochs, {"seed": SEEDS, "layer": LAYERS, "node": range(6)}
+    before = {name: {"epoch": [0], **node} for name in ("ticket", "predicted_ticket", "luck")}
+    after = {name: {"epoch": [last], **node} for name in ("found", "close")}
+    return before | after | {"cover": {"seed": SEEDS, "epoch": [0, 1, last], "layer": LAYERS}}
+
+
+def test_tickets_and_cover_draws_tickets_their_prediction_and_found_nodes() -> None:
+    results = made("tickets-and-cover", tickets)
+    yes_or_no = results.table["quantity"].isin(["found", "close"])
+    results.table.loc[yes_or_no, "value"] = DRAW.integers(0, 2, yes_or_no.sum())
+    figure = draw(results)
+    panels = np.array(figure.axes).reshape(4, len(LAYERS))
+    sizes = {variant: run.source.settings.student.multiplier for variant, run in results.runs.items()}
+    colors = dict(zip(sorted(sizes.values()), sns.color_palette("viridis_r", 7)[1:], strict=True))
+    for layer, column in zip(LAYERS, panels.T, strict=True):
+        by_m = {m: {"variant": variant, "layer": layer} for variant, m in sizes.items()}
+        points = []
+        for m, where in by_m.items():
+            seeds = values(results, "ticket", **where).groupby("seed")["value"].mean()
+            points.append((seeds.mean(), seeds.min(), seeds.max(), LAYER_COLORS[layer], m))
+        assert_points(column[0], points)
+        diagonal, cover = [line([0, 1], [0, 1], "0.15", "--")], []
+        for m, where in by_m.items():
+            luck = np.sort(values(results, "luck", **where)["value"])
+            if m < 50:  # a pool of 100 is too small
+                diagonal.append(line(luck, np.arange(1, 19) / 18, colors[m]))
+            cover.append(over(values(results, "cover", **where), "epoch", colors[m]))
+            cover.append(over(values(results, "found", **where), "epoch", colors[m], "None"))
+        assert_lines(column[1], diagonal)
+        assert_lines(column[3], cover)
+        for drawn, (m, where) in zip(column[2].get_lines(), sorted(by_m.items()), strict=True):
+            ticket = values(results, "ticket", **where)["value"]
+            assert (to_hex(drawn.get_color()), len(drawn.get_xdata())) == (to_hex(colors[m]), 4)
+            assert ticket.min() <= min(drawn.get_xdata()) <= max(drawn.get_xdata()) <= ticket.max()
+    assert_legend_is_beside(figure)
+
+
+def test_weight_curves_draws_cosines_and_floors_of_every_variant() -> None:
+    results = made("weights", lambda run: dict.fromkeys(("weight_cosine", "control_weight_cosine"), LAYERED))
+    figure = draw(results)
+    for axes, variant in zip(figure.axes, results.runs, strict=True):
+        expected = [line([0, 1], [1, 1], "0.4", ":")]
+        for layer in LAYERS:
+            where = {"variant": variant, "layer": layer}
+            expected.append(over(values(results, "weight_cosine", **where), "epoch", LAYER_COLORS[layer]))
+            expected.append(over(values(results, "control_weight_cosine", **where), "epoch", grey(layer)))
+        assert_lines(axes, expected)
+        assert axes.get_title() == title(results, variant)
+    assert_legend_is_beside(figure)
+
+
+def test_teacher_overlap_draws_teachers_by_number_and_by_bias() -> None:
+    names = ("weight_cosine", "control_weight_cosine", "correlation", "control")
+    results = made("overlap-slows", lambda run: dict.fromkeys(names, LAYERED | {"layer": [0]}))
+    panels = np.array(draw(results).axes).reshape(2, 2)
+    groups = ["n10-drawn", "n25-drawn", "n100-drawn"], ["n25-lowered", "n25-drawn", "n25-raised"]
+    for row, (own, control) in zip(panels, (names[:2], names[2:]), strict=True):
+        for axes, variants in zip(row, groups, strict=True):
+            expected = []
+            for variant, color in zip(variants, sns.color_palette("viridis", 4)[:-1], strict=True):
+                expected.append(over(values(results, own, variant=variant), "epoch", color))
+                expected.append(over(values(results, control, variant=variant), "epoch", "0.6"))
+            assert_lines(axes, expected)
+    texts = [text.get_text() for axes in panels[0] for text in axes.get_legend().get_texts()]
+    assert texts == ["10 nodes", "25 nodes", "100 nodes", "bias -1", "as drawn", "bias +1"]
+
+
 # --- All of them
 
 
@@ -963,3 +1099,47 @@ def test_every_layout_has_a_test() -> None:
     tests = [name for name in globals() if name.startswith("test_")]
     for layout in kinds.layouts():
         assert any(name.startswith(f"test_{layout.replace('-', '_')}_") for name in tests), layout
+
+
+# --- what is kept of tensors -----------------------------------------------------------------------------------------
+
+
+def modulation_tensors(run: Run) -> list[dict[str, np.ndarray]]:
+    names = [f"{name}/{epoch}/{layer}" for name in ("beta_star", "h_star") for epoch in (0, 3) for layer in LAYERS]
+    return [{name: DRAW.normal(size=(2, 60, 4)) for name in names} for _ in range(2)]
+
+
+def joint_tensors(run: Run) -> list[dict[str, np.ndarray]]:
+    """Jobs of three seeds: 66 and 1,225 pairs of nodes a seed, so that a layer needs all seeds or two of them."""
+    shapes = {0: (3, 12, 12), 1: (3, 50, 50)}
+    return [
+        {f"joint/{epoch}/{layer}": DRAW.uniform(size=shape) for epoch in (0, 3) for layer, shape in shapes.items()}
+        for _ in range(2)
+    ]
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba()).copy()
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors", "quantities"),
+    [
+        ("modulation", modulation_tensors, ("beta_star_share", "h_star_share")),
+        ("small-overlap", joint_tensors, ("together", "independent")),
+    ],
+)
+def test_a_figure_of_the_kept_parts_of_tensors_is_the_same(name: str, tensors: Callable, quantities: tuple) -> None:
+    layers = LAYERS if name == "modulation" else range(2)
+    moments = {"seed": SEEDS, "epoch": [0, 3], "layer": layers}
+    results = made(name, lambda run: dict.fromkeys(quantities, moments))
+    jobs = {variant: tensors(run) for variant, run in results.runs.items()}
+    layout = kinds.load(kinds.figure_name(results.experiment.figure.layout))
+    parts = {variant: layout.drawn(own) for variant, own in jobs.items()}
+    for variant, own in jobs.items():
+        assert len(parts[variant]) == len(own)
+        sizes = [sum(value.size for job in side for value in job.values()) for side in (parts[variant], own)]
+        assert sizes[0] < sizes[1]
+    whole, kept = (draw(replace(results, tensors=side)) for side in (jobs, parts))
+    np.testing.assert_array_equal(pixels(kept), pixels(whole))

@@ -14,6 +14,8 @@ from luckmatters.judging.statistics import (
     LacksDataError,
     difference,
     in_every_cell,
+    intraclass_z,
+    jackknifed,
     log_spread_ratio,
     mean_effect,
     sign_effect,
@@ -202,6 +204,39 @@ def test_spread_ratios_of_too_few_equal_or_diverged_values_are_open() -> None:
     unstable = log_spread_ratio(more, narrow)
     assert (unstable.low, unstable.high, unstable.diverged) == (effect.low, np.inf, 1)
     assert log_spread_ratio(narrow, more).low == -np.inf
+
+
+def pairs(share: float, starts: int, draw: np.random.Generator) -> pd.DataFrame:
+    """Pairs of normal values of variance 1, of which the members of a pair have a share in common."""
+    common, own = draw.normal(size=(starts, 1)), draw.normal(size=(starts, 2))
+    return pd.DataFrame(np.sqrt(share) * common + np.sqrt(1 - share) * own)
+
+
+def test_the_intraclass_correlation_is_that_of_an_analysis_of_variance() -> None:
+    table = pairs(0.5, 12, np.random.default_rng(0))
+    ratio = stats.f_oneway(*table.to_numpy()).statistic
+    assert np.tanh(intraclass_z(table.to_numpy())) == pytest.approx((ratio - 1) / (ratio + 1))
+    assert intraclass_z(table.to_numpy() * 3 + 1) == pytest.approx(intraclass_z(table.to_numpy()))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_interval_of_an_intraclass_correlation_covers_the_true_share(share: float) -> None:
+    draw, covered = np.random.default_rng(1), 0
+    for _ in range(300):
+        effect = in_every_cell(jackknifed(pairs(share, 32, draw), intraclass_z))
+        covered += effect.low <= np.arctanh(share) <= effect.high
+    assert covered / 300 == pytest.approx(0.95, abs=3 * np.sqrt(0.95 * 0.05 / 300))
+
+
+def test_a_jackknifed_mean_is_the_mean_and_a_diverged_seed_leaves_no_lower_limit() -> None:
+    table = pd.DataFrame({"value": [1.0, 4.0, 2.0, 7.0]}, index=[5, 6, 7, 8])
+    assert jackknifed(table, np.mean).to_list() == pytest.approx(table["value"].to_list())
+    more = pd.concat([table, pd.DataFrame({"value": [np.nan]}, index=[9])])
+    effect = in_every_cell(jackknifed(more, np.mean))
+    assert (effect.low, effect.seeds, effect.diverged) == (-np.inf, 5, 1)
+    assert effect.high == pytest.approx(in_every_cell(table["value"]).high)
+    with pytest.raises(LacksDataError, match="fewer than 4"):
+        jackknifed(table[:3], np.mean)
 
 
 # --- published levels ------------------------------------------------------------------------------------------------

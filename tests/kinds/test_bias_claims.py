@@ -1,6 +1,7 @@
 """The claim on small overlap, on constructed tables with known answers."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,7 @@ SHARES, PUBLISHED_MOMENTS = (
 EVERY = {variant: run.settings.model for variant, (run, _) in PROJECT.variants("bn-bias-all").items()}
 
 
+@cache
 def matching(model: str, *, weights: bool = True, negative: float = 0.8, **off: tuple[int, float]) -> pd.DataFrame:
     """A network whose weights give every published number, but for those of a layer that are off by so much."""
     published = [table[table["model"] == model] for table in (SHARES, PUBLISHED_MOMENTS)]

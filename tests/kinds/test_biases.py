@@ -1,7 +1,9 @@
 """Signs of BatchNorm biases: counts, bounds, what was published, the figures and the claim that are made of them."""
 
 import json
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from matplotlib.figure import Figure
 from luckmatters import pretrained, reports
 from luckmatters.config import Project
 from luckmatters.drawing.style import layer_name
+from luckmatters.errors import UserError
 from luckmatters.jobs import verbs
 from luckmatters.judging.statistics import LacksDataError
 from luckmatters.judging.variants import this
@@ -186,14 +189,30 @@ def test_a_moment_that_differs_in_the_last_decimal_is_not_met(name: str) -> None
 # --- figures and the claim -------------------------------------------------------------------------------------------
 
 
-def extracted(name: str, tmp_path, monkeypatch: pytest.MonkeyPatch, read) -> Results:
+def extract(name: str, read) -> Results:
     """An experiment's results; read: what stands for the reading of weights, None if they are not asked for."""
-    monkeypatch.chdir(tmp_path)
     project = Project(ROOT, weights="published" if read is None else "auto")
-    monkeypatch.setattr(pretrained, "read", read)
-    for run, _ in project.variants(name).values():
-        verbs.extract(project, run.experiment, run.variant, run.seeds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrained, "read", read)
+        for run, _ in project.variants(name).values():
+            verbs.extract(project, run.experiment, run.variant, run.seeds)
     return load(project, name)
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Results]:
+    """:func:`extract`, once for all tests, in a folder for each way of reading; the folder stays the current one."""
+    folders, done = {}, {}
+
+    def extracted(name: str, read, monkeypatch: pytest.MonkeyPatch) -> Results:
+        if read not in folders:
+            folders[read] = tmp_path_factory.mktemp("extracted")
+        monkeypatch.chdir(folders[read])
+        if (name, read) not in done:
+            done[name, read] = extract(name, read)
+        return done[name, read]
+
+    return extracted
 
 
 def given(model: str, *, kept: list) -> Norms:
@@ -208,8 +227,8 @@ def small_print(figure) -> str:
     return " ".join(figure.get_supxlabel().split())
 
 
-def test_panels_show_the_table(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = extracted("bn-bias-vgg", tmp_path, monkeypatch, given)
+def test_panels_show_the_table(extracted, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = extracted("bn-bias-vgg", given, monkeypatch)
     figure = bias_histograms.draw(results, {})
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert len(panels) == 8 + 13
@@ -227,50 +246,50 @@ def test_panels_show_the_table(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "Published numbers that the weights give: 1 of 84 means" in text  # random norms, one by chance
 
 
-def test_without_network_figure_and_provenance_say_so(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_network_figure_and_provenance_say_so(extracted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)  # nobody looks at the pictures
     for name, layout in (("bn-bias-vgg", bias_histograms), ("bn-bias-all", bias_shares)):
-        text = small_print(layout.draw(extracted(name, tmp_path, monkeypatch, unreachable), {}))
+        text = small_print(layout.draw(extracted(name, unreachable, monkeypatch), {}))
         reports.figure(Project(ROOT), name)
         assert "PUBLISHED NUMBERS STAND IN FOR THE WEIGHTS of" in text
         assert "no download: Name or service not known." in text
         assert "`weights=torchvision` after `--config` (beside the scale) gets the weights" in text
-        data = json.loads((tmp_path / "figures" / "laptop" / f"{name}.json").read_text())["data"]
+        data = json.loads(Path("figures", "laptop", f"{name}.json").read_text())["data"]
         assert all(one.startswith("published numbers of ") and "not its weights" in one for one in data)
 
 
-def test_published_numbers_by_choice_are_named_as_a_choice(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = extracted("bn-bias-vgg", tmp_path, monkeypatch, None)
+def test_published_numbers_by_choice_are_named_as_a_choice(extracted, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = extracted("bn-bias-vgg", None, monkeypatch)
     assert "`weights` is set to published" in small_print(bias_histograms.draw(results, {}))
 
 
-def test_only_an_unreachable_network_lets_published_numbers_stand_in(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from luckmatters.errors import UserError
-
+def test_only_an_unreachable_network_lets_published_numbers_stand_in(
+    extracted, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def damaged(model: str, *, kept: list) -> Norms:
         raise UserError("cut short")
 
     with pytest.raises(UserError, match="cut short"):
-        extracted("bn-bias-vgg", tmp_path, monkeypatch, damaged)
+        extracted("bn-bias-vgg", damaged, monkeypatch)
     monkeypatch.setattr(pretrained, "read", unreachable)
     with pytest.raises(UnreachableError):
         verbs.extract(Project(ROOT, weights="torchvision"), "bn-bias-vgg", "vgg11", [0])
 
 
-def test_the_claim_counts_strictly_and_compares_as_published(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = extracted("bn-bias-vgg", tmp_path, monkeypatch, given)
+def test_the_claim_counts_strictly_and_compares_as_published(extracted, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = extracted("bn-bias-vgg", given, monkeypatch)
     effect, bias = negative_share(results, this(results, "vgg16")), norms_of("vgg16_bn")["bias"]
     assert effect.estimate == effect.low == effect.high == pytest.approx((bias < 0).mean())
     assert effect.seeds == 4224
-    every = extracted("bn-bias-all", tmp_path, monkeypatch, given)
+    every = extracted("bn-bias-all", given, monkeypatch)
     missed = as_published(every)
     numbers = sum(len(table) for table in (SHARES, *[PUBLISHED_MOMENTS] * 4))
     assert missed.seeds == numbers
     assert missed.estimate < -0.9 * numbers  # random norms
 
 
-def test_without_weights_the_claim_rests_on_bounds_and_says_so(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = {name: extracted(name, tmp_path, monkeypatch, unreachable) for name in ("bn-bias-vgg", "bn-bias-all")}
+def test_without_weights_the_claim_rests_on_bounds_and_says_so(extracted, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = {name: extracted(name, unreachable, monkeypatch) for name in ("bn-bias-vgg", "bn-bias-all")}
     for model in ("vgg11", "vgg16"):
         effect = negative_share(results["bn-bias-vgg"], this(results["bn-bias-vgg"], model))
         assert 0.5 < effect.low < effect.estimate < effect.high <= 1

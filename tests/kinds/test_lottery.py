@@ -1,6 +1,7 @@
 """The experiment: branches against one network at a time, rounds, luck, resuming; students that learn from labels."""
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -88,6 +89,12 @@ def run_to_end(run: Run, seeds: list[int] = SEEDS):
     return states, finish(run, seeds, states[-1])
 
 
+@cache
+def finished(kind: str):
+    """The run of a kind, for tests that look at it."""
+    return run_to_end(RUNS[kind])
+
+
 def loss(table: pd.DataFrame, branch: str, seed: int) -> list[float]:
     rows = table[(table["branch"] == branch) & (table["seed"] == seed) & (table["quantity"] == "loss")]
     return rows.sort_values("epoch")["value"].tolist()
@@ -113,7 +120,7 @@ def worth(module: Module, x: torch.Tensor, target: torch.Tensor) -> float:
 @KINDS
 def test_every_branch_trains_like_torchs_modules_on_the_shared_samples(kind: str) -> None:
     run = RUNS[kind]
-    states, result = run_to_end(run)
+    states, result = finished(kind)
     mask = Mask.from_state({name.removeprefix("mask/"): value for name, value in result.tensors.items()})
     trunk = prepare(run, TEACHERS, DATA, TENSORS, SEEDS, "cpu").trunk
     teachers = select_teachers(run.source, TEACHERS, SEEDS)
@@ -154,7 +161,7 @@ def test_branches_share_samples_that_the_dense_network_did_not_see(monkeypatch: 
 @KINDS
 def test_resuming_gives_the_numbers_of_an_uninterrupted_run(kind: str) -> None:
     run = RUNS[kind]
-    states, expected = run_to_end(run)
+    states, expected = finished(kind)
     assert [state.epoch for state in states] == list(range(last(run) + 1))
     for after in range(len(states)):
         rest = list(retrain(run, TEACHERS, DATA, TENSORS, SEEDS, resume=states[after]))
@@ -166,18 +173,17 @@ def test_resuming_gives_the_numbers_of_an_uninterrupted_run(kind: str) -> None:
 
 @KINDS
 def test_a_seed_alone_gives_the_same_table(kind: str) -> None:
-    run = RUNS[kind]
-    together, alone = (run_to_end(run, seeds)[1].table for seeds in (SEEDS, [2]))
+    together, alone = finished(kind)[1].table, run_to_end(RUNS[kind], [2])[1].table
     together = together[together["seed"] == 2].reset_index(drop=True)
     pd.testing.assert_frame_equal(together, alone, rtol=2e-4, atol=1e-6)
 
 
 def test_masks_have_the_teachers_counts_and_rounds_are_nested() -> None:
-    nodes, weights = (run_to_end(RUNS[kind])[1].tensors for kind in ("nodes", "weights"))
+    nodes, weights = (finished(kind)[1].tensors for kind in ("nodes", "weights"))
     assert [nodes[f"mask/{layer}"].sum(1).tolist() for layer in (0, 1)] == [[4, 4], [6, 6]]
     sizes = [5 * 4, 4 * 6, 6 * 7]  # weights of the teacher
     assert [weights[f"mask/{layer}"].flatten(1).sum(1).tolist() for layer in range(3)] == [[n, n] for n in sizes]
-    states, _ = run_to_end(RUNS["rounds"])
+    states, _ = finished("rounds")
     masks = [[state.tensors[f"fixed/mask/{layer}"] for layer in (0, 1)] for state in states]
     assert [int(mask[0][0].sum()) for mask in masks] == [10, 10, 6, 6, 4, 4, 4]  # 16 · 4^(−1/3), 16 · 4^(−2/3), 4
     for before, after in itertools.pairwise(masks):
@@ -186,7 +192,7 @@ def test_masks_have_the_teachers_counts_and_rounds_are_nested() -> None:
 
 
 def test_later_rounds_prune_the_networks_of_the_round_before() -> None:
-    states, _ = run_to_end(RUNS["rounds"])
+    states, _ = finished("rounds")
     job = prepare(RUNS["rounds"], TEACHERS, DATA, TENSORS, SEEDS, "cpu")
     ticket, stream = Networks.from_state(states[1].network()), batches(job.teachers, DATA, SEEDS, 5, on_labels=False)
     modules = [Module(ticket, position) for position in (0, 1)]
@@ -205,7 +211,7 @@ def test_later_rounds_prune_the_networks_of_the_round_before() -> None:
 
 
 def test_the_untrained_branch_is_measured_once_and_equals_the_pruned_final_network() -> None:
-    table = run_to_end(RUNS["nodes"])[1].table
+    table = finished("nodes")[1].table
     rows = table[table["branch"] == "untrained"]
     assert set(rows["epoch"]) == {0}
     trunk = prepare(RUNS["nodes"], TEACHERS, DATA, TENSORS, SEEDS, "cpu").trunk
@@ -215,7 +221,7 @@ def test_the_untrained_branch_is_measured_once_and_equals_the_pruned_final_netwo
 
 def test_luck_is_the_share_of_survivors_among_the_initially_best_students() -> None:
     run = RUNS["nodes"]
-    result, job = run_to_end(run)[1], prepare(run, TEACHERS, DATA, TENSORS, SEEDS, "cpu")
+    result, job = finished("nodes")[1], prepare(run, TEACHERS, DATA, TENSORS, SEEDS, "cpu")
     rows = result.table.set_index(["quantity", "branch", "layer", "seed"])["value"].sort_index()
     its, ours = job.teachers.activations(job.x), job.trunk.initial.activations(job.x)
     for layer, width in ((0, 4), (1, 6)):
@@ -233,8 +239,7 @@ def test_luck_is_the_share_of_survivors_among_the_initially_best_students() -> N
 
 
 def test_pruned_weights_stay_zero_and_kept_ones_do_not() -> None:
-    run = RUNS["weights"]
-    states, result = run_to_end(run)
+    states, result = finished("weights")
     kept = [result.tensors[f"mask/{layer}"] for layer in range(3)]
     names = [name for name in WEIGHTS if name not in ("untrained", "shuffled", "random-nodes")]
     for layer in range(3):
@@ -251,7 +256,7 @@ def test_a_seed_whose_dense_network_diverged_is_lost_in_every_branch_and_disturb
         if name.startswith(f"snapshot/{EPOCHS}/"):
             broken[name][0] = torch.nan
     *_, state = retrain(run, TEACHERS, DATA, broken, SEEDS)
-    result, expected = finish(run, SEEDS, state), run_to_end(run)[1]
+    result, expected = finish(run, SEEDS, state), finished(kind)[1]
     lost, others = (result.table[result.table["seed"] == seed] for seed in SEEDS)
     assert set(lost["branch"]) == set(run.settings.branches)
     assert (lost.loc[lost["quantity"] == "diverged", "value"] == 1).all()
@@ -271,7 +276,7 @@ def test_a_seed_whose_ticket_diverged_between_rounds_is_lost(monkeypatch: pytest
         if stream == 2 * EPOCHS + 1:  # the end of the first round
             trainer.networks.weights[1][1] = torch.inf
 
-    expected = run_to_end(run)[1].table.query("seed == 0").reset_index(drop=True)
+    expected = finished("rounds")[1].table.query("seed == 0").reset_index(drop=True)
     monkeypatch.setattr(Job, "train", train)
     table = run_to_end(run)[1].table
     lost = table[table["seed"] == SEEDS[1]]

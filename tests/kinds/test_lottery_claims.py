@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from functools import cache
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -60,8 +61,14 @@ def make(name: str, loss=None, accuracy=None, lucky: float = 0.3) -> Results:
     return Results(name, PROJECT.experiment(name), "paper", table, runs, labels, [], {}, {})
 
 
+@cache
+def usual(name: str) -> Results:
+    """An experiment as the article has it, for tests that look at it."""
+    return make(name)
+
+
 def everything(**changes: Results) -> dict[str, Results]:
-    return {name: changes.get(name.replace("-", "_")) or make(name) for name in CLAIM.experiments}
+    return {name: changes.get(name.replace("-", "_")) or usual(name) for name in CLAIM.experiments}
 
 
 def outcomes(results: dict[str, Results]) -> dict[str, str]:
@@ -207,6 +214,15 @@ def test_the_share_of_the_tickets_gain_is_given_only_if_both_branches_gain() -> 
         return WORSE[branch] * (1.7 * np.exp(0.5 * np.sin(3 * seed)) if noisy else 1 + 0.01 * seed)
 
     assert "of it" not in explained(make("lottery-luck", loss), ["x1"])[0]
+
+
+def test_a_variant_is_chosen_by_name_among_copies_of_its_runs() -> None:
+    """Kept results have copies of the runs, with the seeds that are kept."""
+    results = make("lottery-curves")
+    copied = replace(results, runs={name: run.model_copy(update={"seeds": [0]}) for name, run in results.runs.items()})
+    for variant in results.runs:
+        for which in (this(results, variant), this(copied, variant)):
+            assert [name for name, run in copied.runs.items() if which(run)] == [variant]
 
 
 def test_cases_in_which_a_branch_does_not_lose_are_named() -> None:

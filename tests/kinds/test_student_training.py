@@ -14,6 +14,7 @@ from luckmatters.kinds.student_training.run import finish, train
 from luckmatters.learning.curves import keeps
 from luckmatters.learning.data import select_teachers
 from luckmatters.learning.evaluation import overlaps
+from luckmatters.learning.shapes import start
 from luckmatters.learning.students import batches, initial_students, snapshot
 from luckmatters.science.data import Gaus
 from luckmatters.science.networks import initialize_students
@@ -30,7 +31,7 @@ def make_run(**changes: object) -> Run:
     settings = {
         "teacher": {"name": "toy", "seed": changes.pop("teacher_seed", "own")},
         "student": {"multiplier": 3, "batch_norm": changes.pop("batch_norm", False)}
-        | {key: changes.pop(key) for key in ("norm_scale",) if key in changes},
+        | {key: changes.pop(key) for key in ("norm_scale", "starts") if key in changes},
         "data": {
             "kind": "gaus", "std": 10.0, "samples_per_epoch": 320, "infinite": True, "evaluation_samples": 256,
         },
@@ -226,6 +227,38 @@ def test_uniform_scales_change_only_scales_and_need_batch_norm() -> None:
     assert config_hash(make_run(batch_norm=True)) != config_hash(make_run(batch_norm=True, **UNIFORM))
     with pytest.raises(ValueError, match="norm_scale uniform is of BatchNorm, which needs batch_norm: true"):
         make_run(batch_norm=False, **UNIFORM)
+
+
+def test_students_of_a_start_share_initial_weights_and_nothing_else() -> None:
+    own, shared = make_run(), make_run(starts=2)  # both seeds, 0 and 2, start from the weights of seed 0
+    first, both = (initial_students(run, SEEDS, "cpu") for run in (own, shared))
+    for alone, together in zip(first.weights + first.biases, both.weights + both.biases, strict=True):
+        assert torch.equal(together, alone[[0, 0]])
+    x, _ = DATA.evaluation_set(SEEDS, 256)
+    assert not torch.equal(*x)
+    assert [start(shared, seed) for seed in (0, 1, 2, 5)] == [0, 1, 0, 1]
+    assert [start(own, seed) for seed in SEEDS] == SEEDS
+    table = (
+        run_to_end(make_run(starts=2, teacher_seed=1))[1]
+        .table.query("quantity == 'loss'")
+        .pivot_table(index="epoch", columns="seed", values="value")
+    )
+    assert abs(table[0][0] / table[2][0] - 1) < abs(table[0][3] / table[2][3] - 1)
+    assert config_hash(own) == config_hash(make_run(starts=None)) != config_hash(shared)
+
+
+@pytest.mark.parametrize("after", [None, 1])
+def test_weights_that_are_kept_normalized_have_norm_one_after_every_epoch(after: int | None) -> None:
+    run = make_run(normalize="fan-in")
+    states = list(train(run, TEACHERS, DATA, SEEDS))
+    if after is not None:
+        states[after + 1 :] = train(run, TEACHERS, DATA, SEEDS, resume=states[after])
+    for state in states[1:]:
+        for name, tensor in state.network().items():
+            if name.endswith("weight"):
+                norm = tensor.norm(dim=2)
+                torch.testing.assert_close(norm, torch.ones_like(norm), rtol=0, atol=1e-4)
+    assert config_hash(make_run()) == config_hash(make_run(normalize=None)) != config_hash(run)
 
 
 def test_loss_is_the_mean_over_samples_and_outputs() -> None:

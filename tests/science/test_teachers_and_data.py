@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from luckmatters.science.data import Gaus
+from luckmatters.science.layers import NORM_EPS
 from luckmatters.science.networks import initialize_students
 from luckmatters.science.random import generator
-from luckmatters.science.teachers import GRID, NORM_EPS, draw_teachers, separated_rows, unrelated_teachers
+from luckmatters.science.teachers import GRID, draw_teachers, separated_rows, unrelated_teachers
 
 
 def test_separated_rows_lie_on_the_grid_and_all_differ() -> None:
@@ -43,6 +44,30 @@ def test_separated_teachers_come_from_the_grid_and_biases_share_the_row_norm() -
     norm = 0.25 / weight.abs().where(weight != 0, torch.inf).amin(1, keepdim=True)
     candidates = torch.cat([bias * norm, bias * norm * 2], 1)  # the smallest nonzero weight is 0.25 or 0.5
     assert (candidates.abs().amin(1) <= 0.5).all()
+
+
+@pytest.mark.parametrize("init", ["separated", "no_sep"])
+def test_a_bias_is_added_to_hidden_nodes_after_normalization_and_changes_nothing_else(init: str) -> None:
+    plain, raised = (draw_teachers((6,), [5, 4, 3], init=init, seeds=range(3), bias=bias) for bias in (None, 1.5))
+    for ours, theirs in zip(raised.weights, plain.weights, strict=True):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(raised.biases[:-1], plain.biases[:-1], strict=True):
+        assert torch.equal(ours, theirs + 1.5)
+    assert torch.equal(raised.biases[-1], plain.biases[-1])
+
+
+def test_nodes_fire_and_overlap_more_with_a_greater_bias() -> None:
+    """Inputs, and so sums, have standard deviation 1: shares Φ(-1), Φ(0), Φ(1), but for the biases as drawn."""
+    x = torch.randn(1, 20, 20_000, generator=torch.Generator().manual_seed(0))
+    firing, together = [], []
+    for bias in (-1.0, None, 1.0):
+        teachers = draw_teachers((20,), [25, 9], init="separated", seeds=range(4), bias=bias)
+        active = (teachers.activations(x.expand(4, -1, -1))[0] > 0).float()
+        firing.append(active.mean().item())
+        both = active @ active.mT / x.shape[2]
+        together.append(((both.sum() - both.diagonal(dim1=1, dim2=2).sum()) / (4 * 25 * 24)).item())
+    assert firing == pytest.approx([0.16, 0.5, 0.84], abs=0.03)
+    assert together == sorted(together)
 
 
 def test_a_teacher_belongs_to_its_seed() -> None:

@@ -98,7 +98,9 @@ def test_a_lottery_costs_what_its_branches_and_rounds_train() -> None:
     assert 2 * branch < extra < 2 * operations(dense)
 
 
-def test_each_step_runs_without_snakemake(checkout: Checkout) -> None:
+def test_each_step_runs_without_snakemake(checkout: Checkout, finished: Checkout) -> None:
+    """In a process of its own, whose numbers are those of the workflow's forks to the last bit."""
+
     def luckmatters(*arguments: str, status: int = 0):
         return checkout.run("python", "-m", "luckmatters", "--scale", "ci", *arguments, status=status)
 
@@ -109,3 +111,6 @@ def test_each_step_runs_without_snakemake(checkout: Checkout) -> None:
     luckmatters("summary", "gaus-fc")
     made = {path.name for path in (checkout.folder / "figures" / "ci").iterdir()}
     assert made == {"gaus-fc.pdf", "gaus-fc.png", "gaus-fc.json", "gaus-fc.csv", "gaus-fc.csv.json"}
+    tables = [f"results/ci/gaus-fc/{variant}/seeds-0-1/table.parquet" for variant in ("no-bn", "bn")]
+    for name in (*tables, "figures/ci/gaus-fc.csv"):
+        assert (checkout.folder / name).read_bytes() == (finished.folder / name).read_bytes()

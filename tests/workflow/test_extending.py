@@ -37,7 +37,7 @@ def follow(checkout: Checkout, title: str) -> list[str]:
 
 def luckmatters(checkout: Checkout, *arguments: str, scale: str = "ci", status: int = 0) -> str:
     """What a command says in the copy."""
-    done = checkout.run("python", "-m", "luckmatters", "--scale", scale, *arguments, status=status)
+    done = checkout.run("luckmatters", "--scale", scale, *arguments, status=status)
     return done.stderr if status else done.stdout
 
 

@@ -1,6 +1,8 @@
 """What documents say of results, from constructed tables with every outcome."""
 
 import re
+import shutil
+from collections.abc import Callable
 from itertools import count, cycle
 from pathlib import Path
 from typing import get_args
@@ -17,6 +19,7 @@ from luckmatters.findings import (
     START,
     Kept,
     block,
+    counts,
     documents,
     inferred_rate,
     kept_rates,
@@ -72,7 +75,7 @@ def test_the_test_ledger_has_every_verdict() -> None:
     assert {one.verdict for one in ledger()} == {*get_args(Verdict)}
 
 
-def test_readme_shows_verdicts_and_core_checks_only() -> None:
+def test_the_results_show_verdicts_and_core_checks_only() -> None:
     text, judged = block(kept(), PUBLISHED), ledger()
     for one in judged:
         said = "<br>".join(
@@ -176,18 +179,33 @@ def test_without_kept_results_every_claim_is_not_run_and_the_text_says_so() -> N
     assert "Core checks" not in text
 
 
-def test_nothing_but_the_marked_part_of_the_readme_changes() -> None:
+@pytest.mark.parametrize(("name", "part"), [("README.md", counts), ("docs/results.md", block)])
+def test_nothing_but_the_marked_part_of_a_document_changes(name: str, part: Callable) -> None:
     full = kept(ledger=[*ledger(), *PUBLISHED.ledger[len(VERDICTS) :]])
-    old, new = (ROOT / "README.md").read_text(encoding="utf-8"), documents(full, PUBLISHED)["README.md"]
+    old, new = (ROOT / name).read_text(encoding="utf-8"), documents(full, PUBLISHED)[name]
     assert old.split(START)[0] == new.split(START)[0]
     assert old.split(END)[1] == new.split(END)[1]
-    assert new.split(START)[1].split(END)[0] == "\n" + block(full, PUBLISHED)
+    assert new.split(START)[1].split(END)[0] == "\n" + part(full, PUBLISHED)
 
 
-def test_a_readme_without_marks_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "README.md").write_text(f"{END} {START}")
+def test_the_readme_counts_claims_by_verdict_and_names_those_that_ran() -> None:
+    lines = counts(kept(), PUBLISHED).splitlines()
+    names = dict(zip(VERDICTS, CLAIMS, strict=True))
+    for verdict, claim in names.items():
+        (line,) = (line for line in lines if line.startswith(f"| **{verdict}** |"))
+        named = f"1: `{claim}`" if verdict != "not run" else "1"
+        assert line.split(" | ")[1] == named
+    assert lines[-2].endswith(f"| {len(PROJECT.claims)} |")  # no claim has run at the published settings
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
+def test_a_document_without_marks_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    for document in ("README.md", "docs/results.md"):
+        shutil.copy(ROOT / document, tmp_path / document)
+    (tmp_path / name).write_text(f"{END} {START}")
     monkeypatch.setattr(PROJECT, "root", tmp_path)
-    with pytest.raises(UserError, match="has no place for results"):
+    with pytest.raises(UserError, match=f"{name}: has no place for results"):
         documents(kept(), PUBLISHED)
 
 

@@ -137,7 +137,7 @@ def test_results_of_several_commits_or_of_none_are_refused(commits: dict, messag
 
 def test_results_of_one_commit_are_kept_with_its_name(checkout: Checkout) -> None:
     def luckmatters(*arguments: str, status: int = 0) -> str:
-        return checkout.run("python", "-m", "luckmatters", "--scale", "ci", *arguments, status=status).stderr
+        return checkout.run("luckmatters", "--scale", "ci", *arguments, status=status).stderr
 
     commit = checkout.commit()
     luckmatters("generate-teacher", "gaus-fc-large")
@@ -170,7 +170,7 @@ def test_one_command_keeps_a_whole_run(finished_copy: Checkout) -> None:
     assert run["seconds"] == 90
     assert provenance.is_clean(run["code"])
     luckmatters("findings")
-    assert "took 2 minutes" in (folder / "README.md").read_text(encoding="utf-8")
+    assert "took 2 minutes" in (folder / "docs" / "results.md").read_text(encoding="utf-8")
     assert len(pd.read_csv(kept / "claims.csv")) > len(CI.claims)
     assert "# Results at the scale `ci`" in (folder / "docs" / "findings.md").read_text(encoding="utf-8")
 

@@ -4,9 +4,9 @@ import re
 from functools import cached_property
 from pathlib import Path
 
-from luckmatters.config import kept
 from luckmatters.config.checks import check_claims, check_figure, check_published
 from luckmatters.config.files import choose, read_yaml, validate
+from luckmatters.config.kept import Kept, find, read_superseded
 from luckmatters.config.merging import at_scale
 from luckmatters.config.runs import resolve
 from luckmatters.errors import UserError
@@ -20,6 +20,7 @@ from luckmatters.settings.published import PublishedCurves
 from luckmatters.settings.teachers import Teacher
 
 OVERRIDES = ("scale", "device", "results", "figures", "kept", "weights")  # keys that a command line may give
+PUBLISHED_SETTINGS = "paper"  # the scale that reduces nothing
 # Names taken by other files and folders of results.
 RESERVED = ("claims", "published", "published-summary", "run", "datasets", "teachers", "logs")
 
@@ -50,6 +51,7 @@ class Project:
         self.teachers = self._entries(Teacher, "teachers.yaml", scaled=True)
         self.claims = self._entries(Claim, "claims.yaml")
         self.published = self._entries(PublishedCurves, "published.yaml")
+        self.superseded = read_superseded(root)
         self.raw = {path.stem: read_yaml(path) for path in sorted((config / "experiments").glob("*.yaml"))}
         for path in sorted((config / "experiments").glob("*.yml")):
             raise UserError(f"config/experiments/{path.name}: is not read; rename it to {path.stem}.yaml")
@@ -60,7 +62,7 @@ class Project:
                     f"hyphens, and none of {', '.join(RESERVED)}; rename the file"
                 )
         self.experiments = {name: self._experiment(name) for name in self.raw}
-        self._kept: dict[tuple[str, str], kept.Kept | None] = {}
+        self._kept: dict[tuple[str, str], Kept | None] = {}
         self._own_runs = {name: resolve(self, name) for name in self.raw}
         for name in self.raw:
             check_figure(self, name)
@@ -121,12 +123,25 @@ class Project:
         chosen = self.settings.kept
         return self.scale.kept_default if chosen == "auto" else chosen
 
-    def kept(self, run: Run) -> kept.Kept | None:
+    def kept(self, run: Run) -> Kept | None:
         """The kept results of a run, whether or not they are used; None if there are none that fit."""
         key = (run.experiment, run.variant)
         if key not in self._kept:
-            self._kept[key] = kept.find(self, run)
+            self._kept[key] = find(self, run)
         return self._kept[key]
+
+    @cached_property
+    def kept_spreads(self) -> dict[str, Kept]:
+        """Kept results, at the published settings, that measure how far teachers differ: by file of data/published.
+
+        Curves whose run is not kept, or that name no run, are left out.
+        """
+        runs = {file: source.spread for file, source in self.published.items() if source.spread}
+        if not runs:
+            return {}
+        published = self if self.scale_name == PUBLISHED_SETTINGS else Project(self.root, scale=PUBLISHED_SETTINGS)
+        found = {file: published.kept(published.run(*run.split("/"))) for file, run in runs.items()}
+        return {file: results for file, results in found.items() if results}
 
     def available(self, experiment: str) -> dict[str, tuple[Run, dict[str, str]]]:
         """The variants that figures and verdicts are made of: all of them, or what is kept, with the seeds kept."""

@@ -49,8 +49,9 @@ def generate_teacher(project: Project, name: str) -> None:
     from luckmatters.science.teachers import draw_teachers
 
     networks = draw_teachers(
-        spec.shape, [*spec.widths, spec.outputs], init=spec.init, seeds=range(spec.count), kernel=spec.kernel
-    )
+        spec.shape, [*spec.widths, spec.outputs], init=spec.init, seeds=range(spec.count), kernel=spec.kernel,
+        bias=spec.bias,
+    )  # fmt: skip
     manifest = {"teacher": name, "settings": spec.model_dump(mode="json"), **provenance()}
     teacher_bundle(project, name).save({TENSORS: pack(networks.state())}, manifest)
 

@@ -1,5 +1,6 @@
 """Effects with 95 % intervals over seeds, and the rules for checks on many cells and for diverged seeds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
+FEWEST_JACKKNIFED = 4  # without one of three, two are left, whose rank correlation is always 1 or −1
 
 
 class LacksDataError(Exception):
@@ -174,11 +176,43 @@ def log_spread_ratio(wide: pd.Series, narrow: pd.Series) -> Effect:
     seeds, diverged = min(len(wide), len(narrow)), lost + won
     if min(len(first), len(second)) < 3 or min(np.ptp(first), np.ptp(second)) == 0:
         return Effect(np.nan, np.nan, np.nan, seeds, diverged=diverged)
-    return Effect(*open_ended(pseudo_values(first), pseudo_values(second), lost, won), seeds, diverged=diverged)
+    spreads = (pseudo_values(values, log_spread) for values in (first, second))
+    return Effect(*open_ended(*spreads, lost, won), seeds, diverged=diverged)
 
 
-def pseudo_values(values: np.ndarray) -> np.ndarray:
-    """The jackknife's pseudo-values of log s, (n,): n log s minus n − 1 times log s without each value in turn."""
+def log_spread(values: np.ndarray) -> float:
+    """The log of the standard deviation of values (n,)."""
+    return np.log(values.std(ddof=1))
+
+
+def pseudo_values(values: np.ndarray, statistic: Callable[[np.ndarray], float]) -> np.ndarray:
+    """The jackknife's pseudo-values of a statistic (Miller 1968), (n,).
+
+    n times the statistic of values (n, …) minus n − 1 times the statistic without each value in turn. The mean of
+    pseudo-values, with Student's t interval, is the statistic with the jackknife's interval.
+    """
     n = len(values)
-    without = np.array([np.delete(values, i).std(ddof=1) for i in range(n)])
-    return n * np.log(values.std(ddof=1)) - (n - 1) * np.log(without)
+    return n * statistic(values) - (n - 1) * np.array([statistic(np.delete(values, i, axis=0)) for i in range(n)])
+
+
+def jackknifed(table: pd.DataFrame, statistic: Callable[[np.ndarray], float]) -> pd.Series:
+    """The pseudo-values of a statistic of independent seeds, for :func:`in_every_cell`; the index is the seed.
+
+    table: a row for each seed; statistic: a function of rows (n, …). Seeds with a value that is not finite, which are
+    diverged, have NaN. Raises LacksDataError with fewer than FEWEST_JACKKNIFED other seeds.
+    """
+    finite = table[np.isfinite(table).all(axis=1)]
+    if len(finite) < FEWEST_JACKKNIFED:
+        raise LacksDataError(f"fewer than {FEWEST_JACKKNIFED} seeds have finite values")
+    return pd.Series(pseudo_values(finite.to_numpy(float), statistic), finite.index).reindex(table.index)
+
+
+def intraclass_z(pairs: np.ndarray) -> float:
+    """½ log F of a one-way analysis of variance of pairs (n, 2), which is atanh of the intraclass correlation.
+
+    F is the mean square between pairs over the mean square within pairs. The correlation estimates the share of the
+    variance that members of a pair have in common.
+    """
+    between = 2 * pairs.mean(axis=1).var(ddof=1)
+    within = np.square(np.diff(pairs)).mean() / 2
+    return np.log(between / within) / 2

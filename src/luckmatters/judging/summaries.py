@@ -8,13 +8,18 @@ from luckmatters.tables.results import Results
 
 
 def summarize(results: Results) -> pd.DataFrame:
+    """The summary of an experiment's table, see :func:`over_seeds`."""
+    return over_seeds(results.table)
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     """Mean, standard deviation and number of seeds of every quantity, by the SUMMARY_KEYS that the table has.
 
     The mean over a seed's rows, such as teacher nodes, is taken before the mean over seeds. NaN values (diverged seeds)
     are left out and not counted.
     """
-    keys = present(SUMMARY_KEYS, results.table)
-    per_seed = results.table.groupby([*keys, "seed"], dropna=False, sort=False)["value"].mean()
+    keys = present(SUMMARY_KEYS, table)
+    per_seed = table.groupby([*keys, "seed"], dropna=False, sort=False)["value"].mean()
     grouped = per_seed.groupby(keys, dropna=False, sort=False)
     summary = grouped.agg(["mean", "std", "count"]).rename(columns={"count": "seeds"})
     return summary.reset_index().sort_values(keys, kind="stable", ignore_index=True)

@@ -53,4 +53,5 @@ def teacher(name: str) -> Variants:
 
 def this(results: Results, variant: str) -> Variants:
     """A single variant by name, for figures whose layout names variants."""
-    return Variants(variant, lambda run: run is results.runs[variant], single=True)
+    own = results.runs[variant]
+    return Variants(variant, lambda run: (run.experiment, run.variant) == (own.experiment, own.variant), single=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from luckmatters.judging.evidence import Evidence
     from luckmatters.learning.data import Data
     from luckmatters.science.networks import Networks
-    from luckmatters.settings.experiment import Run
+    from luckmatters.settings.experiment import Experiment, Run
     from luckmatters.tables.history import Result, TrainingState
     from luckmatters.tables.results import Results
 
@@ -154,8 +154,10 @@ assert tuple(PROTOCOLS) == get_args(Verb)
 class Draws(Protocol):
     """The module of a layout.
 
-    Where the layout is animated, the module also has ``animate(results)``. It returns a figure, a function that draws
-    the frame of a given number, and the number of frames.
+    Where the layout draws tensors, the module may have ``drawn(jobs)``: of the tensors of each job, by name, the parts
+    that the figure draws. No other parts are kept in data/kept. Where the layout is animated, the module also has
+    ``animate(results)``. It returns a figure, a function that draws the frame of a given number, and the number of
+    frames.
     """
 
     def draw(self, results: "Results", published: "Mapping[str, pd.DataFrame]") -> "Figure":
@@ -185,6 +187,11 @@ def _attribute(name: str, attribute: str) -> object:
 def layouts() -> dict[str, tuple[str, Layout]]:
     """Every layout of figures, by name: the kind and the description."""
     return {name: (kind, layout) for kind, entry in registry().items() for name, layout in entry.layouts.items()}
+
+
+def draws_tensors(experiment: "Experiment") -> bool:
+    """Whether an experiment's layout draws the tensors of jobs, not their tables alone."""
+    return layouts()[experiment.figure.layout][1].tensors
 
 
 def verb(run: "Run") -> Verb:

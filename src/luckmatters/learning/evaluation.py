@@ -10,7 +10,7 @@ from luckmatters.learning.data import Data, chosen_teachers, on_labels, select_t
 from luckmatters.science.alignment import fan_in_cosine
 from luckmatters.science.losses import outputs
 from luckmatters.science.moments import in_parts, with_statistics_of
-from luckmatters.science.networks import Networks
+from luckmatters.science.networks import Networks, check_comparable
 from luckmatters.science.overlap import Overlap, over_live, rank
 from luckmatters.science.teachers import unrelated_teachers
 from luckmatters.science.training import Trainer
@@ -96,7 +96,9 @@ def overlaps(
     The second result holds ``loss``, (S,): the mean over samples and outputs of (student − teacher)², or with on_labels
     the mean over samples of the cross-entropy. With labels it also holds ``accuracy`` and ``teacher_accuracy``, (S,):
     the shares of samples with the greatest output at the label.
+    Raises ValueError if students have other inputs, outputs or another depth than teachers.
     """
+    check_comparable(teachers, students)
     seeds, layers = max(teachers.seeds, students.seeds, len(x)), len(students.weights) - 1
     gathered, sums, start = [Overlap() for _ in range(layers)], {}, 0
     for samples in in_parts(x, students):

@@ -1,4 +1,4 @@
-"""The shapes of a run's networks; imports no torch."""
+"""The shapes of a run's networks, and where students start; imports no torch."""
 
 from luckmatters.settings.experiment import Run
 
@@ -8,3 +8,9 @@ def student_widths(run: Run) -> list[int]:
     student = run.trained.settings.student
     hidden = student.widths or [student.multiplier * width for width in run.teacher.widths]
     return [*hidden, run.teacher.outputs]
+
+
+def start(run: Run, seed: int) -> int:
+    """The seed whose initial weights the student of a seed has."""
+    starts = run.trained.settings.student.starts
+    return seed % starts if starts else seed

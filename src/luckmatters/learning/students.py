@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from luckmatters.learning.data import Data, on_labels
-from luckmatters.learning.shapes import student_widths
+from luckmatters.learning.shapes import start, student_widths
 from luckmatters.science.finite import of_samples
-from luckmatters.science.networks import Networks, initialize_students
+from luckmatters.science.networks import Networks, check_comparable, initialize_students
 from luckmatters.science.training import Loss, Trainer, cross_entropy, learning_rate, squared_error
 from luckmatters.settings.experiment import Run
 from luckmatters.settings.students import StudentTraining
@@ -24,12 +24,17 @@ def rate(settings: StudentTraining, epoch: int) -> float:
     return learning_rate([(step.epoch, step.rate) for step in settings.training.learning_rate], epoch)
 
 
+def trainer_options(settings: StudentTraining) -> dict:
+    """The options that a trainer of students has by the settings."""
+    return {"loss": loss(settings), "unit_fan_in": settings.training.normalize == "fan-in"}
+
+
 def initial_students(run: Run, seeds: Sequence[int], device: str) -> Networks:
     """The students of a run before training."""
     return initialize_students(
         run.teacher.shape,
         student_widths(run),
-        seeds=seeds,
+        seeds=[start(run, seed) for seed in seeds],
         kernel=run.teacher.kernel,
         batch_norm=run.settings.student.batch_norm,
         norm_scale=run.settings.student.norm_scale,
@@ -51,7 +56,9 @@ def train_epoch(
 
     Several networks of a seed, which stand in a row, see the same samples.
     rate: the learning rate; on_labels: whether outputs are compared with labels, not with the teachers' outputs.
+    Raises ValueError if students have other inputs, outputs or another depth than teachers.
     """
+    check_comparable(teachers, trainer.networks)
     for x, target in batches(teachers, data, seeds, epoch, on_labels=on_labels):
         trainer.step(x, target, rate)
 

@@ -11,7 +11,18 @@ import math
 import torch
 from torch import Tensor
 
+NORM_EPS = 1e-5  # added to the norm of each row before the division, as published
 WIDE = 32  # a convolution is wide from so many channels, both read and given
+
+
+def normalize_rows(weight: Tensor, bias: Tensor) -> None:
+    """Divide the weights and the bias of each node by the L2 norm (+ 1e-5) of the node's weights, in place.
+
+    weight: (S, n_out, …); bias: (S, n_out, 1).
+    """
+    norm = weight.flatten(2).norm(dim=2, keepdim=True) + NORM_EPS
+    weight.div_(norm.view(*norm.shape[:2], *[1] * (weight.dim() - 2)))
+    bias.div_(norm)
 
 
 def as_nodes(x: Tensor, seeds: int, dtype: torch.dtype | None = None) -> Tensor:

@@ -224,6 +224,21 @@ class Networks:
         return torch.stack([t.isfinite().flatten(1).all(1) for _, t in self.named_tensors()]).all(0)
 
 
+def check_comparable(teachers: Networks, students: Networks) -> None:
+    """Raises ValueError unless teachers and students have as many layers, and equal inputs and outputs."""
+    sides = (teachers, students)
+    facts = {
+        "layers": [len(side.weights) for side in sides],
+        "inputs": [tuple(side.weights[0].shape[2:]) for side in sides],
+        "outputs": [side.widths[-1] for side in sides],
+    }
+    for name, (theirs, ours) in facts.items():
+        if theirs != ours:
+            raise ValueError(
+                f"teachers and students need equal {name}, got {theirs} and {ours}; outputs end the widths"
+            )
+
+
 def initialize_students(
     inputs: Sequence[int],
     widths: Sequence[int],

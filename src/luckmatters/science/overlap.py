@@ -135,6 +135,17 @@ def compact(numbers: Tensor, below: int) -> Tensor:
     return numbers.to(torch.int16 if below < 2**15 else torch.int32)
 
 
+def stands(rho: Tensor, contribution: Tensor, level: float, negligible: float) -> Tensor:
+    """Whether each student node stands for each teacher node, (…, n°, n), bool.
+
+    A teacher node that a student node stands for is found.
+    rho: (…, n°, n). contribution: of each student node, fan-out norm times spread of the activation, (…, n).
+    level: ρ must be above it. negligible: share of the layer's greatest contribution that a student node must have.
+    """
+    contributes = contribution >= negligible * contribution.amax(-1, keepdim=True)
+    return (rho > level) & contributes[..., None, :]
+
+
 def over_live(value: Tensor, live: Tensor) -> Tensor:
     """The mean over live teacher nodes, (…), float64; NaN if none is live.
 

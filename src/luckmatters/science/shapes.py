@@ -11,8 +11,10 @@ def weight_shapes(inputs: Sequence[int], widths: Sequence[int], kernel: int | No
     widths: the nodes or channels of each layer, the output layer last.
     kernel: None: all layers are linear, (n_out, n_in). A number: hidden layers are convolutions,
     (n_out, n_in, kernel, kernel), and a linear output layer reads all positions of the last convolution's channels.
-    Raises ValueError if the image is too small for the kernels.
+    Raises ValueError if the image is too small for the kernels, and TypeError if inputs or widths are a number.
     """
+    if isinstance(inputs, int) or isinstance(widths, int):
+        raise TypeError(f"inputs and widths are lists, such as [20] and [10, 15, 100], got {inputs} and {widths}")
     if kernel is None:
         fan_ins = [math.prod(inputs), *widths]
         return list(zip(widths, fan_ins, strict=False))

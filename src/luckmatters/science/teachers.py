@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luckmatters.science.layers import normalize_rows
 from luckmatters.science.networks import BatchNorm, Networks, initialize_students
 from luckmatters.science.random import generator
 from luckmatters.science.shapes import fan_in, weight_shapes
 
 GRID = np.array([-0.5, -0.25, 0.0, 0.25, 0.5], dtype=np.float32)
-NORM_EPS = 1e-5  # added to the norm of each row before the division, as published
 
 
 def separated_rows(nodes: int, fan_in: int, *, generator: np.random.Generator) -> Tensor:
@@ -28,15 +28,6 @@ def separated_rows(nodes: int, fan_in: int, *, generator: np.random.Generator) -
     return torch.tensor(list(rows))
 
 
-def normalize_rows(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights and biases of nodes, divided by the L2 norm (+ 1e-5) of each node's weights.
-
-    weight: (S, n_out, …); bias: (S, n_out, 1).
-    """
-    norm = weight.flatten(2).norm(dim=2, keepdim=True) + NORM_EPS
-    return weight / norm.view(*norm.shape[:2], *[1] * (weight.dim() - 2)), bias / norm
-
-
 def draw_teachers(
     inputs: Sequence[int],
     widths: Sequence[int],
@@ -44,6 +35,7 @@ def draw_teachers(
     init: str,
     seeds: Sequence[int],
     kernel: int | None = None,
+    bias: float | None = None,
     purpose: str = "teacher",
 ) -> Networks:
     """Random teachers, one for each seed, with the weights of every node normalized.
@@ -51,6 +43,7 @@ def draw_teachers(
     inputs, widths, kernel: see :func:`luckmatters.science.shapes.weight_shapes`.
     init: ``separated`` (grid weights, biases uniform in ±0.5) or ``no_sep`` (torch's default initialization, the
     control).
+    bias: added to the bias of every hidden node after normalization; None adds nothing.
     purpose: of the generators of separated teachers.
     Raises ValueError for another init.
     """
@@ -69,8 +62,11 @@ def draw_teachers(
         teachers = Networks(weights, biases, [])
     else:
         raise ValueError(f"unknown teacher init {init!r}")
-    pairs = [normalize_rows(*pair) for pair in zip(teachers.weights, teachers.biases, strict=True)]
-    return Networks([w for w, _ in pairs], [b for _, b in pairs], [])
+    for layer in zip(teachers.weights, teachers.biases, strict=True):
+        normalize_rows(*layer)
+    for hidden in teachers.biases[:-1] if bias else []:
+        hidden += bias
+    return teachers
 
 
 def unrelated_teachers(

@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from luckmatters.science.layers import backward, by_channel, forward
+from luckmatters.science.layers import backward, by_channel, forward, normalize_rows
 from luckmatters.science.networks import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, BatchNorm, Networks
 from luckmatters.science.pruning import Mask
 
@@ -53,6 +53,7 @@ class Trainer:
     momentum, weight_decay: a step is ``v = momentum · v + gradient + weight_decay · W; W -= lr · v`` for every
     parameter, biases and BatchNorm included, as in torch.optim.SGD. If both are 0 there is no v.
     velocity: v at the start; None stands for zero.
+    unit_fan_in: whether a step ends with :func:`luckmatters.science.layers.normalize_rows`, of the output layer too.
     precision: the type of activations and gradients of convolutions and of the BatchNorm behind them. Parameters and
     velocity keep their type.
 
@@ -70,6 +71,7 @@ class Trainer:
         momentum: float = 0,
         weight_decay: float = 0,
         velocity: Networks | None = None,
+        unit_fan_in: bool = False,
         precision: torch.dtype | None = None,
     ) -> None:
         self.networks = networks
@@ -78,6 +80,7 @@ class Trainer:
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.velocity = (velocity or networks.zeros()) if momentum or weight_decay else None
+        self.unit_fan_in = unit_fan_in
         self.precision = precision
         self._buffers: dict[tuple[str, int, int], Tensor] = {}
         # By shapes of samples and targets: learning rate and recording of a step (or None), and the recording's inputs.
@@ -87,9 +90,10 @@ class Trainer:
         lowest = networks.weights[0]
         in_turn = lowest.dim() == 5 and lowest.device.type == "cpu" and networks.seeds > 1
         nothing = [None] * networks.seeds
+        options = {"momentum": momentum, "weight_decay": weight_decay, "precision": precision}
         each = [part.each() if part else nothing for part in (networks, mask, self.velocity)] if in_turn else []
         self._in_turn = [
-            Trainer(single, loss, kept, momentum=momentum, weight_decay=weight_decay, velocity=v, precision=precision)
+            Trainer(single, loss, kept, velocity=v, unit_fan_in=unit_fan_in, **options)
             for single, kept, v in zip(*each, strict=True)
         ]
         # Since the last call of mean_loss: the sum over samples of each network's loss, (S,), and the sample count.
@@ -211,6 +215,8 @@ class Trainer:
                     parameter.add_(v, alpha=-lr)
             if self.mask:
                 net.weights[i].mul_(self.mask.layers[i])  # while the layer is in cache
+            if self.unit_fan_in:
+                normalize_rows(net.weights[i], net.biases[i])
             if i:
                 g = below
                 if net.place == "before":

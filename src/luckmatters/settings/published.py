@@ -27,7 +27,7 @@ class PublishedCurves(Model):
     )
     spread: RunName | None = Field(
         None,
-        description="A run with several teachers of this kind, kept in data/reference/paper: how far teachers differ.",
+        description="A run with several teachers of this kind, kept in data/kept/paper: how far teachers differ.",
     )
     causes: dict[RunName, dict[str, Cause]] = Field(
         {}, description="Why curves depart, by our run and by quantity; shown for curves that depart."

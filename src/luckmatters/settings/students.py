@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from luckmatters.settings.base import Model, Positive, RunName
 from luckmatters.settings.data import Cifar10Data, GausData, batches_fit
 from luckmatters.settings.teachers import Teacher, WithTeacher
-from luckmatters.settings.training import Training
+from luckmatters.settings.training import StudentSGD
 
 # Quantities of the overlap that follow the student nodes that are best at the end of training.
 HINDSIGHT = ("mean_rank", "median_rank", "mean_rank_192")
@@ -25,6 +25,11 @@ class Student(Model):
     batch_norm: bool = Field(description="Whether hidden layers have BatchNorm.")
     norm_scale: Literal["uniform"] | None = Field(
         None, description="Initial scales of BatchNorm: uniform in [0, 1), as in torch before 1.2. Without this key, 1."
+    )
+    starts: Positive | None = Field(
+        None,
+        description="Number of different initial weights: the student of seed s has those of seed s modulo this "
+        "number, and the samples of seed s. Without this key, every seed has its own initial weights.",
     )
 
     @model_validator(mode="after")
@@ -45,7 +50,7 @@ class StudentTraining(WithTeacher):
 
     student: Student = Field(description="The student networks.")
     data: GausData | Cifar10Data = Field(discriminator="kind", description="The samples.")
-    training: Training = Field(description="How students are trained.")
+    training: StudentSGD = Field(description="How students are trained.")
     target: Literal["teacher", "labels"] | None = Field(
         None, description="What students learn: outputs of the teacher, or labels of images. Without this key, outputs."
     )

@@ -39,6 +39,11 @@ class Teacher(Model):
     init: Literal["separated", "no_sep", "trained"] = Field(
         description="Weights: on a grid with all nodes of a layer different, torch's default, or trained on CIFAR-10."
     )
+    bias: float | None = Field(
+        None,
+        description="Number added to the bias of every hidden node of a random teacher, after each node's weights have "
+        "length 1: nodes fire, and overlap, more with a greater number. Without this key, nothing is added.",
+    )
     batch_norm: bool = Field(False, description="Whether hidden layers have BatchNorm; needs `init: trained`.")
     norm: Literal["after", "before"] | None = Field(
         None, description="Whether BatchNorm stands after or before the ReLU. Without this key, after."
@@ -74,6 +79,8 @@ class Teacher(Model):
     def _learning_fits(self) -> "Teacher":
         if (self.init == "trained") != (self.learning is not None):
             raise ValueError("init trained and the key learning go together; give both or neither")
+        if self.bias is not None and self.learning:
+            raise ValueError("bias is of random teachers; drop it, or use init separated or no_sep")
         if self.norm and not self.batch_norm:
             raise ValueError(f"norm {self.norm} needs batch_norm: true")
         if self.batch_norm and not self.learning:

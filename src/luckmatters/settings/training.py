@@ -41,6 +41,16 @@ class Training(Model):
         return self
 
 
+class StudentSGD(Training):
+    """SGD of students; plain without the optional key."""
+
+    normalize: Literal["fan-in"] | None = Field(
+        None,
+        description="`fan-in`: after every step, weights and bias of every node, outputs included, are divided by the "
+        "L2 norm of the node's weights, as in random teachers. Without this key, weights stay as they are.",
+    )
+
+
 class LabelTraining(Training):
     """SGD for training on labels; plain without the optional keys."""
 

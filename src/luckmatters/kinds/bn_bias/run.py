@@ -19,7 +19,7 @@ def tabulate(norms: pd.DataFrame | None, published: Sequence[pd.DataFrame]) -> p
     """
     frames = [_published(table) for table in published]
     if norms is not None:
-        frames = [_channels(norms), *(_layer(*key, rows) for key, rows in norms.groupby(["layer", "module"])), *frames]
+        frames = [_channels(norms), _layers(norms), *frames]
     table = pd.concat(frames, ignore_index=True).drop_duplicates(["layer", "node", "quantity"])
     table = table.assign(seed=0).astype({"layer": "Int64", "node": "Int64"})
     return table[["seed", "layer", "module", "node", "quantity", "value"]]
@@ -30,24 +30,25 @@ def _channels(norms: pd.DataFrame) -> pd.DataFrame:
     return tall.rename(columns={"channel": "node"}).astype({"value": np.float64})
 
 
-def _layer(layer: int, module: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the counts and averages over the channels of a layer."""
-    values = signs(rows["bias"].to_numpy())
-    for name in ("bias", "weight"):
-        exact = rows[name].to_numpy(np.float64)
-        values |= {f"{name}_mean": exact.mean(), f"{name}_std": exact.std(ddof=1)}
-    return _rows(layer, module, values)
+def _layers(norms: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the counts and averages over the channels of each layer."""
+    table = []
+    for (layer, module), rows in norms.groupby(["layer", "module"]):
+        values = {"layer": layer, "module": module, **signs(rows["bias"].to_numpy())}
+        for name in ("bias", "weight"):
+            exact = rows[name].to_numpy(np.float64)
+            values |= {f"{name}_mean": exact.mean(), f"{name}_std": exact.std(ddof=1)}
+        table.append(values)
+    return _rows(pd.DataFrame(table))
 
 
 def _published(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the published numbers of every layer. Shares are given as counts, which have no rounding."""
-    names = [name for name in ("not_positive", *MOMENTS) if name in table]
-    return pd.concat(
-        _rows(row.layer, row.module, {"channels": row.channels, **{f"published_{n}": getattr(row, n) for n in names}})
-        for row in table.itertuples()
-    )
+    names = {name: f"published_{name}" for name in ("not_positive", *MOMENTS) if name in table}
+    return _rows(table[["layer", "module", "channels", *names]].rename(columns=names))
 
 
-def _rows(layer: int, module: str, values: dict[str, float]) -> pd.DataFrame:
-    frame = pd.DataFrame({"quantity": list(values), "value": [float(value) for value in values.values()]})
-    return frame.assign(layer=layer, module=module, node=pd.NA)
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each number of a layer; table: layer, module, and a column for each quantity."""
+    tall = table.melt(["layer", "module"], var_name="quantity").sort_values("layer", kind="stable")
+    return tall.assign(node=pd.NA).astype({"value": np.float64})

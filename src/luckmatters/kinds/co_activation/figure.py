@@ -1,5 +1,7 @@
 """Layout ``co-activation``: joint firing of pairs of nodes against independent firing, a row a network."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -42,6 +44,21 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         "brackets what independent nodes would have; share of BatchNorm biases that are negative after training.",
     )
     return figure
+
+
+def drawn(jobs: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    """What the figure draws of the jobs' tensors: the first seeds, until they have MOST_POINTS pairs.
+
+    jobs: tensors of each job, ``joint/<epoch>/<layer>`` (S, n, n).
+    """
+    parts: list[dict[str, np.ndarray]] = [{} for _ in jobs]
+    for name, first in jobs[0].items():
+        nodes = first.shape[1]
+        left = math.ceil(MOST_POINTS / max(1, nodes * (nodes - 1) // 2))
+        for part, job in zip(parts, jobs, strict=True):
+            part[name] = job[name][:left]
+            left -= len(part[name])
+    return parts
 
 
 def panel(axes: Axes, results: Results, variant: str, layer: int) -> None:

@@ -67,7 +67,7 @@ class Lottery(Measurement):
         return self
 
     def check_source(self, trained: StudentTraining, teacher: Teacher) -> None:
-        """Raises ValueError if the training run lacks the early snapshot, or pruning or a branch does not fit."""
+        """Raises ValueError if the training run lacks the early snapshot, or a setting does not fit."""
         multiplier, kept = trained.student.multiplier, self.pruning.kept
         if multiplier is None:
             raise ValueError(f"source: {self.source} has student.widths; choose a run with student.multiplier")
@@ -79,6 +79,11 @@ class Lottery(Measurement):
             raise ValueError(f"pruning.kept: must leave a node in each layer and be {multiplier} at most, got {kept:g}")
         if "dense" in self.branches and kept != multiplier:
             raise ValueError(f"branches: dense needs pruning.kept {multiplier}, where nothing is pruned, got {kept:g}")
+        if trained.training.normalize:
+            raise ValueError(
+                f"source: {self.source} keeps weights normalized, which pruned nodes without weights cannot be; choose "
+                "a run without training.normalize"
+            )
         if trained.student.batch_norm and self.pruning.criterion == "magnitude-overall":
             raise ValueError("pruning.criterion: magnitude-overall and BatchNorm do not go together; use another")
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from luckmatters.learning.curves import student_curves
 from luckmatters.learning.data import Data
 from luckmatters.learning.evaluation import Evaluation, measured
-from luckmatters.learning.students import initial_students, rate
+from luckmatters.learning.students import initial_students, rate, trainer_options
 from luckmatters.science.networks import Networks
-from luckmatters.science.overlap import over_live
+from luckmatters.science.overlap import over_live, stands
 from luckmatters.science.training import Trainer
 from luckmatters.settings.experiment import Run
 from luckmatters.tables.history import Result, TrainingState, diverged_by
@@ -57,11 +57,12 @@ def train(
     """
     evaluation, each, moments = Evaluation.of(run, teachers, data, seeds), steps_per_epoch(run), steps(run)
     if resume is None:
-        trainer = Trainer(initial_students(run, seeds, device))
+        trainer = Trainer(initial_students(run, seeds, device), **trainer_options(run.settings))
         state = record(TrainingState.none(), evaluation, trainer, whole=True)
         yield state
     else:
-        state, trainer = resume, Trainer.from_state(resume.network(), device=device)
+        state = resume
+        trainer = Trainer.from_state(resume.network(), device=device, **trainer_options(run.settings))
         trainer.loss_sum.copy_(state.tensors["fixed/loss_sum"])
         trainer.samples = int(state.tensors["fixed/samples"])
     done = moments[state.epoch]
@@ -99,7 +100,7 @@ def record(past: TrainingState, evaluation: Evaluation, trainer: Trainer, *, who
         now |= {f"rho/{layer}": overlap.correlation(), f"contribution/{layer}": norm * overlap.student_spread()}
     if whole:
         now |= measured(evaluation, trainer, gathered, evaluated, first=first)
-    state = past.record(trainer, now)
+    state = past.record(trainer, now, snapshot=first)
     # A resumed run goes on with the mean of the training loss.
     state.tensors |= {"fixed/loss_sum": trainer.loss_sum.to("cpu", copy=True)}
     state.tensors |= {"fixed/samples": torch.tensor(trainer.samples)}
@@ -125,8 +126,8 @@ def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
     - found: share of teacher nodes with a standing student.
     - winners_share: share of the best students of all teacher nodes in the layer's contribution.
 
-    Tensors: those of student training but for snapshots, and ``teacher/<layer>``, the teacher node that each student
-    ends on, (S, n).
+    Tensors: those of student training, with snapshots of the initial and the final students, and ``teacher/<layer>``,
+    the teacher node that each student ends on, (S, n).
     """
     history, settings = state.history(), run.settings
     epochs = np.array(steps(run)[: state.epoch + 1]) / steps_per_epoch(run)
@@ -142,6 +143,7 @@ def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
 
     by_epoch = student_curves(seeds, state, diverged=diverged[~torch.from_numpy(within)])
     tensors, frames = by_epoch.tensors, [by_epoch.table]
+    tensors |= {f"snapshot/{epochs[-1]:g}/{name}": value for name, value in state.network().items()}
     loss = history["moment_loss"].masked_fill(diverged, torch.nan)
     for quantity, value in (("loss", loss), ("diverged", diverged)):
         frames.append(rows(quantity, value[within], epoch=epochs[within], seed=seeds))
@@ -160,13 +162,9 @@ def standing(rho: Tensor, contribution: Tensor, live: Tensor, level: float, negl
     """passed, standing, found and winners_share of a layer (see :func:`finish`), each (T, S).
 
     rho: (T, S, n°, n). contribution: of each student, (T, S, n). live: the teacher nodes that are not dead, (S, n°).
-    level: a student with ρ above it is close. negligible: share of the greatest contribution below which a student does
-    not stand.
+    level, negligible: see :func:`luckmatters.science.overlap.stands`.
     """
-    above = rho > level
-    contributes = contribution >= negligible * contribution.amax(2, keepdim=True)
-    stands = above & contributes[:, :, None]
-    counts = {"passed": above.sum(3), "standing": stands.sum(3)}  # (T, S, n°)
+    counts = {"passed": (rho > level).sum(3), "standing": stands(rho, contribution, level, negligible).sum(3)}
     reached = counts["passed"] > 0
     means = {name: count.where(reached, torch.nan).double().nanmean(2) for name, count in counts.items()}
     best = torch.nn.functional.one_hot(rho.argmax(3), rho.shape[3]).bool()

@@ -29,7 +29,8 @@ class LuckSpeed(StudentTraining):
     def _what_is_followed(self) -> "LuckSpeed":
         if self.target == "labels" or self.training.snapshots or self.fitted:
             raise ValueError(
-                "kind luck-speed learns from the teacher and keeps no snapshots; drop target, snapshots and fitted"
+                "kind luck-speed learns from the teacher and keeps no snapshots on the way; drop target, snapshots and "
+                "fitted"
             )
         return self
 
@@ -37,6 +38,7 @@ class LuckSpeed(StudentTraining):
 KIND = Kind(
     LuckSpeed,
     verb="train",
+    measurable=True,
     # The fate of a student node: the teacher node that it ends on, and when it came close to that teacher node.
     hindsight=(*HINDSIGHT, "initial_overlap", "final_overlap", "initial_rank", "margin", "time_*"),
     layouts={

@@ -18,21 +18,20 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
     """The figure. Rows: layers, lowest first. Left: matrices of the first seed; right: mass on matches, by seed."""
     (variant, jobs), *_ = results.tensors.items()
     tensors, table = jobs[0], results.table[results.table["variant"] == variant]
-    last = int(table["epoch"].max())
+    last, multiplier = int(table["epoch"].max()), results.runs[variant].trained.settings.student.multiplier
     layers = sorted(int(layer) for layer in table["layer"].unique())
-    panels = [("beta_star", 0, "before"), ("beta_star", last, "after"), ("h_star", last, "after")]
     figure, grid = plt.subplots(
         len(layers), 4, figsize=(9.2, 1.5 + 1.45 * len(layers)), squeeze=False, layout="constrained",
         gridspec_kw={"width_ratios": [3, 3, 3, 2.2]},
     )  # fmt: skip
     for row, layer in zip(grid, layers, strict=True):
-        for axes, (name, epoch, when) in zip(row, panels, strict=False):
+        for axes, (name, epoch, when) in zip(row, panels_of(last), strict=False):
             matrix = np.abs(tensors[f"{name}/{epoch}/{layer}"][0]).T  # (n°, n)
             image = heatmap(axes, matrix)
             figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02).ax.tick_params(labelsize=6)
             axes.set_title(f"|{NAMES[name]}|ᵀ {when} training, {layer_name(layer)}", fontsize=7.5)
         row[0].set_ylabel("teacher node", fontsize=8)
-        shares(row[3], table[table["layer"] == layer], last, layer, matrix.shape[1])
+        shares(row[3], table[table["layer"] == layer], last, layer, matrix.shape[0] * multiplier)
     for axes in grid[-1][:3]:
         axes.set_xlabel("student node, reordered", fontsize=8)
     handles = [
@@ -47,11 +46,31 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         f"Trained for {last} epochs; means over {run.settings.samples:,} samples, then absolute values; first seed.",
         "Each teacher node's best student comes first (one to one, by ρ at the end; before training in the same "
         f"order); the first {SHOWN} students for each teacher node are shown, of "
-        f"{run.trained.settings.student.multiplier}.",
+        f"{multiplier}.",
         "Right: share of each teacher node's mass, over all students, that is its match's (mean over teacher nodes; a "
         "point a seed); dotted: equal shares.",
     )
     return figure
+
+
+def drawn(jobs: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    """What the figure draws of the jobs' tensors: the panels' matrices of the first seed, SHOWN · n° students each.
+
+    jobs: tensors of each job, ``<matrix>/<epoch>/<layer>`` (S, n, n°).
+    """
+    last = max(int(name.split("/")[1]) for name in jobs[0])
+    panels = {(name, str(epoch)) for name, epoch, _ in panels_of(last)}
+    shown = {
+        name: matrix[:1, : SHOWN * matrix.shape[2]]
+        for name, matrix in jobs[0].items()
+        if tuple(name.split("/")[:2]) in panels
+    }
+    return [shown, *({} for _ in jobs[1:])]
+
+
+def panels_of(last: int) -> list[tuple[str, int, str]]:
+    """Matrix, epoch and time in words of each column; last: the last epoch."""
+    return [("beta_star", 0, "before"), ("beta_star", last, "after"), ("h_star", last, "after")]
 
 
 def heatmap(axes: Axes, matrix: np.ndarray) -> object:

@@ -8,7 +8,7 @@ from luckmatters.learning.curves import student_curves
 from luckmatters.learning.data import Data, on_labels
 from luckmatters.learning.errors import errors
 from luckmatters.learning.evaluation import Evaluation, evaluate
-from luckmatters.learning.students import initial_students, loss, rate, train_epoch
+from luckmatters.learning.students import initial_students, rate, train_epoch, trainer_options
 from luckmatters.science.networks import Networks
 from luckmatters.science.training import Trainer
 from luckmatters.settings.experiment import Run
@@ -38,13 +38,13 @@ def train(
         return evaluate(evaluation, trainer, first=first) | fit
 
     if resume is None:
-        trainer = Trainer(initial_students(run, seeds, device), loss(settings))
+        trainer = Trainer(initial_students(run, seeds, device), **trainer_options(settings))
         state = TrainingState.none().record(trainer, measured(first=True), snapshot=True)
         state.tensors |= fitted(run, state)
         yield state
     else:
         state = resume
-        trainer = Trainer.from_state(state.network(), loss(settings), device=device)
+        trainer = Trainer.from_state(state.network(), device=device, **trainer_options(settings))
 
     for epoch in range(state.epoch, settings.training.epochs):
         train_epoch(

@@ -12,5 +12,9 @@ KIND = Kind(
         "overlap-curves": Layout(),
         "overlap-grid": Layout(options=("columns",)),
         "generalization": Layout(),
+        "weight-curves": Layout(),
+        "teacher-overlap": Layout(),
+        "loss-spread": Layout(),
+        "changes": Layout(options=("columns",)),
     },
 )

@@ -3,12 +3,16 @@
 A seed that diverged is NaN, and counts as the worst outcome (``luckmatters.judging.statistics.with_diverged``).
 """
 
-from luckmatters.kinds.student_training.claims import ablations, generalization, growth, luck, over_parameterization
+from luckmatters.kinds.student_training.claims import (
+    ablations,
+    generalization,
+    growth,
+    initial_weights,
+    luck,
+    notes,
+    over_parameterization,
+    weights,
+)
 
-EVIDENCE = [
-    *growth.EVIDENCE,
-    *luck.EVIDENCE,
-    *ablations.EVIDENCE,
-    *over_parameterization.EVIDENCE,
-    *generalization.EVIDENCE,
-]
+MODULES = growth, luck, ablations, over_parameterization, weights, initial_weights, notes, generalization
+EVIDENCE = [item for module in MODULES for item in module.EVIDENCE]
