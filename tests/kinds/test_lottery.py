@@ -9,11 +9,11 @@ import pytest
 import torch
 from oracle import Module, correlation, sgd
 
-from luckmatters.kinds.lottery.run import SCORING_EPOCH, Job, finish, last, prepare, retrain
+from luckmatters.kinds.lottery.run import Job, finish, last, prepare, retrain
 from luckmatters.kinds.lottery.settings import Lottery
 from luckmatters.kinds.student_training.run import train
 from luckmatters.learning.curves import student_curves
-from luckmatters.learning.data import select_teachers
+from luckmatters.learning.data import SCORING_EPOCH, select_teachers
 from luckmatters.learning.students import batches, snapshot
 from luckmatters.science.data import Gaus
 from luckmatters.science.images import Cifar10

@@ -1,5 +1,6 @@
 """The style of all figures: colours, names, panels of curves over epochs, and the footer with the numbers' origin."""
 
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -14,8 +15,9 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from luckmatters.settings.experiment import OF_WHAT_IS_KEPT
+from luckmatters.settings.experiment import OF_WHAT_IS_KEPT, Run
 from luckmatters.tables.results import Results
 
 # Colour-blind-safe (seaborn's "colorblind" palette); layer 0, the lowest, has the same colour in every figure.
@@ -33,6 +35,7 @@ LABELS = {
     "overlap": "final overlap", "initial-overlap": "initial overlap",
     "small": "small teacher", "large": "large teacher", "finite": "finite data", "infinite": "infinite data",
 }  # fmt: skip
+FEWEST = 3  # least number of seeds for an interval: the interval of two seeds is wider than any figure
 BANDS = {"range": (("pi", 100), "band: range over seeds"), "std": ("sd", "band: ±1 standard deviation over seeds")}
 
 sns.set_theme(
@@ -104,6 +107,25 @@ def network_curve(axes: Axes, rows: pd.DataFrame, *, band: str, line: object = "
     )  # fmt: skip
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=6))
     axes.set(xlabel="", ylabel="")
+
+
+def steps_an_epoch(run: Run) -> int:
+    """Number of training steps of an epoch, in the pruned run and in the branches."""
+    trained = run.trained.settings
+    return math.ceil(trained.data.samples_per_epoch / trained.training.batch)
+
+
+def plain_log(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers; a short axis has numbers between powers of ten too."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    few = high / low < 30
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    if high / low < 3:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def layer_legend(

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 
+import torch
 from torch import Tensor
 
 from luckmatters.science.data import Gaus
@@ -14,6 +16,8 @@ from luckmatters.settings.experiment import Run
 from luckmatters.settings.students import StudentTraining
 
 Data = Gaus | Cifar10
+SCORING_SAMPLES = 1024  # training samples by which nodes are chosen; evaluation samples stay unseen
+SCORING_EPOCH = -1  # stream of these samples: no epoch has this number
 
 
 def data_source(
@@ -56,3 +60,9 @@ def chosen_teachers(run: Run, seeds: Sequence[int]) -> Sequence[int]:
 def on_labels(settings: StudentTraining) -> bool:
     """Whether students learn from labels of samples, not from the teachers' outputs."""
     return settings.target == "labels"
+
+
+def scoring_samples(data: Data, seeds: Sequence[int]) -> Tensor:
+    """Samples by which nodes are chosen, (S, n_in, SCORING_SAMPLES), on which no network trains or is evaluated."""
+    enough = -(-SCORING_SAMPLES // data.batch)  # a block has at least as many samples as a batch
+    return torch.cat(list(islice(data.blocks(seeds, SCORING_EPOCH), enough)), 2)[..., :SCORING_SAMPLES]

@@ -3,12 +3,16 @@
 Scores of nodes are (S, n) for each hidden layer. Scores of weights have the shape of the weights for each layer.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from luckmatters.science.networks import Networks
 from luckmatters.science.overlap import Overlap, rank
 from luckmatters.science.pruning import by_source
+from luckmatters.science.random import generator
 
 
 def node_magnitude(networks: Networks) -> list[Tensor]:
@@ -68,4 +72,13 @@ def weight_spread(networks: Networks, x: Tensor) -> list[Tensor]:
     return [
         (by_source(weight.abs(), below.shape[1]) * below[:, None, :, None]).view(weight.shape)
         for weight, below in zip(networks.weights, sources, strict=True)
+    ]
+
+
+def at_random(networks: Networks, *, seeds: Sequence[int]) -> list[Tensor]:
+    """Scores of hidden nodes that say nothing: uniform random numbers, from a separate generator for each seed."""
+    streams = [generator("random-nodes", seed) for seed in seeds]
+    return [
+        torch.from_numpy(np.stack([stream.random(weight.shape[1]) for stream in streams])).to(weight.device)
+        for weight in networks.weights[:-1]
     ]

@@ -21,6 +21,8 @@ COLUMNS = (
     Column("experiment"),
     Column("variant", key=True, published=True),
     Column("branch", key=True),
+    Column("group", key=True),
+    Column("kept", key=True),
     Column("seed"),
     Column("start", key=True, published=True),
     Column("replica"),
@@ -29,6 +31,7 @@ COLUMNS = (
     Column("module"),
     Column("node"),
     Column("rank", key=True),
+    Column("radius", key=True),
     Column("quantity", key=True, published=True),
     Column("value"),
 )

@@ -8,7 +8,6 @@ finished run.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import pandas as pd
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from luckmatters.kinds.lottery.rounds import sizes
 from luckmatters.learning import students
 from luckmatters.learning.curves import whole_network
-from luckmatters.learning.data import Data, on_labels, select_teachers
+from luckmatters.learning.data import Data, on_labels, scoring_samples, select_teachers
 from luckmatters.learning.evaluation import overlaps
 from luckmatters.learning.students import snapshot, train_epoch
 from luckmatters.science import criteria
@@ -30,9 +29,6 @@ from luckmatters.science.training import Trainer
 from luckmatters.settings.experiment import Run
 from luckmatters.tables.files import under
 from luckmatters.tables.history import Result, TrainingState, diverged_by, tidy
-
-SCORING_SAMPLES = 1024  # training samples for the criteria; evaluation samples stay unseen
-SCORING_EPOCH = -1  # stream of the samples for the criteria: no epoch has this number
 
 
 @dataclass(frozen=True)
@@ -233,9 +229,7 @@ def prepare(
     networks = [None if epoch is None else snapshot(tensors, epoch, device=device) for epoch in epochs]
     scale = run.source.settings.student.norm_scale
     trunk = Trunk(*networks, seeds, run.teacher.shape, run.teacher.kernel, scale)
-    enough = -(-SCORING_SAMPLES // data.batch)  # a block has at least as many samples as a batch
-    x = torch.cat(list(islice(data.blocks(seeds, SCORING_EPOCH), enough)), 2)[..., :SCORING_SAMPLES]
-    return Job(run, select_teachers(run.source, teachers, seeds), data, seeds, trunk, x)
+    return Job(run, select_teachers(run.source, teachers, seeds), data, seeds, trunk, scoring_samples(data, seeds))
 
 
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:

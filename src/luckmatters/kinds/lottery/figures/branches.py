@@ -1,6 +1,5 @@
 """The look of lottery branches: colour, line and marker, the same in every figure, and what these figures share."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,14 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from luckmatters.drawing.style import LABELS, NETWORK_QUANTITIES
+from luckmatters.drawing.style import FEWEST, LABELS, NETWORK_QUANTITIES
 from luckmatters.judging.statistics import Effect, mean_effect
 from luckmatters.kinds.lottery.branches import names
-from luckmatters.settings.experiment import Run
 from luckmatters.tables.results import Results
 
 _COLORS = sns.color_palette("colorblind")
@@ -48,7 +44,6 @@ LOOKS = {
 LOOKS |= {name: Look(name.replace("-", " "), _COLORS[7], "-", "h") for name in names() if name not in LOOKS}
 QUANTITIES = {**NETWORK_QUANTITIES, "correlation": "mean best correlation $\\bar\\rho$,\nmean over layers"}
 LOGARITHMIC = ("loss",)
-FEWEST = 3  # least number of seeds for an interval: the interval of two seeds is wider than any figure
 
 
 def pruned(results: Results) -> str:
@@ -112,25 +107,6 @@ def dense_variant(results: Results) -> str | None:
     """The variant with the dense network, which other panels show as a level; None without."""
     variants = results.table.loc[results.table["branch"] == "dense", "variant"].unique()
     return variants[0] if len(variants) else None
-
-
-def steps_an_epoch(run: Run) -> int:
-    """Number of training steps of an epoch, in the pruned run and in the branches."""
-    trained = run.trained.settings
-    return math.ceil(trained.data.samples_per_epoch / trained.training.batch)
-
-
-def plain_log(axes: Axes) -> None:
-    """Make the vertical axis logarithmic, with plain numbers; a short axis has numbers between powers of ten too."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    few = high / low < 30
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    if high / low < 3:
-        axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def legend(figure: Figure, names: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from luckmatters.drawing.style import footer, label_name
+from luckmatters.drawing.style import footer, label_name, plain_log, steps_an_epoch
 from luckmatters.kinds.lottery.claims import cases
 from luckmatters.kinds.lottery.figures.branches import (
     LOGARITHMIC,
@@ -16,10 +16,8 @@ from luckmatters.kinds.lottery.figures.branches import (
     by_seed,
     dense_variant,
     legend,
-    plain_log,
     pruned,
     shown,
-    steps_an_epoch,
 )
 from luckmatters.tables.results import Results
 

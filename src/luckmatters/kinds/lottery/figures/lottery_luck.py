@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from luckmatters.drawing.style import footer, label_name
+from luckmatters.drawing.style import FEWEST, footer, label_name
 from luckmatters.judging.statistics import Effect, mean_effect
 from luckmatters.judging.variants import Variants, this
 from luckmatters.kinds.lottery.claims import gain, luck, ratio_effect
-from luckmatters.kinds.lottery.figures.branches import FEWEST, LOOKS, by_seed, pruned
+from luckmatters.kinds.lottery.figures.branches import LOOKS, by_seed, pruned
 from luckmatters.tables.results import Results
 
 # A colour for each criterion, in the order of the grid.

@@ -8,10 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from luckmatters.drawing.style import footer, label_name
+from luckmatters.drawing.style import FEWEST, footer, label_name, plain_log
 from luckmatters.kinds.lottery.claims import cases
 from luckmatters.kinds.lottery.figures.branches import (
-    FEWEST,
     LOGARITHMIC,
     LOOKS,
     axis_label,
@@ -20,7 +19,6 @@ from luckmatters.kinds.lottery.figures.branches import (
     dense_variant,
     interval,
     legend,
-    plain_log,
     pruned,
     shown,
 )
