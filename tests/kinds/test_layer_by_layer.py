@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -61,6 +62,12 @@ def run_to_end(run: Run, seeds: list[int] = SEEDS) -> tuple[list[TrainingState],
     return states, finish(run, seeds, states[-1]).table
 
 
+@cache
+def finished() -> tuple[list[TrainingState], pd.DataFrame]:
+    """An undisturbed run, not to be changed."""
+    return run_to_end(make_run())
+
+
 def students_of(state: TrainingState, way: Way) -> Networks:
     network = under(state.network(), way)
     return Networks.from_state({name: value for name, value in network.items() if not name.startswith("local/")})
@@ -104,7 +111,7 @@ def test_every_way_takes_as_many_steps_on_as_many_samples(monkeypatch: pytest.Mo
 
 
 def test_end_to_end_is_student_training_to_the_last_bit() -> None:
-    _, table = run_to_end(make_run())
+    _, table = finished()
     ours = table[(table["branch"] == "end-to-end") & (table["quantity"] != "readout_loss")].drop(columns="branch")
     plain = make_run("student-training")
     *_, state = student_training.train(plain, TEACHERS, DATA, SEEDS)
@@ -123,9 +130,8 @@ def own_readout(way: Way, layer: int) -> Networks:
 @pytest.mark.parametrize("way", WAYS[1:])
 def test_layers_from_below_equal_those_of_torchs_modules_trained_one_by_one(way: Way) -> None:
     """A seed after the other, in float64, with the samples of each epoch."""
-    run = make_run(ways=[way])
-    *_, state = train(run, TEACHERS, DATA, SEEDS)
-    found = students_of(state, way)
+    run = make_run()
+    found = students_of(finished()[0][-1], way)
     teachers = TEACHERS.select(SEEDS)
     epochs = [list(batches(teachers, DATA, SEEDS, epoch, on_labels=False)) for epoch in range(EPOCHS)]
     initial = initial_students(run, SEEDS, "cpu").to(torch.float64)
@@ -145,7 +151,7 @@ def test_layers_from_below_equal_those_of_torchs_modules_trained_one_by_one(way:
             part = Module(Networks([], [], []), seed)
             part.linears.extend(linears)
             outputs = linears[-1].out_features
-            x = below(epochs[begin][0][0] if False else torch.cat([x for x, _ in epochs[begin]], 2), layer)
+            x = below(torch.cat([x for x, _ in epochs[begin]], 2), layer)
             features = x if layer == 2 else (linears[0].weight @ x + linears[0].bias[:, None]).relu().detach()
             rate = min(RATE * outputs / 7, SAFETY * float(largest_stable_rate(features[None], outputs)))
             reads = [(below(x, layer), y[seed].double()) for epoch in epochs[begin:end] for x, y in epoch]
@@ -183,7 +189,7 @@ def test_a_copy_of_the_teacher_has_a_perfect_readout() -> None:
 
 
 def test_the_best_readout_is_no_worse_than_the_trained_one_and_stands_at_the_last_epoch() -> None:
-    _, table = run_to_end(make_run())
+    _, table = finished()
     best = table[table["quantity"] == "readout_loss"].set_index(["branch", "seed"])
     assert len(best) == len(WAYS) * len(SEEDS)
     assert (best["epoch"] == EPOCHS).all()
@@ -193,8 +199,7 @@ def test_the_best_readout_is_no_worse_than_the_trained_one_and_stands_at_the_las
 
 @pytest.mark.parametrize("after", range(EPOCHS + 1))
 def test_resuming_gives_the_numbers_of_an_uninterrupted_run(after: int) -> None:
-    run = make_run()
-    states, expected = run_to_end(run)
+    run, (states, expected) = make_run(), finished()
     rest = list(train(run, TEACHERS, DATA, SEEDS, resume=states[after]))
     assert len(rest) == EPOCHS - after
     state = [*states[: after + 1], *rest][-1]
@@ -203,24 +208,24 @@ def test_resuming_gives_the_numbers_of_an_uninterrupted_run(after: int) -> None:
 
 
 def test_a_seed_alone_gives_the_same_table() -> None:
-    together, alone = (run_to_end(make_run(), seeds)[1] for seeds in (SEEDS, [2]))
+    (_, together), (_, alone) = finished(), run_to_end(make_run(), [2])
     together = together[together["seed"] == 2].reset_index(drop=True)
     pd.testing.assert_frame_equal(together, alone, rtol=1e-4, atol=1e-6)
 
 
 def test_a_diverged_seed_is_recorded_and_the_other_seed_is_unchanged() -> None:
-    run = make_run()
-    states, expected = run_to_end(run)
+    run, (states, expected) = make_run(), finished()
+    first = TrainingState(0, {name: tensor.clone() for name, tensor in states[0].tensors.items()})
     for way in WAYS:
-        states[0].tensors[f"network/{way}/layer.0.weight"][1] = torch.nan
-    *_, state = train(run, TEACHERS, DATA, SEEDS, resume=states[0])
+        first.tensors[f"network/{way}/layer.0.weight"][1] = torch.nan
+    *_, state = train(run, TEACHERS, DATA, SEEDS, resume=first)
     table = finish(run, SEEDS, state).table
     known = table["seed"] == SEEDS[0]
     pd.testing.assert_frame_equal(table[known], expected[known])
     ends = table[~known & (table["epoch"] == EPOCHS)].set_index(["branch", "quantity"])["value"]
     for way in WAYS:
         assert ends[way, "diverged"].item() == 1
-        assert ends[way, "readout_loss"].isna().all()
+        assert pd.isna(ends[way, "readout_loss"])
 
 
 @pytest.mark.parametrize(

@@ -41,14 +41,14 @@ def test_a_broken_seed_has_no_readout_and_no_rate_and_disturbs_no_other() -> Non
     assert rates[0][1].isnan()
 
 
-@pytest.mark.parametrize(("share", "stable"), [(0.98, True), (1.02, False)])
+@pytest.mark.parametrize(("share", "stable"), [(0.95, True), (1.05, False)])
 def test_gradient_descent_on_a_readout_diverges_from_the_largest_stable_rate_on(share: float, stable: bool) -> None:
     """The gradient by autograd, of the mean over samples and outputs of the squared error."""
     for seed, rate in enumerate(largest_stable_rate(FEATURES, 3)):
         layer = torch.nn.Linear(5, 3, dtype=torch.float64)
         optimizer = torch.optim.SGD(layer.parameters(), lr=share * float(rate))
         losses = []
-        for _ in range(2000):
+        for _ in range(300):
             optimizer.zero_grad()
             losses.append(torch.nn.functional.mse_loss(layer(FEATURES[seed].T), TARGET[seed].T))
             losses[-1].backward()
