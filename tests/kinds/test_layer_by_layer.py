@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from luckmatters.kinds.layer_by_layer import run as kind
 from luckmatters.kinds.layer_by_layer.run import SAFETY, Learner, best_readout, finish, train
-from luckmatters.kinds.layer_by_layer.settings import LayerByLayer
+from luckmatters.kinds.layer_by_layer.settings import KIND, LayerByLayer
 from luckmatters.kinds.layer_by_layer.stages import Stage, Way, stages
 from luckmatters.kinds.student_training import run as student_training
 from luckmatters.learning.evaluation import Evaluation
@@ -195,6 +195,17 @@ def test_the_best_readout_is_no_worse_than_the_trained_one_and_stands_at_the_las
     assert (best["epoch"] == EPOCHS).all()
     trained = table[(table["quantity"] == "loss") & (table["epoch"] == EPOCHS)].set_index(["branch", "seed"])["value"]
     assert (best["value"] < trained).all()
+
+
+def test_an_unfinished_run_has_the_same_table_but_for_what_the_end_decides() -> None:
+    run, (states, whole) = make_run(), finished()
+    early, patterns = finish(run, SEEDS, states[2]).table, KIND.hindsight
+    assert set(whole["quantity"]) - set(early["quantity"]) == {"readout_loss"}
+
+    def known(table: pd.DataFrame) -> pd.DataFrame:
+        return table[(table["epoch"] <= 2) & ~table["quantity"].isin(patterns)].reset_index(drop=True)
+
+    pd.testing.assert_frame_equal(known(early), known(whole))
 
 
 @pytest.mark.parametrize("after", range(EPOCHS + 1))

@@ -1,5 +1,6 @@
 """Layout ``layer-by-layer``: loss, nodes needed and match of students trained from below and end to end, by depth."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,9 +48,9 @@ class Look:
 _COLORS = sns.color_palette("colorblind")
 LOOKS = {
     "end-to-end": Look("end to end", "0.1", "s"),
-    "local-readout": Look("local readout of the outputs", _COLORS[3], "o"),
-    "reconstruction": Look("reconstruction of the inputs", _COLORS[9], "^"),
-    "random": Look("random hidden layers", _COLORS[8], "D"),
+    "local-readout": Look("a local readout of the outputs", _COLORS[3], "o"),
+    "reconstruction": Look("a reconstruction of the inputs", _COLORS[9], "^"),
+    "random": Look("random hidden layers", _COLORS[4], "D"),
 }
 
 
@@ -69,15 +70,14 @@ def draw(results: Results, published: dict[str, pd.DataFrame]) -> Figure:
         axes.set_ylabel(label, fontsize=8)
     for axes in grid.flat:
         axes.tick_params(labelsize=7.5)
-    figure.suptitle(heading(results, columns[-1]), fontsize=9.5, x=0.01, ha="left")
-    legend(figure)
+    legend(figure, heading(results, columns[-1]))
     footer(
         figure, results,
         "Mean over seeds (of logs for losses and nodes), 95 % interval; each seed has its own teacher.",
         "Equal nodes, equal steps; readouts of layers of their own do not count as nodes.",
         "Above: divided seed by seed; dotted, the best readout on the same hidden layers (least squares).",
         "Middle: how many times the end-to-end student's nodes a student from below needs to reach the loss, with the "
-        "best readout; open marks: lower bounds, as in some seeds the widest that was tried does not.",
+        "best readout; open marks: lower bounds, since in some seeds the widest that was tried does not reach it.",
         f"Below: m = {equal_multiplier(results, columns[-1])}.",
     )  # fmt: skip
     return figure
@@ -94,7 +94,7 @@ def bar(axes: Axes, x: float, effect: Effect, look: Look, *, bound: bool = False
     errors = [[effect.estimate - effect.low], [0 if bound else effect.high - effect.estimate]]
     axes.errorbar(
         x, effect.estimate, yerr=np.nan_to_num(errors), color=look.color, marker=look.marker, ms=4, elinewidth=0.8,
-        capsize=1.5, mfc="white" if bound else look.color, lolims=False,
+        capsize=1.5, mfc="white" if bound else look.color,
     )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def losses(axes: Axes, results: Results, depth: int) -> None:
                 for m, effect in zip(tried, effects, strict=True):
                     ends = np.exp([effect.estimate, effect.low, effect.high])
                     bar(axes, m, Effect(*ends, effect.seeds), look)
-    level(axes, [1], "end to end, m = 1", above=True)
+    axes.axhline(1, color="0.4", lw=0.8, ls=":")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     width_axis(axes, multipliers(results, FROM_BELOW[0], depth), "multiplier m")
@@ -127,8 +127,6 @@ def times(axes: Axes, results: Results, depth: int) -> None:
             bar(axes, m * apart, effect, look, bound=not found["reached"].all())
             means.append(effect.estimate)
         axes.plot(np.array(theirs) * apart, means, color=look.color, lw=1.2)
-    widest = multipliers(results, FROM_BELOW[0], depth)[-1]
-    axes.plot(theirs, widest / np.array(theirs), color="0.6", lw=0.8, ls="--")
     level(axes, [1], "equal nodes", above=False)
     level(axes, [FAR], "ten times", above=True)
     axes.set_yscale("log")
@@ -169,19 +167,18 @@ def heading(results: Results, depth: int) -> str:
     equal = [effect for effect in layers.values() if not effect.low > 0]
     few = {way: times_the_nodes(needed(results, way, depth), 1) for way in FROM_BELOW}
     few = {way: effect for way, effect in few.items() if not effect.low > FAR}
-    first = "Trained bottom up, layers do not match the teacher's as they do end to end"
-    second = "and need more than ten times the nodes for the same loss"
+    text = "Trained bottom up, layers do not match the teacher's as they do end to end"
     if equal:
-        first += f" (not so in {len(equal)} of {len(layers)} cases)"
+        text += f" (not so in {len(equal)} of {len(layers)} cases)"
+    text += f", and it takes more than {FAR} times the nodes for the same loss"
     if few:
-        second += " — not so: " + ", ".join(
-            f"{LOOKS[way].name} {effect.estimate:.2g} times" for way, effect in few.items()
-        )
-    return f"{first},\n{second}"
+        found = (f"{effect.estimate:.2g} with {LOOKS[way].name}" for way, effect in few.items())
+        text += f" — not so: {', '.join(found)}"
+    return textwrap.fill(text, 92)
 
 
-def legend(figure: Figure) -> None:
-    """Draw one legend for the ways and lines."""
+def legend(figure: Figure, heading: str) -> None:
+    """Draw one legend for the ways and lines, below the heading."""
     handles = [
         plt.Line2D([], [], color=look.color, marker=look.marker, ms=4, lw=1.2, label=look.name)
         for look in LOOKS.values()
@@ -189,7 +186,9 @@ def legend(figure: Figure) -> None:
     handles += [
         plt.Line2D([], [], color="0.3", lw=1.2, ls=":", label="best readout"),
         plt.Line2D([], [], color="0.3", marker="o", mfc="white", ls="none", ms=4, label="lower bound"),
-        plt.Line2D([], [], color="0.6", lw=0.8, ls="--", label="widest that was tried"),
         plt.Line2D([], [], color="0.5", lw=0.9, ls=(0, (1, 1.2)), marker="_", label="before training"),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=7.5)
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=4, fontsize=7.5, title=heading, title_fontsize=9.5,
+        alignment="left",
+    )  # fmt: skip

@@ -190,18 +190,19 @@ def last(run: Run) -> int:
 
 
 def finish(run: Run, seeds: Sequence[int], state: TrainingState) -> Result:
-    """The table of a finished run; no tensors.
+    """The table of a run up to the last epoch of a training state; no tensors.
 
     table: columns branch (the way), seed, epoch, layer (<NA> for the whole network), quantity, value. Quantities are
     those of :func:`luckmatters.learning.curves.student_curves`, of the whole network at every epoch, whichever layers
     have learned by then; training_loss is that of the stage, on the outputs or on the inputs that a layer reconstructs.
-    And readout_loss, at the last epoch: see :func:`best_readout`.
+    And readout_loss, at the end of the run alone: see :func:`best_readout`.
     """
     frames = []
     for way in run.settings.ways:
         history = {f"history/{name}": value for name, value in under(state.history(), way).items()}
-        table = student_curves(seeds, TrainingState(state.epoch, history)).table
-        best = state.tensors[f"fixed/readout_loss/{way}"]
-        found = rows("readout_loss", best, epoch=[state.epoch], seed=seeds)
-        frames += [part.assign(branch=way) for part in (table, found)]
+        found = [student_curves(seeds, TrainingState(state.epoch, history)).table]
+        if state.epoch == last(run):
+            best = state.tensors[f"fixed/readout_loss/{way}"]
+            found.append(rows("readout_loss", best, epoch=[state.epoch], seed=seeds))
+        frames += [part.assign(branch=way) for part in found]
     return Result(joined(frames), {})

@@ -45,6 +45,6 @@ class LayerByLayer(StudentTraining):
 KIND = Kind(
     LayerByLayer,
     verb="train",
-    hindsight=HINDSIGHT,
+    hindsight=(*HINDSIGHT, "readout_loss"),
     layouts={"layer-by-layer": Layout()},
 )
