@@ -131,6 +131,18 @@ def test_a_level_that_no_width_reaches_is_a_lower_bound_without_upper_limit() ->
     assert (nobody.estimate, nobody.low, nobody.high) == (pytest.approx(np.log(20)), pytest.approx(np.log(20)), np.inf)
 
 
+@pytest.mark.parametrize(("depths", "low", "high"), [((4,), "known", np.inf), ((1, 4), -np.inf, np.inf)])
+def test_bounds_leave_slopes_open_where_they_may_be_greater_or_smaller(depths: tuple, low: object, high: float) -> None:
+    """In all ways alike, so that no other way closes the interval; with one layer two ways lack the signal."""
+
+    def hopeless(way, depth, m, seed):
+        return loss_of(way, depth, m, seed) * (100 if way in FROM_BELOW and depth in depths else 1)
+
+    effect = CHECKS["grows-with-depth"](made(loss=hopeless))
+    assert effect.high == high
+    assert (effect.low == low) if low == -np.inf else (effect.low > np.log(2))
+
+
 def test_nodes_of_wider_end_to_end_students_are_counted_as_times_theirs() -> None:
     assert times_the_nodes(needed(made(), "local-readout", 3, 1), 1).estimate == pytest.approx(7)
     # A third of the loss: 9 times as many nodes as for m = 1 at a power of one half, over 3 times the nodes end to end.

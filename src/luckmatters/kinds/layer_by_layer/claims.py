@@ -143,14 +143,23 @@ def times_the_nodes(found: pd.DataFrame, m: int) -> Effect:
 
 
 def grows_with_depth(results: Results) -> Effect:
-    """The slope of the log of the multiplier needed over the number of hidden layers, by way."""
-    slopes = []
+    """The slope of the log of the multiplier needed over the number of hidden layers, by way.
+
+    With a lower bound among the deeper networks of a way the slope may be greater, and has no upper limit; with one
+    among the others it may be smaller, and has no lower limit.
+    """
+    slopes, below, known = [], False, []
     for way in FROM_BELOW:
         of = [depth for depth in depths(results, hidden(1, 2, 3, 4)) if lacks_signal(way, depth)]
-        logs = pd.concat([needed(results, way, depth)["log"] for depth in of], axis=1, keys=of)
+        found = [needed(results, way, depth) for depth in of]
         centered = np.array(of) - np.mean(of)
-        slopes.append(logs @ (centered / (centered @ centered)))
-    return in_every_cell(*slopes)
+        logs = pd.concat([one_depth["log"] for one_depth in found], axis=1)
+        slopes.append((logs * (centered / (centered @ centered))).sum(axis=1, skipna=False))
+        bounds = [place for place, one_depth in zip(centered, found, strict=True) if not one_depth["reached"].all()]
+        below |= any(place < 0 for place in bounds)
+        known += [slopes[-1]] * (not any(place > 0 for place in bounds))
+    effect = in_every_cell(*slopes)
+    return replace(effect, low=-np.inf if below else effect.low, high=in_every_cell(*known).high if known else np.inf)
 
 
 def local_learns(results: Results) -> Effect:
