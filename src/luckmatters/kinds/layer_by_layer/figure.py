@@ -174,7 +174,7 @@ def heading(results: Results, depth: int) -> str:
     if few:
         found = (f"{effect.estimate:.2g} with {LOOKS[way].name}" for way, effect in few.items())
         text += f" — not so: {', '.join(found)}"
-    return textwrap.fill(text, 92)
+    return textwrap.fill(text, 84)
 
 
 def legend(figure: Figure, heading: str) -> None:
