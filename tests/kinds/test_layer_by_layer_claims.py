@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 from luckmatters.config import Project
+from luckmatters.judging.statistics import LacksDataError
 from luckmatters.kinds.layer_by_layer.claims import EVIDENCE, FROM_BELOW, crossing, needed, times_the_nodes
 from luckmatters.ledger import judge
 from luckmatters.tables.results import Results
@@ -160,9 +161,10 @@ def test_a_diverged_end_to_end_student_leaves_no_lower_limit_and_one_from_below_
 
 
 def test_a_scale_without_a_width_that_a_check_needs_is_refused() -> None:
-    from luckmatters.judging.statistics import LacksDataError
-
     results = made()
     without = {name: run for name, run in results.runs.items() if run.settings.student.multiplier != 10}
     with pytest.raises(LacksDataError):
         CHECKS["features"](replace(results, runs=without))
+    two = {name: run for name, run in results.runs.items() if len(run.teacher.widths) in (1, 4)}
+    with pytest.raises(LacksDataError, match="local-readout was trained at 1 depths"):
+        CHECKS["grows-with-depth"](replace(results, runs=two))

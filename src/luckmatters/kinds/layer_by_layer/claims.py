@@ -7,7 +7,7 @@ import pandas as pd
 
 from luckmatters.judging.curves import at_end, curve
 from luckmatters.judging.evidence import evidence
-from luckmatters.judging.statistics import Effect, difference, in_every_cell, mean_effect
+from luckmatters.judging.statistics import Effect, LacksDataError, difference, in_every_cell, mean_effect
 from luckmatters.judging.variants import Variants, multiplier, one
 from luckmatters.tables.results import Results
 
@@ -151,6 +151,8 @@ def grows_with_depth(results: Results) -> Effect:
     slopes, below, known = [], False, []
     for way in FROM_BELOW:
         of = [depth for depth in depths(results, hidden(1, 2, 3, 4)) if lacks_signal(way, depth)]
+        if len(of) < 2:
+            raise LacksDataError(f"{way} was trained at {len(of)} depths without the signal, and a slope needs two")
         found = [needed(results, way, depth) for depth in of]
         centered = np.array(of) - np.mean(of)
         logs = pd.concat([one_depth["log"] for one_depth in found], axis=1)
