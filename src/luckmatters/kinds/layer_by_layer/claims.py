@@ -146,7 +146,7 @@ def grows_with_depth(results: Results) -> Effect:
     """The slope of the log of the multiplier needed over the number of hidden layers, by way.
 
     With a lower bound among the deeper networks of a way the slope may be greater, and has no upper limit; with one
-    among the others it may be smaller, and has no lower limit.
+    among the others it may be smaller, and has no lower limit. Raises LacksDataError unless every way has two depths.
     """
     slopes, below, known = [], False, []
     for way in FROM_BELOW:
