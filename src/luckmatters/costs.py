@@ -45,8 +45,8 @@ def _trained(run: Run) -> list[list[int]]:
     Pruned weights count, since they are computed as zeros. Where nodes of all layers are pruned together, each layer is
     taken to keep the same share.
     """
-    if verb(run) == "train":
-        return [student_widths(run)]
+    if verb(run) == "train":  # layers that learn one by one, in some ways, cost less than all layers at once
+        return [student_widths(run)] * len(getattr(run.settings, "ways", ["end-to-end"]))
     pruning, branches = run.settings.pruning, set(run.settings.branches) - {"untrained"}
     *between, last = [
         [*scaled(run.teacher.widths, size), run.teacher.outputs]

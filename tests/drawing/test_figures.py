@@ -1094,6 +1094,74 @@ def test_teacher_overlap_draws_teachers_by_number_and_by_bias() -> None:
     assert texts == ["10 nodes", "25 nodes", "100 nodes", "bias -1", "as drawn", "bias +1"]
 
 
+# --- Layer by layer
+
+
+def by_way(run: Run) -> dict[str, dict]:
+    layers, ways = {"layer": range(len(run.teacher.widths))}, {"branch": run.settings.ways}
+    end = {"seed": SEEDS, "epoch": [EPOCHS[-1]]}
+    return {
+        "loss": {"seed": SEEDS, "epoch": EPOCHS, **ways},
+        "readout_loss": end | ways,
+        "correlation": {"seed": SEEDS, "epoch": EPOCHS, **layers, **ways},
+    }
+
+
+def ends(results: Results, quantity: str, way: str) -> pd.DataFrame:
+    """The last values of a way: index depth and seed, a column a multiplier."""
+    shapes = {variant: len(run.teacher.widths) for variant, run in results.runs.items()}
+    sizes = {variant: run.settings.student.multiplier for variant, run in results.runs.items()}
+    rows = values(results, quantity, branch=way, epoch=EPOCHS[-1])
+    rows = rows.assign(depth=rows["variant"].map(shapes), m=rows["variant"].map(sizes))
+    return rows.pivot(index=["depth", "seed"], columns="m", values="value")
+
+
+def nodes_for(losses: pd.Series, level: float) -> float:
+    """The multiplier at which a curve, linear between logs, first is at a level, or the largest, by trying many."""
+    tried = np.linspace(0, np.log(losses.index.max()), 20_001)
+    reached = np.interp(tried, np.log(losses.index.to_numpy(float)), np.log(losses)) <= np.log(level)
+    return np.exp(tried[reached.argmax() if reached.any() else -1])
+
+
+def test_layer_by_layer_has_losses_nodes_and_matches_of_every_way() -> None:
+    results = made("layer-by-layer", by_way)
+    figure = draw(results)
+    panels, looks = np.array(figure.axes).reshape(3, -1), kinds.load("kinds.layer_by_layer.figure").LOOKS
+    trained = {way: ends(results, "loss", way) for way in looks}
+    assert [axes.get_title() for axes in panels[0]] == [
+        "1 hidden layer", "2 hidden layers", "3 hidden layers", "4 hidden layers"
+    ]  # fmt: skip
+
+    def drawn(axes: Axes, y: pd.Series, way: str, style: str = "-") -> bool:
+        lines = [one for one in axes.get_lines() if to_hex(one.get_color()) == to_hex(looks[way].color)]
+        found = [one.get_ydata() for one in lines if one.get_linestyle() == style]
+        return any(len(one) == len(y) and np.allclose(one, y, rtol=1e-3) for one in found)
+
+    for depth, (above, middle, below) in enumerate(panels.T, start=1):
+        unit = trained["end-to-end"].loc[depth][1]
+        for way in looks:
+            best = ends(results, "readout_loss", way).loc[depth]
+            over = np.exp(np.log(trained[way].loc[depth].div(unit, axis=0)).mean()).dropna()
+            assert drawn(above, over, way)
+            match = ends_by_layer(results, f"d{depth}-m10", way)
+            assert drawn(below, match, way)
+            if way != "end-to-end":
+                assert drawn(above, np.exp(np.log(best.div(unit, axis=0)).mean()), way, ":")
+                times = [
+                    [nodes_for(best.loc[seed], trained["end-to-end"].loc[depth, seed][m]) / m for seed in SEEDS]
+                    for m in (1, 3, 10)
+                ]
+                assert drawn(middle, np.exp(np.log(times).mean(1)), way)
+    assert "Below: m = 10." in caption(figure)
+    assert "bottom up" in figure.legends[0].get_title().get_text()
+
+
+def ends_by_layer(results: Results, variant: str, way: str) -> pd.Series:
+    """Means over seeds of final ρ̄, by layer."""
+    rows = values(results, "correlation", branch=way, epoch=EPOCHS[-1], variant=variant)
+    return rows.groupby("layer")["value"].mean()
+
+
 # --- All of them
 
 
