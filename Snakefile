@@ -47,6 +47,7 @@ include: "workflow/rules/teachers.smk"
 include: "workflow/rules/jobs.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:

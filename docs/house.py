@@ -27,7 +27,7 @@ SHARED = {
     "tools": ("artefacts", "dependencies", "downloads", "errors", "progress", "provenance", "torchvision_shim"),
     "sources": ("cifar10", "pretrained"),
     "ledger": ("ledger", "comparison"),
-    "documents": ("findings", "configuration_page", "experiments_page", "markdown"),
+    "documents": ("findings", "configuration_page", "experiments_page", "markdown", "report"),
     "reports": ("reports", "keeping"),
     "plan": ("plan", "costs"),
     "checks": ("regression", "audit"),

@@ -8,10 +8,14 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from filelock import FileLock
+
+if TYPE_CHECKING:
+    from luckmatters.report.gather import Material
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
@@ -148,6 +152,22 @@ def finished_copy(finished: Checkout, tmp_path: Path) -> Checkout:
     folder = tmp_path / "checkout"
     shutil.copytree(finished.folder, folder, symlinks=True, copy_function=_copy)
     return Checkout.at(folder)
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "Material"]:
+    """A small report, and what it was made of."""
+    import website
+
+    from luckmatters.report import pages
+
+    folder = tmp_path_factory.mktemp("report")
+    shown = website.material(ROOT, folder)
+    for name, content in pages.pages(shown).items():
+        path = folder / "report" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder / "report", shown
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

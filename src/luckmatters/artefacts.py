@@ -66,7 +66,7 @@ def summary_files(figures: Path, experiment: str) -> dict[str, Path]:
 
 def figure_files(figures: Path, experiment: str) -> dict[str, Path]:
     """Files of a rendered figure, by format, and of the provenance."""
-    return {kind: figures / f"{experiment}.{kind}" for kind in ("pdf", "png", "json")}
+    return {kind: figures / f"{experiment}.{kind}" for kind in ("pdf", "png", "svg", "json")}
 
 
 def animation_files(figures: Path, experiment: str) -> dict[str, Path]:
@@ -77,6 +77,16 @@ def animation_files(figures: Path, experiment: str) -> dict[str, Path]:
 def claims_files(figures: Path) -> dict[str, Path]:
     """Files of the ledger of verdicts, by format, and of the provenance."""
     return {kind: figures / f"claims.{kind}" for kind in ("md", "csv", "json")}
+
+
+def report_files(figures: Path) -> dict[str, Path]:
+    """Front page of the report, which stands in a folder with all other pages, and the provenance."""
+    return {"front": figures / "report" / "index.html", "json": figures / "report.json"}
+
+
+def benchmark_file(results: Path, experiment: str, variant: str, seeds: str) -> Path:
+    """File of a job's seconds and memory, written by Snakemake."""
+    return results / "benchmarks" / experiment / variant / f"seeds-{seeds}.tsv"
 
 
 def published_file(root: Path, name: str) -> Path:

@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     add("kept", "say what is kept, what the rest costs, and how to compute it")
     add("published", "compare all experiments with the published curves: tables and a picture")
     add("claims", "judge every claim; write the ledger and print it")
+    add("report", "write the report: pages on all claims and experiments, for a browser")
     add("verify", "compare every result and figure with the checksum recorded when it was made")
     sub = add("audit", "recompute a random sample of kept results, and compare them with what is kept")
     sub.add_argument("--seed", type=int, help="of the random choice (default: another one each time)")
@@ -150,6 +151,11 @@ def dispatch(options: argparse.Namespace) -> None:
             from luckmatters import findings
 
             wrote(*findings.write(project))
+        elif options.verb == "report":
+            from luckmatters.report import pages
+
+            path, spent = pages.write(project)
+            print(f"wrote {path} ({spent})")
         elif options.verb == "verify":
             print(f"{reports.verify(project)} files of scale {project.scale_name} are as they were made")
         else:

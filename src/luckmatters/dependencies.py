@@ -19,7 +19,7 @@ SOURCES = {path: path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")) if 
 # Parts whose changes rebuild steps. The other modules only pass on settings and files, which are tracked themselves.
 TRACKED = (
     "science", "tables", "learning", "judging", "drawing", "kinds", "ledger", "comparison", "reading",
-    "cifar10", "pretrained", "downloads",
+    "report", "cifar10", "pretrained", "downloads",
 )  # fmt: skip
 
 # To parse every file takes half a second of each start of Snakemake; the tests read imports by parsing.

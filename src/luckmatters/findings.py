@@ -195,7 +195,7 @@ def _published(kept: Kept) -> list[str]:
             f"`{row.file.removesuffix('.csv')}`", f"`{row.experiment}/{row.variant}`", row.quantity,
             *(str(value) if pd.notna(value) else "–" for value in (getattr(row, "start", None), row.layer)),
             str(row.points), f"{row.coverage:.0%}", "–" if pd.isna(row.within) else f"{row.within:.0%}",
-            f"{row.greatest:+.1f}".replace("-", "−"), _number(row.at), row.teachers, row.cause,
+            f"{row.greatest:+.1f}".replace("-", "−"), number(row.at), row.teachers, row.cause,
         ]
         for row in curves.itertuples()
     ]  # fmt: skip
@@ -251,7 +251,7 @@ def _rates(project: Project) -> list[str]:
     """Lines of the section on the inferred learning rate."""
     table = kept_rates(project)
     kept, squares = artefacts.reference_file("paper", "learning-rate").as_posix(), rate_departures(table)
-    rows = [[str(m), f"{rate:g}", *map(_number, row)] for (m, rate), row in squares.iterrows()]
+    rows = [[str(m), f"{rate:g}", *map(number, row)] for (m, rate), row in squares.iterrows()]
     return [
         "## The learning rate of the over-parameterization figure",
         "",
@@ -306,11 +306,12 @@ def _core(judgement: Judgement) -> list[str]:
     for key in judgement.claim.core:
         if key in judgement.effects:
             effect, outcome = judgement.effects[key]
-            text, threshold = limits(judgement, key, _number), _number(judgement.claim.checks[key].threshold)
-            interval = _number(effect.estimate) + f" ({text})" * bool(text)
+            text, threshold = limits(judgement, key, number), number(judgement.claim.checks[key].threshold)
+            interval = number(effect.estimate) + f" ({text})" * bool(text)
             lines.append(f"`{key}` {outcome}: {interval}; above {threshold}, {counted(judgement, key)}")
     return lines
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A number with four digits; a dash for NaN."""
     return "–" if pd.isna(value) else f"{value:.4g}".replace("-", "−")

@@ -20,6 +20,15 @@ EVIDENCE = kinds.evidence()
 SUPPORTS, CONTRADICTS, UNDECIDED = "supports", "contradicts", "undecided"
 IN_WORDS = {SUPPORTS: "supports the paper", CONTRADICTS: "contradicts the paper", UNDECIDED: "undecided"}
 ROLES = get_args(Role)  # core checks first
+RULES = (
+    "A check supports the paper if the whole 95 % interval of its effect lies above the threshold, contradicts it "
+    "if none of the interval does, and is undecided otherwise. A verdict goes by the core checks alone, those that "
+    "the claim's sentence stands or falls with: supported if all support it, contradicted if none does and at least "
+    "one contradicts it, mixed if there are both, else undecided. A diverged seed counts as the worst outcome for "
+    "the side that diverged. A check on every layer, variant or epoch shows the worst of them. An agreement with "
+    "published numbers is a number without an interval, since its standard error is part of it. Bounds hold every "
+    "value that published numbers allow."
+)
 BY_CHANCE = (1 - CONFIDENCE) / 2  # probability that a check supports the paper if the effect equals the threshold
 
 
@@ -212,13 +221,7 @@ def head(project: Project, judgements: list[Judgement]) -> list[str]:
     amended = [check.amended for check in checks if check.amended]
     eased = [changes for changes in amended if any(change.stricter is False for change in changes)]
     return [
-        f"Scale: {project.scale.purpose}. A check supports the paper if the whole 95 % interval of its effect lies "
-        "above the threshold, contradicts it if none of the interval does, and is undecided otherwise. A verdict goes "
-        "by the core checks alone, those that the claim's sentence stands or falls with: supported if all support it, "
-        "contradicted if none does and at least one contradicts it, mixed if there are both, else undecided. A "
-        "diverged seed counts as the worst outcome for the side that diverged. A check on every layer, variant or "
-        "epoch shows the worst of them. An agreement with published numbers is a number without an interval, since its "
-        "standard error is part of it. Bounds hold every value that published numbers allow.",
+        f"Scale: {project.scale.purpose}. {RULES}",
         "",
         f"Core checks: {len(core)}, of which {counts}. If every effect were exactly its threshold, about "
         f"{BY_CHANCE * len(core):.1f} of them ({100 * BY_CHANCE:g} % each) would support the paper by chance, at "

@@ -10,7 +10,7 @@ from luckmatters import artefacts, cifar10
 from luckmatters.artefacts import MANIFEST, TABLE, TENSORS
 from luckmatters.config import Project
 from luckmatters.config.files import choose
-from luckmatters.dependencies import closure
+from luckmatters.dependencies import PACKAGE, closure
 from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import result_bundles
 from luckmatters.kinds import claims_names, draws_tensors, figure_name, layouts, registry, run_name, verb
@@ -34,7 +34,11 @@ class Plan:
         self.project = project
 
     def everything(self) -> list[Path]:
-        """The default targets: each experiment's figure, animation if any, and summary; comparison and ledger.
+        """The default targets: what the report shows, and the report."""
+        return [*self.shown(), *artefacts.report_files(self.project.figures).values()]
+
+    def shown(self) -> list[Path]:
+        """What the report shows: each experiment's figure, animation if any, and summary; comparison and ledger.
 
         Where kept results alone are shown, experiments without them have no targets.
         """
@@ -156,6 +160,20 @@ class Plan:
             "spread": [kept.bundle.folder / TABLE for kept in self.project.kept_spreads.values()],
             "causes": [root / "config" / "published.yaml"],
             "code": closure("comparison", "judging.summaries", "drawing.published", "reading"),
+        }
+
+    def report_inputs(self) -> dict[str, list[Path]]:
+        """Inputs of the report: what is shown, tables, settings, what is kept at all scales, templates, and code."""
+        root = self.project.root
+        kept = artefacts.kept_folder(root).glob(f"*/*/*/{MANIFEST}")
+        pages = [path for name in ("templates", "translations") for path in (PACKAGE / "report" / name).iterdir()]
+        return {
+            "shown": self.shown(),
+            "tables": list(dict.fromkeys(path for name in self.project.experiments for path in self.tables(name))),
+            "settings": sorted((root / "config").rglob("*.yaml")),
+            "kept": sorted(kept),
+            "pages": sorted(Path(os.path.relpath(path)) for path in pages),
+            "code": closure("report.pages", "ledger", "comparison", "judging.summaries", "reading", *claims_names()),
         }
 
     def comparison_hash(self) -> str:

@@ -57,7 +57,7 @@ def reference(project: Project, experiments: Sequence[str] = (), seconds: float 
     if not experiments:
         judged = {name: results[name] for name in project.claimed_experiments}
         ledger = to_csv(judge_all(project, judged))
-        kept.append(({path("claims"): ledger}, path("claims").with_suffix(".json"), _judged_from(project, judged)))
+        kept.append(({path("claims"): ledger}, path("claims").with_suffix(".json"), made_from(project, judged)))
         machine = {"cores": os.cpu_count(), "processor": processor()}
         kept.append(({}, path("run").with_suffix(".json"), {"code": code, "seconds": seconds, **machine}))
     return [path for files, sidecar, origin in kept for path in _save(files, sidecar, origin) or [sidecar]]
@@ -99,7 +99,7 @@ def reference_teacher(project: Project, teacher: str) -> list[Path]:
 
 
 def figure(project: Project, experiment: str) -> list[Path]:
-    """Render an experiment's figure as PDF and PNG, with provenance; returns the paths."""
+    """Render an experiment's figure as PDF, PNG and SVG, with provenance; returns the paths."""
     layout = project.experiment(experiment).figure.layout
     results = load(project, experiment, tensors=kinds.draws_tensors(project.experiment(experiment)))
     try:
@@ -125,24 +125,25 @@ def published(project: Project) -> list[Path]:
             "snakemake with scale=laptop or scale=paper first"
         )
     table = comparison.compare(project, {name: summarize(found) for name, found in results.items()})
-    origin, paths = _judged_from(project, results), artefacts.comparison_files(project.figures)
+    origin, paths = made_from(project, results), artefacts.comparison_files(project.figures)
     spreads = [kept.bundle.folder / TABLE for kept in project.kept_spreads.values()]
     for path in [project.root / "config" / "published.yaml", *spreads]:
         origin["inputs"][path.relative_to(project.root).as_posix()] = artefacts.sha256(path.read_bytes())
     files = {paths["points"]: csv(table), paths["summary"]: csv(comparison.summarize(project, table))}
     rendered = _rendered(draw(table, project.scale_name), "Published curves beside ours", origin)
-    files |= {paths[kind]: content for kind, content in rendered.items()}
+    files |= {paths[kind]: rendered[kind] for kind in ("png", "pdf")}
     return _save(files, paths["json"], origin)
 
 
 def _rendered(drawn, title: str, origin: dict) -> dict[str, bytes]:
-    """A figure as the content of a PNG and of a PDF file, each with title and provenance; always the same bytes."""
+    """A figure as the content of a PNG, a PDF and an SVG file, with title and provenance; always the same bytes."""
     rendered, text = {}, _json(origin).decode()
     for kind, metadata in {"png": {"Description": text},
-                           "pdf": {"Subject": text, "CreationDate": None, "ModDate": None}}.items():  # fmt: skip
+                           "pdf": {"Subject": text, "CreationDate": None, "ModDate": None},
+                           "svg": {"Description": text, "Date": None}}.items():  # fmt: skip
         buffer = io.BytesIO()
         drawn.savefig(buffer, format=kind, dpi=160, metadata={"Title": title, **metadata})
-        drawn.set_layout_engine("none")  # the second file keeps the layout of the first
+        drawn.set_layout_engine("none")  # the other files keep the layout of the first
         rendered[kind] = buffer.getvalue()
     return rendered
 
@@ -177,7 +178,7 @@ def claims(project: Project) -> str:
     verdicts = judge_all(project, results)
     text = to_markdown(project, verdicts)
     files = artefacts.claims_files(project.figures)
-    _save({files["md"]: text.encode(), files["csv"]: to_csv(verdicts)}, files["json"], _judged_from(project, results))
+    _save({files["md"]: text.encode(), files["csv"]: to_csv(verdicts)}, files["json"], made_from(project, results))
     return text
 
 
@@ -186,8 +187,8 @@ def complete(project: Project, names: Iterable[str]) -> dict[str, Results]:
     return {name: load(project, name) for name in names if is_complete(project, name)}
 
 
-def _judged_from(project: Project, results: Mapping[str, Results]) -> dict:
-    """Provenance of a ledger, or of the comparison with published curves."""
+def made_from(project: Project, results: Mapping[str, Results]) -> dict:
+    """Provenance of what is concluded from several experiments: a ledger, a comparison, a report."""
     return {
         "scale": project.scale_name,
         "inputs": {path: checksum for r in results.values() for path, checksum in r.inputs.items()},

@@ -8,6 +8,7 @@ rule draw_figure:
     output:
         pdf=report(FIGURE["pdf"], category="Figures", caption="../report/figure.rst"),
         png=FIGURE["png"],
+        svg=FIGURE["svg"],
         provenance=FIGURE["json"],
     log:
         LOGS / "figures/{experiment}.log",

@@ -11,6 +11,8 @@ rule train_students:
         **JOB,
     log:
         artefacts.run_folder(LOGS, *WILDCARDS).with_suffix(".log"),
+    benchmark:
+        artefacts.benchmark_file(RESULTS, *WILDCARDS)
     wildcard_constraints:
         experiment=PLAN.names("train"),
     params:

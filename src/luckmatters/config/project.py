@@ -22,7 +22,7 @@ from luckmatters.settings.teachers import Teacher
 OVERRIDES = ("scale", "device", "results", "figures", "kept", "weights")  # keys that a command line may give
 PUBLISHED_SETTINGS = "paper"  # the scale that reduces nothing
 # Names taken by other files and folders of results.
-RESERVED = ("claims", "published", "published-summary", "run", "datasets", "teachers", "logs")
+RESERVED = ("claims", "published", "published-summary", "report", "run", "benchmarks", "datasets", "teachers", "logs")
 
 
 class Project:

@@ -25,15 +25,20 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     return summary.reset_index().sort_values(keys, kind="stable", ignore_index=True)
 
 
-def summary_csv(results: Results) -> bytes:
-    """The summary table as CSV, with published levels beside measured means."""
+def summary_table(results: Results) -> pd.DataFrame:
+    """The summary with published levels beside measured means."""
     table = summarize(results)
     compared = departures(results)
     if len(compared):
         columns = {"value": "published"}
         compared = compared.drop(columns=["mean", "seeds"]).rename(columns=columns)
         table = table.merge(compared, how="left", on=keys(table))
-    return csv(table)
+    return table
+
+
+def summary_csv(results: Results) -> bytes:
+    """The table of :func:`summary_table` as CSV."""
+    return csv(summary_table(results))
 
 
 def csv(table: pd.DataFrame) -> bytes:
