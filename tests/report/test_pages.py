@@ -238,11 +238,9 @@ def test_the_code_on_a_page_of_an_experiment_reads_the_seeds(monkeypatch: pytest
     monkeypatch.chdir(ROOT)
     found: dict = {}
     exec(experiment.snippet(project, results), found)
-    one = found["found"].iloc[0]
-    (name, *_), rows = next(iter(results.table.query("variant == 'matrix'").groupby(["quantity"])))
-    assert name == found["found"].index[0][0]
-    per_seed = rows[rows["layer"].isna() == (found["found"].index[0][1] != found["found"].index[0][1])]
-    assert one["mean"] == pytest.approx(per_seed.groupby("seed")["value"].mean().mean())
+    one = found["found"].loc[(0, "time_0.9")]
+    rows = results.table.query("variant == 'matrix' and layer == 0 and quantity == 'time_0.9'")
+    assert one["mean"] == pytest.approx(rows.groupby("seed")["value"].mean().mean())
     assert one["half"] > 0
 
 
