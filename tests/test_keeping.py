@@ -92,7 +92,7 @@ def test_figures_of_kept_results_wait_for_no_job(folder: Path) -> None:
     plan, wildcards = Plan(project()), type("Wildcards", (), {"experiment": "decision-lines"})
     assert all(path.exists() for path in plan.figure_inputs(wildcards)["tables"])
     targets = {path.stem.split(".")[0] for path in plan.everything()}
-    assert targets == {*RUNS, "claims"}
+    assert targets == {*RUNS, "claims", "index", "report"}
     assert not any("results" in path.parts for path in plan.claims_inputs()["tables"])
     assert all("results" in path.parts for path in Plan(project("ignore")).tables("two-nodes"))
     assert {path.parts[0] for path in Plan(project("use")).tables("two-nodes")} == {"data"}

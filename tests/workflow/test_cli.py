@@ -110,7 +110,7 @@ def test_each_step_runs_without_snakemake(checkout: Checkout, finished: Checkout
     luckmatters("figure", "gaus-fc")
     luckmatters("summary", "gaus-fc")
     made = {path.name for path in (checkout.folder / "figures" / "ci").iterdir()}
-    assert made == {"gaus-fc.pdf", "gaus-fc.png", "gaus-fc.json", "gaus-fc.csv", "gaus-fc.csv.json"}
+    assert made == {f"gaus-fc.{end}" for end in ("pdf", "png", "svg", "json", "csv", "csv.json")}
     tables = [f"results/ci/gaus-fc/{variant}/seeds-0-1/table.parquet" for variant in ("no-bn", "bn")]
     for name in (*tables, "figures/ci/gaus-fc.csv"):
         assert (checkout.folder / name).read_bytes() == (finished.folder / name).read_bytes()
