@@ -25,7 +25,7 @@ from luckmatters.settings.claims import Verdict
 SHOWN = ("two-nodes", "decision-lines", "fan-out-two-hidden")  # experiments with kept results of the published settings
 DRAWING = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="300pt" height="200pt" viewBox="0 0 300 200">'
-    '<path d="M0 0L300 200" stroke="black"/></svg>'
+    '<metadata><a>b</a></metadata><path d="M0.123456 0L300 200.5" stroke="black" transform="scale(0.015625)"/></svg>'
 )
 
 

@@ -53,7 +53,8 @@ def test_a_seed_without_a_value_is_a_gap() -> None:
     assert found["curves"]["loss"]["with BatchNorm (bn)"]["1"]["seeds"] == {"0": [1, 1, 1, 1], "7": [1, 1, None, 1]}
 
 
-def test_few_epochs_are_no_curve() -> None:
+def test_few_epochs_are_no_curve_and_neither_are_ranks_alone() -> None:
+    assert curves(results(rows(lambda seed, epoch: 1.0, rank=3))) is None
     assert curves(results(rows(lambda seed, epoch: 1.0, epochs=(0, 1)))) is None
     assert curves(results(rows(lambda seed, epoch: 1.0).drop(columns="epoch"))) is None
 

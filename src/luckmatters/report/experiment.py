@@ -14,6 +14,7 @@ from luckmatters.kinds import verb
 from luckmatters.report.gather import Material
 from luckmatters.reports import distinct
 from luckmatters.settings.experiment import Run
+from luckmatters.settings.teachers import TEACHER_TEXTS
 from luckmatters.tables.columns import SUMMARY_KEYS, present
 from luckmatters.tables.results import Results
 
@@ -42,7 +43,7 @@ def _settings_of(run: Run) -> dict[str, str]:
         f"{name}{key}": text
         for name, part in parts.items()
         if part
-        for key, text in _flat(part.model_dump(mode="json", exclude_none=True)).items()
+        for key, text in _flat(part.model_dump(mode="json", exclude_none=True, exclude=TEACHER_TEXTS)).items()
     } | {"seeds": artefacts.seed_label(run.seeds)}
 
 

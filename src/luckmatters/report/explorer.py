@@ -11,7 +11,7 @@ from luckmatters.tables.results import Results
 
 LEAST_EPOCHS = 3  # fewer are no curve
 MOST_EPOCHS = 60  # of a curve: more cannot be told apart on a page
-MOST_NUMBERS = 250_000  # of a page, about 1.5 MB
+MOST_NUMBERS = 120_000  # of a page, about 0.7 MB
 FIRST = (*QUANTITIES, *NETWORK_QUANTITIES)
 GROUPS = ("variant", "branch", "start")  # what one picture shows a single value of
 
@@ -23,10 +23,10 @@ def curves(results: Results) -> dict | None:
     ``left_out`` (quantities that would make the page too large). Rows of nodes are averaged, as in summaries.
     """
     table, keys = results.table, [*present(GROUPS, results.table), "quantity", "layer"]
-    if "epoch" not in table:
-        return None
     others = [column.name for column in COLUMNS if column.key and column.name not in (*keys, "epoch")]
     table = table[table[present(others, table)].isna().all(axis=1)]
+    if "epoch" not in table or table.empty:
+        return None
     means = table.groupby([*keys, "epoch", "seed"], dropna=False, sort=False)["value"].mean()
     wide = means.unstack("seed").reset_index().sort_values("epoch", kind="stable")
     seeds = [column for column in wide if column not in (*keys, "epoch")]

@@ -48,7 +48,8 @@ class Material:
     """All that pages are made of.
 
     project: the scale in force. results: its complete experiments, by name.
-    scales: projects of all scales, by name; other scales than that in force show kept results alone.
+    scales: projects of all scales, by name, published settings first, then those that judge claims; other scales than
+    that in force show kept results alone.
     ledgers: scale → claim → judgement, published settings first, for the scale in force and all that judge a claim.
     """
 
@@ -89,9 +90,13 @@ def gather(project: Project) -> Material:
     """What the report of the scale in force shows. Raises UserError if a result is damaged."""
     results = complete(project, project.experiments)
     judges = {scale for claim in project.claims.values() for scale in claim.scales}
+
+    def order(name: str) -> tuple[bool, bool, str]:
+        return project.scales[name].kept_default != "only", name not in judges, name
+
     scales = {
         name: project if name == project.scale_name else Project(project.root, scale=name, kept="only")
-        for name in sorted(project.scales, key=lambda name: (project.scales[name].kept_default != "only", name))
+        for name in sorted(project.scales, key=order)
     }
     claimed = {name: results[name] for name in project.claimed_experiments if name in results}
     own = Kept(project, judge_all(project, claimed), {}, {})

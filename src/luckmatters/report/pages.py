@@ -21,7 +21,7 @@ from luckmatters.settings.claims import Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILTERS = ("number", "cell", "percent", "inline", "size", "duration", "slug")  # functions of `words`
-LANGUAGES = {"en": "index.html", "zh": "index.zh.html"}  # language → the front page in that language
+LANGUAGES = {"en": ("English", "index.html"), "zh": ("中文", "index.zh.html")}  # language → name, front page
 
 
 def write(project: Project) -> tuple[Path, str]:
@@ -41,7 +41,7 @@ def pages(material: Material) -> dict[str, bytes]:
     shown = {name: pictures.of(material.project, name) for name in material.project.experiments}
     fill = partial(_filled, _environment(material, shown))
     files = {name: (TEMPLATES / name).read_bytes() for name in ("style.css", "explorer.js")}
-    for language, name in LANGUAGES.items():
+    for language, (_, name) in LANGUAGES.items():
         files[name] = fill("front.html", language=language, root="")
     for name, entry in material.project.claims.items():
         files[f"claims/{name}.html"] = fill("claim.html", root="../", name=name, claim=entry)

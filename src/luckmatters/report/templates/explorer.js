@@ -2,9 +2,9 @@
 const section = document.querySelector(".explorer"), form = section.querySelector("form");
 const svg = section.querySelector("svg"), readout = section.querySelector(".readout"), hint = readout.textContent;
 const data = JSON.parse(section.querySelector("script[type='application/json']").textContent);
-const colors = JSON.parse(section.dataset.colors), left = 62, right = 708, top_ = 14, bottom = 362;
+const colors = JSON.parse(section.dataset.colors), left = 62, top_ = 14, bottom = 362;
 const { quantity, group, seed, scale } = form.elements;
-let points = [];
+let points = [], width = 720;
 
 const color = (layer) => (layer === "" ? colors.network : colors.layers[layer % colors.layers.length]);
 const name = (layer) => (layer === "" ? "whole network" : `layer ${layer}`);
@@ -60,8 +60,11 @@ function draw() {
   const log = scale.value === "log", used = log ? values.filter((value) => value > 0) : values;
   svg.replaceChildren();
   points = [];
+  width = Math.min(720, Math.max(300, section.clientWidth));  // letters keep their size on a phone
+  svg.setAttribute("viewBox", `0 0 ${width} 400`);
+  const right = width - 12;
   if (!used.length) {
-    element("text", { x: 360, y: 200, "text-anchor": "middle" }, values.length ? "no value is above 0" : "no layer is chosen");
+    element("text", { x: width / 2, y: 200, "text-anchor": "middle" }, values.length ? "no value is above 0" : "no layer is chosen");
     return;
   }
   const epochs = lines.flatMap((line) => line.at.map(([epoch]) => epoch));
@@ -92,7 +95,7 @@ function choose(of) {
 }
 
 svg.addEventListener("pointermove", (event) => {
-  const box = svg.getBoundingClientRect(), size = 720 / box.width;
+  const box = svg.getBoundingClientRect(), size = width / box.width;
   const a = (event.clientX - box.left) * size, b = (event.clientY - box.top) * size;
   const near = points.reduce((best, point) => {
     const distance = Math.hypot(point.a - a, point.b - b);
@@ -103,6 +106,7 @@ svg.addEventListener("pointermove", (event) => {
   readout.textContent = `Seed ${near.of}, ${name(near.layer)}, epoch ${shown(near.epoch)}: ${shown(near.value)}`;
 });
 svg.addEventListener("pointerleave", () => choose(seed.value === "all" ? null : seed.value));
+addEventListener("resize", draw);
 form.addEventListener("change", (event) => {
   if (event.target === quantity || event.target === group) offered();
   draw();
