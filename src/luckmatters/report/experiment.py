@@ -113,7 +113,7 @@ def costs(material: Material, name: str) -> list[dict]:
             rest += [run.model_copy(update={"seeds": [seed for seed in run.seeds if seed not in seeds]})]
         rest = [run for run in rest if run.seeds]
         times = [job.seconds for job in jobs]
-        peaks = [job.benchmark["max_rss"] * 1e6 for job in jobs if "max_rss" in job.benchmark]
+        peaks = [job.benchmark["max_rss"] * 2**20 for job in jobs if "max_rss" in job.benchmark]
         rows.append({
             "scale": scale, "jobs": len(jobs), "seeds": sum(len(job.manifest["seeds"]) for job in jobs),
             "seconds": sum(times) if times and None not in times else None,
