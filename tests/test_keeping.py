@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from luckmatters import artefacts, keeping, provenance
+from luckmatters import artefacts, keeping, kinds, plan, provenance
 from luckmatters.artefacts import MANIFEST, SUPERSEDED, TABLE, Bundle
 from luckmatters.cli import main
 from luckmatters.config import Project
 from luckmatters.drawing.style import origin
 from luckmatters.errors import UserError
 from luckmatters.jobs import verbs
+from luckmatters.kinds import Layout
 from luckmatters.plan import Plan
 from luckmatters.reading import is_complete, load
 
@@ -109,6 +110,18 @@ def test_a_figure_of_tensors_is_left_out_where_the_tensors_are_not_kept(folder: 
     assert not any(path.suffix == ".png" and path.stem == "decision-lines" for path in Plan(project()).everything())
     assert is_complete(project(), "decision-lines")
     assert Plan(project("use")).tables("decision-lines", tensors=True)[0].parts[0] == "results"
+
+
+def test_a_figure_that_compares_variants_is_left_out_where_a_variant_is_not_kept(folder: Path, monkeypatch) -> None:
+    described = {name: (kind, Layout(whole=True)) for name, (kind, _) in kinds.layouts().items()}
+    monkeypatch.setattr(plan, "layouts", lambda: described)
+
+    def drawn() -> bool:
+        return "two-nodes.png" in {path.name for path in Plan(project()).everything()}
+
+    assert drawn()
+    shutil.rmtree(kept())
+    assert not drawn()
 
 
 def damage(name: str) -> None:

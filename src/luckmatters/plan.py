@@ -57,9 +57,13 @@ class Plan:
 
     def _is_drawn(self, experiment: str) -> bool:
         """Whether there is, or may be computed, what an experiment's figure draws."""
-        if self.project.keeping != "only" or not draws_tensors(self.project.experiment(experiment)):
+        project, layout = self.project, layouts()[self.project.experiment(experiment).figure.layout][1]
+        if project.keeping != "only":
             return True
-        return all(self.project.kept(run).tensors for run, _ in self.project.available(experiment).values())
+        kept = project.available(experiment)
+        if layout.whole and len(kept) < len(project.variants(experiment)):
+            return False
+        return not layout.tensors or all(project.kept(run).tensors for run, _ in kept.values())
 
     def cifar10_kind(self) -> str:
         """Kind and limit of the images: real or synthetic. Snakemake decodes the images again when the text changes."""

@@ -43,12 +43,14 @@ class Layout:
     single: whether the layout draws a single variant.
     tensors: whether the layout draws the tensors of jobs, not their tables alone.
     animated: whether the layout also makes an animation.
+    whole: whether the layout compares variants, so that all of them are needed.
     """
 
     options: tuple[str, ...] = ()
     single: bool = False
     tensors: bool = False
     animated: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,6 @@ KIND = Kind(
     Carriers,
     verb="measure",
     layouts={
-        "carriers": Layout(),
+        "carriers": Layout(whole=True),
     },
 )

@@ -49,4 +49,4 @@ class FlatMinima(Measurement):
             raise ValueError(f"source: {self.source} learns from labels; choose a run that learns a teacher's outputs")
 
 
-KIND = Kind(FlatMinima, verb="measure", layouts={"flat-minima": Layout(options=("columns",))})
+KIND = Kind(FlatMinima, verb="measure", layouts={"flat-minima": Layout(options=("columns",), whole=True)})

@@ -46,5 +46,5 @@ KIND = Kind(
     LayerByLayer,
     verb="train",
     hindsight=(*HINDSIGHT, "readout_loss"),
-    layouts={"layer-by-layer": Layout()},
+    layouts={"layer-by-layer": Layout(whole=True)},
 )

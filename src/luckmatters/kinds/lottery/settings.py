@@ -92,8 +92,8 @@ KIND = Kind(
     Lottery,
     verb="retrain",
     layouts={
-        "lottery-curves": Layout(options=("columns",)),
+        "lottery-curves": Layout(options=("columns",), whole=True),
         "lottery-sparsity": Layout(options=("columns",)),
-        "lottery-luck": Layout(options=("columns",)),
+        "lottery-luck": Layout(options=("columns",), whole=True),
     },
 )

@@ -11,10 +11,10 @@ KIND = Kind(
     layouts={
         "overlap-curves": Layout(),
         "overlap-grid": Layout(options=("columns",)),
-        "generalization": Layout(),
+        "generalization": Layout(whole=True),
         "weight-curves": Layout(),
         "teacher-overlap": Layout(),
-        "loss-spread": Layout(),
-        "changes": Layout(options=("columns",)),
+        "loss-spread": Layout(whole=True),
+        "changes": Layout(options=("columns",), whole=True),
     },
 )
