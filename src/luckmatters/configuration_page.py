@@ -204,8 +204,13 @@ def examples(root: Path, files: dict[Path, dict]) -> dict[tuple[str, str], objec
 
 
 def uses(headings: list[str], content: dict) -> Iterator[tuple[tuple[str, str], object]]:
-    """Heading and name of every key in a mapping, with the value; headings: models whose keys the mapping may hold."""
+    """Heading and name of every key in a mapping, with the value; headings: models whose keys the mapping may hold.
+
+    A key whose value is null is left out: it removes what another model may hold.
+    """
     for key, value in content.items():
+        if value is None:
+            continue
         heading = next(heading for heading in headings if key in SCHEMAS[heading]["properties"])
         yield (heading, key), value
         for model, inner in mappings(SCHEMAS[heading]["properties"][key], value):
