@@ -24,7 +24,8 @@ END = "<!-- results: to here -->"
 class Kept:
     """Kept results of a scale.
 
-    ledger: the judged claims; run: seconds, cores and processor of the whole run, empty if nothing is kept;
+    ledger: the judged claims.
+    run: seconds, cores, processor and number of experiments of the last whole run; empty if nothing is kept.
     summaries: tables of the experiments that have published curves.
     """
 
@@ -51,7 +52,9 @@ def read(project: Project) -> Kept:
         name: pd.read_csv(io.BytesIO(bundle(project, name).read(f"{name}.csv")))
         for name in project.compared_experiments
     }
-    return Kept(project, ledger, bundle(project, "run").manifest("seconds", "cores", "processor"), tables)
+    return Kept(
+        project, ledger, bundle(project, "run").manifest("seconds", "cores", "processor", "experiments"), tables
+    )
 
 
 def bundle(project: Project, name: str) -> artefacts.Bundle:
@@ -294,10 +297,9 @@ def _time(kept: Kept) -> str:
         return (
             f"No whole run of this scale is kept yet: `make figures` writes the ledger to `figures/{scale}/claims.md`."
         )
-    if not run["seconds"]:
-        return "The whole run was not timed."
     where = f"{run['cores']} cores ({run['processor']})"
-    return f"The whole run, in one piece, took {run['seconds'] / 60:.0f} minutes on {where}."
+    took = f"took {run['seconds'] / 60:.0f} minutes on {where}"
+    return f"The last whole run in one piece, of {run['experiments']} experiments, {took}."
 
 
 def _core(judgement: Judgement) -> list[str]:

@@ -72,14 +72,30 @@ def require_clean() -> None:
 
 def common_code(commits: Mapping[str, set[str]]) -> str:
     """The commit that made everything. Raises UserError for several commits, or a commit with uncommitted changes."""
+    if len(made := _makers(commits)) == 1:
+        require_clean_code(commits)
+        return next(iter(made))
+    raise UserError(f"numbers are kept only if one commit, without changes, made them all; {_in_words(made)}")
+
+
+def require_clean_code(commits: Mapping[str, set[str]]) -> None:
+    """Raises UserError if something was made by code that differs from its commit, or of no known commit."""
+    if made := {code: names for code, names in _makers(commits).items() if not is_clean(code)}:
+        raise UserError(f"numbers are kept only if a commit, without changes, made them; {_in_words(made)}")
+
+
+def _makers(commits: Mapping[str, set[str]]) -> dict[str, list[str]]:
+    """What each commit made."""
     made: dict[str, list[str]] = {}
     for name, codes in commits.items():
         for code in codes:
             made.setdefault(code, []).append(name)
-    if len(made) == 1 and is_clean(code := next(iter(made))):
-        return code
+    return made
+
+
+def _in_words(made: Mapping[str, list[str]]) -> str:
     makers = "; ".join(f"{code}: {', '.join(names)}" for code, names in sorted(made.items()))
-    raise UserError(f"numbers are kept only if one commit, without changes, made them all; these were made by {makers}")
+    return f"these were made by {makers}"
 
 
 def require_package_of(root: Path) -> None:

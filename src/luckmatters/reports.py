@@ -18,7 +18,7 @@ from luckmatters.errors import UserError
 from luckmatters.jobs.bundles import teacher_bundle, teacher_settings
 from luckmatters.judging.statistics import LacksDataError
 from luckmatters.judging.summaries import csv, summarize, summary_csv
-from luckmatters.provenance import common_code, processor, provenance, require_clean
+from luckmatters.provenance import common_code, processor, provenance, require_clean, require_clean_code
 from luckmatters.reading import is_complete, load
 from luckmatters.tables.results import Results
 
@@ -34,10 +34,10 @@ def summary(project: Project, experiment: str) -> list[Path]:
 def reference(project: Project, experiments: Sequence[str] = (), seconds: float | None = None) -> list[Path]:
     """Keep summary tables of experiments, with provenance, in data/reference; returns the paths.
 
-    experiments: names; none means all experiments, the ledger, and run.json with time, cores and processor;
-    seconds: duration of the whole run.
+    experiments: names; none means all experiments and the ledger. seconds: duration of a whole run in one piece; the
+    file run.json then says so, with cores and processor.
     Raises UserError, before anything is written, unless the checkout equals its commit, all these experiments are
-    complete, and one commit made their results and teachers.
+    complete, and committed code made their results and teachers: one commit, if the run was in one piece.
     """
     from luckmatters.ledger import judge_all, to_csv
 
@@ -47,7 +47,8 @@ def reference(project: Project, experiments: Sequence[str] = (), seconds: float 
         recipe = f"run snakemake --cores 2 --config scale={project.scale_name}"
         raise UserError(f"not complete at scale {project.scale_name}: {', '.join(missing)}; {recipe}")
     results = {name: load(project, name) for name in names}
-    code = common_code(_commits(project, results))
+    commits = _commits(project, results)
+    code = common_code(commits) if seconds else require_clean_code(commits)
 
     def path(name: str) -> Path:
         return project.root / artefacts.reference_file(project.scale_name, name)
@@ -58,17 +59,20 @@ def reference(project: Project, experiments: Sequence[str] = (), seconds: float 
         judged = {name: results[name] for name in project.claimed_experiments}
         ledger = to_csv(judge_all(project, judged))
         kept.append(({path("claims"): ledger}, path("claims").with_suffix(".json"), made_from(project, judged)))
-        machine = {"cores": os.cpu_count(), "processor": processor()}
+    if seconds and not experiments:
+        machine = {"cores": os.cpu_count(), "processor": processor(), "experiments": len(names)}
         kept.append(({}, path("run").with_suffix(".json"), {"code": code, "seconds": seconds, **machine}))
     return [path for files, sidecar, origin in kept for path in _save(files, sidecar, origin) or [sidecar]]
 
 
 def _commits(project: Project, results: Mapping[str, Results]) -> dict[str, set[str]]:
-    """Commits behind each experiment's results, and behind the teachers used."""
+    """Commits behind each experiment's results, and behind the teachers used, unless results are kept without them."""
     commits = {name: {manifest["code"]["commit"] for _, manifest in r.manifests} for name, r in results.items()}
     runs = [run for r in results.values() for run in r.runs.values() if run.teacher]
     for name in sorted({run.trained.settings.teacher.name for run in runs}):
-        commits[f"teachers/{name}"] = {teacher_bundle(project, name).manifest()["code"]["commit"]}
+        bundle = teacher_bundle(project, name)
+        if (bundle.folder / bundle.manifest_name).exists():
+            commits[f"teachers/{name}"] = {bundle.manifest()["code"]["commit"]}
     return commits
 
 

@@ -14,7 +14,7 @@ from luckmatters.judging.curves import curve, mean_over_layers
 from luckmatters.judging.evidence import evidence
 from luckmatters.judging.statistics import Effect, LacksDataError, in_every_cell, intraclass_z, jackknifed, log_spread
 from luckmatters.judging.variants import PLAIN, Variants, multiplier, one
-from luckmatters.kinds.student_training.claims.over_parameterization import multipliers, slope
+from luckmatters.kinds.student_training.claims.over_parameterization import FEWEST_MULTIPLIERS, multipliers, slope
 from luckmatters.learning.shapes import start
 from luckmatters.tables.results import Results
 
@@ -71,8 +71,13 @@ def luck_explains(results: Results, ms: Sequence[int]) -> Effect:
 
 
 def falls(results: Results) -> Effect:
-    """Minus the slope on log m of the log standard deviation, over starts, of the log loss at the last common epoch."""
+    """Minus the slope on log m of the log standard deviation, over starts, of the log loss at the last common epoch.
+
+    Raises LacksDataError if there are fewer than FEWEST_MULTIPLIERS multipliers.
+    """
     ms = multipliers(results)
+    if len(ms) < FEWEST_MULTIPLIERS:
+        raise LacksDataError(f"{results.name} has {len(ms)} multipliers, and a slope needs {FEWEST_MULTIPLIERS}")
     curves = [by_start(results, multiplier(m) & PLAIN & OWN, "loss") for m in ms]
     last = min(table.columns.max() for table in curves)
     losses = np.log(pd.concat([table[last] for table in curves], axis=1, join="inner", keys=ms))
