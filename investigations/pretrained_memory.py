@@ -23,9 +23,9 @@ from luckmatters.torchvision_shim import import_torchvision
 READ = """
 import resource, sys, time
 from pathlib import Path
-from luckmatters import pretrained
+from luckmatters.pretrained import checkpoints
 start = time.process_time()
-rows = len(pretrained.extract(Path(sys.argv[1]), sys.argv[2]).table)
+rows = len(checkpoints.extract(Path(sys.argv[1]), sys.argv[2]).table)
 print(rows, time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

@@ -21,7 +21,8 @@ from luckmatters import artefacts, pretrained
 from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.jobs import verbs
-from luckmatters.pretrained import Norms, UnreachableError, norm_layers, read
+from luckmatters.pretrained import Norms, UnreachableError, checkpoints, read
+from luckmatters.pretrained.checkpoints import norm_layers
 from luckmatters.torchvision_shim import import_torchvision
 
 FORMATS = {"zip": True, "legacy": False}  # torch saves zip files since 1.6; torchvision's VGG files are older
@@ -77,7 +78,7 @@ def placed(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name
     name = name or name_of(content)
     with serving(content) as server:
         monkeypatch.setattr(
-            pretrained, "checkpoint_url", lambda model: f"http://127.0.0.1:{server.server_port}/models/{name}"
+            checkpoints, "checkpoint_url", lambda model: f"http://127.0.0.1:{server.server_port}/models/{name}"
         )
         yield Place(server, tmp_path / "torch" / "hub" / "checkpoints" / name, tmp_path / "kept" / "small")
 
@@ -137,7 +138,7 @@ def test_norms_of_resnet18_are_in_the_order_of_its_modules(tmp_path: Path, monke
     ("model", "name"), [("vgg11_bn", "vgg11_bn-6002323d.pth"), ("vgg16_bn", "vgg16_bn-6c64b313.pth")]
 )
 def test_the_weights_are_those_named_by_torchvision(model: str, name: str) -> None:
-    assert pretrained.checkpoint_url(model).endswith(f"/{name}")
+    assert checkpoints.checkpoint_url(model).endswith(f"/{name}")
     assert len(norm_layers(model)) == int(model[3:5]) - 3  # VGG-n has n layers, three of them linear
 
 
@@ -158,8 +159,8 @@ def test_a_cached_checkpoint_is_not_downloaded(place: Place) -> None:
 
 
 def test_two_processes_download_once(place: Place) -> None:
-    arguments = pretrained.checkpoint_url("small"), place.file
-    threads = [threading.Thread(target=pretrained.download, args=arguments) for _ in range(2)]
+    arguments = checkpoints.checkpoint_url("small"), place.file
+    threads = [threading.Thread(target=checkpoints.download, args=arguments) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -203,7 +204,7 @@ def test_a_download_cut_short_each_time_leaves_nothing_and_the_next_download_suc
 def test_a_download_that_breaks_off_or_stalls_is_tried_again(
     place: Place, monkeypatch: pytest.MonkeyPatch, failing: int, stalls: bool
 ) -> None:
-    monkeypatch.setattr(pretrained, "PATIENCE", 0.3)
+    monkeypatch.setattr(checkpoints, "PATIENCE", 0.3)
     place.server.failing, place.server.sent = failing, 1000
     if stalls:
         place.server.stalled.clear()
@@ -271,7 +272,7 @@ def test_a_server_without_the_file_gives_a_one_line_error(place: Place, status: 
 
 
 def test_a_stalled_download_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "PATIENCE", 0.2)
+    monkeypatch.setattr(checkpoints, "PATIENCE", 0.2)
     place.server.sent = 1000
     place.server.stalled.clear()
     with refused(r"\(timed out\)"):
@@ -280,7 +281,7 @@ def test_a_stalled_download_is_given_up(place: Place, monkeypatch: pytest.Monkey
 
 
 def test_a_missing_network_gives_a_one_line_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "checkpoint_url", lambda model: f"http://127.0.0.1:9/{place.file.name}")
+    monkeypatch.setattr(checkpoints, "checkpoint_url", lambda model: f"http://127.0.0.1:9/{place.file.name}")
     with refused(r"cannot be downloaded \(Connection refused\); connect to the network, or set"):
         place.read()
 
@@ -365,7 +366,7 @@ def test_a_kept_table_must_be_what_the_checkpoint_holds(place: Place) -> None:
     place.kept.rename(place.kept.with_name("reference"))
     assert place.read().table.equals(norms.table)
     norms.table.loc[0, "bias"] = 0.5
-    pretrained._keep(place.kept.with_name("reference"), norms)
+    pretrained.keep(place.kept.with_name("reference"), norms)
     with refused(r"reference: is not what .*small-.*pth holds; delete", UserError):
         place.read()
 

@@ -22,7 +22,7 @@ from luckmatters.kinds.bn_bias.claims import as_published, negative_share
 from luckmatters.kinds.bn_bias.figures import bias_histograms, bias_shares
 from luckmatters.kinds.bn_bias.run import tabulate
 from luckmatters.ledger import judge
-from luckmatters.pretrained import Norms, UnreachableError
+from luckmatters.pretrained import Norms, UnreachableError, checkpoints
 from luckmatters.reading import load
 from luckmatters.science.biases import (
     MOMENTS,
@@ -56,7 +56,7 @@ def test_published_shares_are_counts_divided_by_channels() -> None:
 
 @pytest.mark.parametrize("model", VGGS + RESNETS)
 def test_published_layers_are_those_of_the_network_in_order(model: str) -> None:
-    layers = pretrained.norm_layers(model)
+    layers = checkpoints.norm_layers(model)
     for table in published_of(model):
         assert table["layer"].tolist() == list(range(len(layers)))
         assert list(zip(table["module"], table["channels"], strict=True)) == layers
@@ -124,7 +124,7 @@ def test_bounds_are_reached() -> None:
 def norms_of(model: str, *, zeros: int = 1) -> pd.DataFrame:
     """Random norms of the model's architecture; the first biases of every layer are zero."""
     generator, frames = np.random.default_rng(0), []
-    for layer, (module, channels) in enumerate(pretrained.norm_layers(model)):
+    for layer, (module, channels) in enumerate(checkpoints.norm_layers(model)):
         weight, bias = generator.normal(-0.1, 0.2, (2, channels)).astype(np.float32)
         bias[:zeros] = 0
         frame = pd.DataFrame({"layer": layer, "module": module, "channel": range(channels)})

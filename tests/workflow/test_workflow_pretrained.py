@@ -10,6 +10,7 @@ from conftest import Checkout
 
 from luckmatters import pretrained
 from luckmatters.artefacts import pretrained_folders
+from luckmatters.pretrained import checkpoints
 
 NOBODY = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")  # nobody answers there
 MODELS = ("vgg11_bn", "vgg16_bn")
@@ -18,14 +19,14 @@ MODELS = ("vgg11_bn", "vgg16_bn")
 def commit_table(checkout: Checkout, model: str) -> None:
     """A made-up table of the model's BatchNorm, as one that is committed with the project."""
     generator, frames = np.random.default_rng(0), []
-    for layer, (module, channels) in enumerate(pretrained.norm_layers(model)):
+    for layer, (module, channels) in enumerate(checkpoints.norm_layers(model)):
         weight, bias = generator.normal([[0.3], [-0.1 - 0.03 * layer]], 0.15, (2, channels)).astype(np.float32)
         frame = pd.DataFrame({"layer": layer, "module": module, "channel": range(channels)})
         frames.append(frame.assign(weight=weight, bias=bias))
-    name = Path(pretrained.checkpoint_url(model)).name
+    name = Path(checkpoints.checkpoint_url(model)).name
     origin = {"model": model, "weights": "IMAGENET1K_V1", "checkpoint": name, "sha256": "0" * 64, "torchvision": "0"}
     folder, _ = pretrained_folders(checkout.folder, model)
-    pretrained._keep(folder, pretrained.Norms(pd.concat(frames, ignore_index=True), origin))
+    pretrained.keep(folder, pretrained.Norms(pd.concat(frames, ignore_index=True), origin))
 
 
 def data_of(checkout: Checkout, scale: str) -> list[str]:

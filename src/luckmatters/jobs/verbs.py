@@ -140,12 +140,16 @@ def observe(project: Project, experiment: str, variant: str, seeds: list[int]) -
 
 
 def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -> None:
-    """Tabulate the BatchNorm of a pretrained network, from the weights or from published numbers."""
+    """Tabulate the BatchNorm of a pretrained network, from the weights or from published numbers.
+
+    A network without published numbers is read from its weights, or from the kept table, at every scale.
+    """
     run = own_run(project, experiment, variant, seeds, "extract")
     by_scale = project.settings.weights == "auto"
     why = f"scale {project.scale_name} reads none" if by_scale else "`weights` is set to published"
     model, norms = run.settings.model, None
-    if project.weights != "published":
+    published, inputs = published_norms(project, model)
+    if project.weights != "published" or not published:
         from luckmatters import pretrained
 
         try:
@@ -155,7 +159,6 @@ def extract(project: Project, experiment: str, variant: str, seeds: list[int]) -
                 raise
             why = f"no download: {error.why}"
             print(f"{experiment}/{variant}: {error}; published numbers stand in", file=sys.stderr, flush=True)
-    published, inputs = published_norms(project, model)
     table = kinds.runner(run).tabulate(norms and norms.table, published)
     facts = {
         "data": pretrained.describe(norms) if norms else f"published numbers of {model}, not its weights ({why})",

@@ -8,7 +8,8 @@ from luckmatters.kinds import Kind, Layout
 from luckmatters.settings.base import Model
 
 Pretrained = Literal[
-    "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet18", "resnet34", "resnet50", "resnet101"
+    "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet18", "resnet34", "resnet50", "resnet101",
+    "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2",
 ]  # fmt: skip
 
 
@@ -22,7 +23,9 @@ WEIGHTS_REMEDY = (
 class BnBias(Model):
     """Settings of the kind ``bn-bias``: the BatchNorm of a pretrained network."""
 
-    model: Pretrained = Field(description="Torchvision's name of a network with BatchNorm, trained on ImageNet.")
+    model: Pretrained = Field(
+        description="A network with BatchNorm, trained on ImageNet: torchvision's name, or an EfficientNet-Lite."
+    )
     seeds: Literal[1] = Field(1, description="There is one network of each name.")
 
 
@@ -32,5 +35,6 @@ KIND = Kind(
     layouts={
         "bias-histograms": Layout(),
         "bias-shares": Layout(),
+        "bias-control": Layout(),
     },
 )

@@ -1,30 +1,22 @@
-"""BatchNorm of torchvision's pretrained networks, from a checkpoint of up to half a gigabyte or a small kept table."""
+"""Torchvision's checkpoints of pretrained networks, up to half a gigabyte each, downloaded into torch's cache."""
 
 import hashlib
 import http.client
-import io
-import pickle
 import shutil
 import sys
-import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
-import pandas as pd
 import torch
 
-from luckmatters.artefacts import MANIFEST, TABLE, Bundle
 from luckmatters.downloads import fetch, is_local, only_process, reason
 from luckmatters.errors import UserError
+from luckmatters.pretrained.norms import Norms, shapes, tabulate, tensors
 from luckmatters.torchvision_shim import import_torchvision
 
 WEIGHTS = "IMAGENET1K_V1"
 PATIENCE = 15.0  # seconds without a byte after which an attempt is given up
 ATTEMPTS = 3  # at each download, if the connection breaks off or stalls
-# What torch.load raises for files that are no checkpoints, or that hold more than tensors.
-NOT_WEIGHTS = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError)
 
 
 class UnreachableError(UserError):
@@ -35,46 +27,27 @@ class UnreachableError(UserError):
         self.why = why
 
 
-@dataclass(frozen=True)
-class Norms:
-    """The BatchNorm layers of a pretrained network.
-
-    table: columns layer (0 = lowest, in the order of the network's modules), module, channel, weight, bias (float32);
-    origin: model, weights, checkpoint (file name), sha256 of the checkpoint, and torchvision (version).
-    """
-
-    table: pd.DataFrame
-    origin: dict[str, str]
+def file_name(model: str) -> str:
+    """Name of a model's checkpoint."""
+    return Path(urlparse(checkpoint_url(model)).path).name
 
 
-def read(model: str, *, kept: Sequence[Path]) -> Norms:
-    """The BatchNorm layers of a model: from the checkpoint in torch's cache, from a kept table, or downloaded.
-
-    kept: folders that may hold a table, the preferred folder first. A table from a checkpoint is kept in the last
-    folder, so that the checkpoint may be deleted. A checkpoint and a kept table must agree. Raises UnreachableError if
-    the network fails, and UserError for files that are altered or of another model, or if the disk is full.
-    """
-    url = checkpoint_url(model)
-    path = cache() / Path(urlparse(url).path).name
-    tables = {folder: _read_kept(folder, model, path.name) for folder in kept if (folder / MANIFEST).exists()}
-    if not path.exists():
-        if tables:
-            return next(iter(tables.values()))
-        download(url, path)
-    norms = extract(path, model)
-    for folder, table in tables.items():
-        if table.origin["sha256"] != norms.origin["sha256"] or not table.table.equals(norms.table):
-            raise UserError(f"{folder}: is not what {path} holds; delete the folder, or the checkpoint if it is wrong")
-    if not tables:
-        _keep(kept[-1], norms)
-    return norms
+def on_this_machine(model: str) -> Path | None:
+    """The checkpoint in torch's cache, or None."""
+    path = cache() / file_name(model)
+    return path if path.exists() else None
 
 
-def describe(norms: Norms) -> str:
-    """Origin of the layers in one line."""
-    origin = norms.origin
-    checkpoint = f"{origin['checkpoint']}, sha256 {origin['sha256'][:12]}…"
-    return f"{origin['model']}, torchvision {origin['weights']} ({checkpoint})"
+def obtain(model: str) -> Path:
+    """The checkpoint, downloaded to torch's cache. Raises what :func:`download` raises."""
+    path = cache() / file_name(model)
+    download(checkpoint_url(model), path)
+    return path
+
+
+def owns(norms: Norms, model: str) -> bool:
+    """Whether a table is of the model's checkpoint and has its layers."""
+    return norms.origin.get("checkpoint") == file_name(model) and norms.layers == norm_layers(model)
 
 
 def checkpoint_url(model: str) -> str:
@@ -144,45 +117,25 @@ def extract(path: Path, model: str) -> Norms:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise UserError(f"{path}: {error}; delete it and run snakemake again") from None
-    layers, state = norm_layers(model), load(path, model)
-    frames = [
-        pd.DataFrame(
-            {
-                "layer": layer,
-                "module": module,
-                "channel": range(channels),
-                "weight": state[f"{module}.weight"].float().numpy(),
-                "bias": state[f"{module}.bias"].float().numpy(),
-            }
-        )
-        for layer, (module, channels) in enumerate(layers)
-    ]
+    table = tabulate(load(path, model), (module for module, _ in norm_layers(model)))
     origin = {"model": model, "weights": WEIGHTS, "checkpoint": path.name, "sha256": digest}
-    origin["torchvision"] = import_torchvision().__version__
-    return Norms(pd.concat(frames, ignore_index=True), origin)
+    return Norms(table, {**origin, "torchvision": import_torchvision().__version__})
 
 
 def load(path: Path, model: str) -> dict[str, torch.Tensor]:
     """Tensors of a checkpoint, mapped into memory if the format allows. Raises UserError for another model."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-        shapes = _shapes(state)
-    except NOT_WEIGHTS:
-        fault = "holds no weights that torch can load safely"
-        raise UserError(f"{path}: {fault}; delete it and run snakemake again") from None
-    expected = _shapes(_network(model).state_dict())
-    if shapes != expected:
-        name = next(name for name in [*expected, *shapes] if shapes.get(name) != expected.get(name))
+        state = tensors(path)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; delete it and run snakemake again") from None
+    found, expected = shapes(state), shapes(_network(model).state_dict())
+    if found != expected:
+        name = next(name for name in [*expected, *found] if found.get(name) != expected.get(name))
         raise UserError(
-            f"{path}: holds another network than {model} ({name}: shape {shapes.get(name, 'missing')}, must be "
+            f"{path}: holds another network than {model} ({name}: shape {found.get(name, 'missing')}, must be "
             f"{expected.get(name, 'absent')}); delete it and run snakemake again"
         )
     return state
-
-
-def _shapes(state: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    """Shapes of tensors by name, without the counts of batches, which older checkpoints lack."""
-    return {name: tuple(tensor.shape) for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def _network(model: str) -> torch.nn.Module:
@@ -195,21 +148,3 @@ def norm_layers(model: str) -> list[tuple[str, int]]:
     """Names and channels of a model's BatchNorm layers, in the order of the modules."""
     modules = _network(model).named_modules()
     return [(name, module.num_features) for name, module in modules if isinstance(module, torch.nn.BatchNorm2d)]
-
-
-def _keep(folder: Path, norms: Norms) -> None:
-    buffer = io.BytesIO()
-    norms.table.to_parquet(buffer, index=False)
-    Bundle(folder).save({TABLE: buffer.getvalue()}, norms.origin)
-
-
-def _read_kept(folder: Path, model: str, checkpoint: str) -> Norms:
-    """Layers in a kept table. Raises UserError if the table is altered, or of another model or checkpoint."""
-    bundle = Bundle(folder)
-    manifest, content = bundle.manifest(), bundle.read(TABLE)
-    table = pd.read_parquet(io.BytesIO(content))
-    layers = list(table.groupby(["layer", "module"], sort=False).size().items())
-    origin = {key: value for key, value in manifest.items() if key != "files"}
-    if origin.get("checkpoint") != checkpoint or [(name, n) for (_, name), n in layers] != norm_layers(model):
-        raise UserError(f"{folder}: is not the table of {model} from {checkpoint}; delete it")
-    return Norms(table, origin)
