@@ -10,6 +10,7 @@ mutation is tried, and nothing is written.
 """
 
 import argparse
+import ast
 import multiprocessing
 import os
 import re
@@ -60,6 +61,14 @@ class Mutation:
             )
         return source.replace(self.old, self.new)
 
+    def function(self, root: Path) -> str:
+        """The name of the innermost function that the old text stands in; empty outside functions."""
+        source = (root / PACKAGE / self.file).read_text(encoding="utf-8")
+        line = source[: source.index(self.old)].count("\n") + 1
+        nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+        around = [node for node in nodes if node.lineno <= line <= node.end_lineno]
+        return max(around, key=lambda node: node.lineno).name if around else ""
+
 
 @dataclass(frozen=True)
 class Caught:
@@ -77,15 +86,23 @@ def mutations(root: Path = ROOT) -> list[Mutation]:
     return [Mutation(name, **entry) for name, entry in entries.items()]
 
 
-def near(root: Path, module: str) -> list[str]:
-    """The files of fast tests that import a module: the file of that name first, then those that import least."""
-    package, name = module.rsplit(".", 1)
-    imports = rf"^from luckmatters\.({re.escape(module)} import|{re.escape(package)} import .*\b{name}\b)"
+def near(root: Path, mutation: Mutation) -> list[str]:
+    """The files of fast tests that import the changed module, the most likely to fail first.
+
+    That is the file of the module's name, then those that name the changed function, then those that import least.
+    """
+    package, name = mutation.module.rsplit(".", 1)
+    imports = rf"^from luckmatters\.({re.escape(mutation.module)} import|{re.escape(package)} import .*\b{name}\b)"
+    function = re.compile(rf"\b{mutation.function(root) or name}\b")
     files = [path for path in sorted((root / "tests").rglob("test_*.py")) if path.parent.name != "workflow"]
     texts = {path: path.read_text(encoding="utf-8") for path in files}
     chosen = [path for path, text in texts.items() if re.search(imports, text, re.MULTILINE)]
-    chosen.sort(key=lambda path: (path.stem != f"test_{name}", texts[path].count("from luckmatters")))
-    return [str(path.relative_to(root)) for path in chosen]
+
+    def order(path: Path) -> tuple[bool, bool, int]:
+        text = texts[path]
+        return path.stem != f"test_{name}", not function.search(text), text.count("from luckmatters")
+
+    return [str(path.relative_to(root)) for path in sorted(chosen, key=order)]
 
 
 def tests(folder: Path, *arguments: str) -> str:
@@ -114,7 +131,7 @@ def _pytest(folder: Path, command: list[str], output: Path) -> None:
 
 def plant(mutation: Mutation, folder: Path) -> Caught | None:
     """The first test that fails with a mutation in a copy of the checkout, which is mended again; None without one."""
-    path, close = folder / PACKAGE / mutation.file, near(folder, mutation.module)
+    path, close = folder / PACKAGE / mutation.file, near(folder, mutation)
     right, before = path.read_text(encoding="utf-8"), processor_seconds()
     try:
         path.write_text(mutation.applied(folder), encoding="utf-8")

@@ -30,10 +30,18 @@ def test_a_text_that_stands_more_than_once_or_not_at_all_is_refused(old: str) ->
 
 
 def test_the_tests_of_a_module_come_first() -> None:
-    files = near(ROOT, "science.overlap")
+    files = near(ROOT, EVERY["rank-off-by-one"])
     assert files[0] == "tests/science/test_overlap.py"
     assert all("overlap" in (ROOT / file).read_text(encoding="utf-8") for file in files)
     assert not [file for file in files if "workflow" in file]
+
+
+def test_tests_that_name_the_changed_function_come_before_the_others() -> None:
+    mutation = EVERY["fan-in-for-fan-out"]
+    assert mutation.function(ROOT) == "fan_out_norms"
+    named = ["fan_out_norms" in (ROOT / file).read_text(encoding="utf-8") for file in near(ROOT, mutation)]
+    assert named == sorted(named, reverse=True)
+    assert set(named) == {True, False}
 
 
 def test_the_document_lists_every_mutation_with_a_test_that_exists() -> None:
