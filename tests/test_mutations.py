@@ -55,14 +55,14 @@ def test_the_document_lists_every_mutation_with_a_test_that_exists() -> None:
 
 
 def test_the_document_is_written_from_what_was_caught() -> None:
-    one, other = EVERY["label-leak"], EVERY["rank-off-by-one"]
+    one = Mutation("label-leak", "students see labels", "learning/data.py", "", "")
+    other = EVERY["rank-off-by-one"]
     lines = {
         one.name: row(Caught(one, "tests/learning/test_x.py", "test_labels_stay_unseen", 3.44)),
         other.name: "| x |",
     }
     assert page(lines).endswith(
-        "| `label-leak` | students of CIFAR-10 teachers see the labels, not the teachers' outputs "
-        "| [learning/data.py](../src/luckmatters/learning/data.py) "
+        "| `label-leak` | students see labels | [learning/data.py](../src/luckmatters/learning/data.py) "
         "| [learning/test_x.py](../tests/learning/test_x.py) | labels stay unseen | 3.4 |\n| x |\n"
     )
     assert rows(page(lines)) == {one.name: lines[one.name]}

@@ -87,6 +87,13 @@ def test_counts_are_exact_in_every_layer_and_seed(shape: dict, nodes: bool, shar
         assert overall.counts().sum(0).tolist() == [sum(counts)] * len(SEEDS)
 
 
+@SHAPES
+def test_the_magnitude_of_a_weight_has_no_sign(shape: dict) -> None:
+    networks = students(shape)
+    for found, weight in zip(weight_magnitude(networks), networks.weights, strict=True):
+        assert torch.equal(found, torch.where(weight < 0, -weight, weight))
+
+
 def test_the_greatest_scores_are_kept_and_ties_go_by_index() -> None:
     found = torch.tensor([[3.0, 1.0, 3.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
     assert greatest(found, 2).tolist() == [[1, 0, 1, 0, 0], [1, 1, 0, 0, 0]]

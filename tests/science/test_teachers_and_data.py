@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from luckmatters.science.data import Gaus
+from luckmatters.science.data import BLOCK, Gaus
 from luckmatters.science.layers import NORM_EPS
 from luckmatters.science.networks import initialize_students
 from luckmatters.science.random import generator
@@ -143,10 +143,12 @@ def test_a_seeds_samples_do_not_depend_on_the_batch_of_seeds(infinite: bool) -> 
     assert not set(samples(together[:1])) & set(samples(together[1:2]))
 
 
-def test_evaluation_samples_are_fresh_and_fixed() -> None:
-    data = gaus(True)
-    assert torch.equal(data.evaluation_set([0, 1], 100)[0], data.evaluation_set([0, 1], 100)[0])
-    assert not set(samples(data.evaluation_set([0], 100)[0])) & set(samples(epoch(data, [0], 0)))
+@pytest.mark.parametrize(("infinite", "count"), [(True, BLOCK * 64), (False, 1500)])
+def test_evaluation_samples_are_fresh_and_fixed(infinite: bool, count: int) -> None:
+    """As many as training draws at once: only then would the same stream give the same samples."""
+    data = gaus(infinite)
+    assert torch.equal(data.evaluation_set([0, 1], count)[0], data.evaluation_set([0, 1], count)[0])
+    assert not set(samples(data.evaluation_set([0], count)[0])) & set(samples(epoch(data, [0], 0)))
 
 
 def test_generators_of_different_purposes_and_keys_are_unrelated() -> None:
