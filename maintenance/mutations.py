@@ -33,7 +33,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGE, DOCUMENT = Path("src/luckmatters"), Path("docs/mutations.md")
 OWN_TEST = "tests/test_mutations.py"  # fails with every mutation: the old text is gone
-FAILED = re.compile(r"^FAILED (tests/\S+\.py)::(\w+)", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+\.py)::(\w+)", re.MULTILINE)  # ERROR: in what the test is given
 NO_TESTS = 5  # exit status of pytest where nothing was selected
 
 
@@ -107,7 +107,7 @@ def near(root: Path, mutation: Mutation) -> list[str]:
 
 def tests(folder: Path, *arguments: str) -> str:
     """What pytest prints of fast tests in a copy, until one fails. Raises RuntimeError where tests cannot be run."""
-    command = ["-x", "-q", "-rf", "-m", "not slow", "-p", "no:cacheprovider", "--tb=no", *arguments]
+    command = ["-x", "-q", "-rfE", "-m", "not slow", "-p", "no:cacheprovider", "--tb=no", *arguments]
     output = folder / "pytest.txt"
     process = multiprocessing.get_context("fork").Process(target=_pytest, args=(folder, command, output))
     process.start()
