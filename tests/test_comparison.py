@@ -105,6 +105,7 @@ def test_only_a_curve_that_departs_has_a_cause(tmp_path: Path) -> None:
     said = far.set_index("file")["cause"]
     assert set(said["over-param-m1-no-bn.csv"]) == {f"setting: {known.why}"}
     assert set(said["over-param-m10-no-bn.csv"]) == set(said["fan-out-one-hidden.csv"]) == {"not explained yet"}
+    said = far[far["quantity"] == "correlation_192"].set_index("file")["cause"]
     assert set(said["gaus-fc-bn.csv"]) == {"not explained yet (how far teachers differ is not known)"}
 
 

@@ -61,7 +61,7 @@ def in_words(runs: Sequence[Run]) -> str:
     """The operations of training runs, and estimates of the time on two cores and on a graphics card."""
     total = sum(operations(run) for run in runs if verb(run) in ("train", "retrain"))
     if not total:
-        return "minutes; operations of this kind are not counted"
+        return "time not estimated, since operations of this kind are not counted"
     tera = f"{total / 1e12:,.0f}" if total >= 1e15 else f"{total / 1e12:.3g}"
     return f"{tera} TFLOP; about {_time(total / TWO_CORES)} on two cores, {_time(total / CARD)} on a card"
 

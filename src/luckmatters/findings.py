@@ -15,6 +15,7 @@ from luckmatters.judging.published import UNITS
 from luckmatters.judging.summaries import summarize
 from luckmatters.ledger import EVIDENCE, Judgement, Verdict, counted, evidence, from_csv, head, judge_all, limits
 from luckmatters.reports import complete
+from luckmatters.settings.experiment import OF_WHAT_IS_KEPT
 
 START = "<!-- results: from here on written by `luckmatters findings` -->"
 END = "<!-- results: to here -->"
@@ -164,11 +165,14 @@ def _sources(kept: Kept, judgement: Judgement) -> list[str]:
     for name in judgement.claim.experiments:
         table = artefacts.reference_file(kept.project.scale_name, name).as_posix()
         seeds = artefacts.kept_folder(Path(), kept.project.scale_name, name)
-        links = f", [summary](../{table})" * bool(kept.run)
+        links = f", [summary](../{table})" * (kept.project.root / table).exists()
         links += f", [seed by seed](../{seeds.as_posix()})" * (kept.project.root / seeds).exists()
         lines.append(f"- [{name}](../config/experiments/{name}.yaml){links}")
         reduced = kept.project.reduced(name).items()
-        lines += [f"  - reduced{f' in {of}' * (of != name)}: {text}" for of, text in reduced]
+        lines += [
+            f"  - kept: {text}" if of == OF_WHAT_IS_KEPT else f"  - reduced{f' in {of}' * (of != name)}: {text}"
+            for of, text in reduced
+        ]
     names = dict.fromkeys(one.measure.__module__ for one in EVIDENCE[judgement.name].values())
     modules = [(name.removeprefix("luckmatters."), f"../src/{name.replace('.', '/')}.py") for name in names]
     return [*lines, "", f"Code: {', '.join(f'[{name}]({path})' for name, path in modules)}"]

@@ -79,8 +79,8 @@ def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> J
     """Judgement of a claim: the verdict by core checks, and the effect of every check.
 
     results: available results, by experiment. A check that lacks results, a variant or an epoch is left out, with a
-    note. A claim is "not run" if no check is left. A claim is "not judged" if the scale does not judge it, or if every
-    effect has fewer seeds than the claim asks for. A single check with too few seeds is undecided.
+    note. A claim is "not run" if no core check is left. A claim is "not judged" if the scale does not judge it, or if
+    every effect has fewer seeds than the claim asks for. A single check with too few seeds is undecided.
     """
     effects, notes = {}, []
     for key, evidence in EVIDENCE[name].items():
@@ -101,7 +101,7 @@ def judge(name: str, claim: Claim, results: dict[str, Results], scale: str) -> J
     order = sorted((key for key in claim.checks if key in effects), key=lambda key: ROLES.index(claim.checks[key].role))
     judged = {key: (effects[key], outcome(effects[key], claim.checks[key], claim.min_seeds)) for key in order}
     judgement = Judgement(name, claim, "not run", judged, "; ".join(notes))
-    if not effects:
+    if not effects.keys() & set(claim.core):
         return judgement
     unjudged = scale not in claim.scales or len(thin) == len(effects)
     return replace(judgement, verdict="not judged at this scale" if unjudged else verdict(judgement.core))
@@ -214,16 +214,17 @@ def to_markdown(project: Project, judgements: list[Judgement]) -> str:
 
 def head(project: Project, judgements: list[Judgement]) -> list[str]:
     """Lines on how to read the ledger and on how many core checks are decided."""
-    core = [outcome for j in judgements for outcome in j.core]
+    core = [outcome for j in judgements for key, (_, outcome) in j.effects.items() if key in j.claim.core]
     words = {SUPPORTS: "support the paper", CONTRADICTS: "contradict it", UNDECIDED: "are undecided"}
     counts = ", ".join(f"{core.count(kind)} {text}" for kind, text in words.items())
     checks = [j.claim.checks[key] for j in judgements for key in j.claim.core]
+    missing = f"{len(checks) - len(core)} have no results. " if len(core) < len(checks) else ""
     amended = [check.amended for check in checks if check.amended]
     eased = [changes for changes in amended if any(change.stricter is False for change in changes)]
     return [
         f"Scale: {project.scale.purpose}. {RULES}",
         "",
-        f"Core checks: {len(core)}, of which {counts}. If every effect were exactly its threshold, about "
+        f"Core checks: {len(checks)}, of which {counts}. {missing}If every effect were exactly its threshold, about "
         f"{BY_CHANCE * len(core):.1f} of them ({100 * BY_CHANCE:g} % each) would support the paper by chance, at "
         f"most. {len(amended)} were amended after results were seen, {len(eased)} by something that made them easier.",
     ]

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "make test": "runs these tests",
     "make check": "runs a part of these tests",
     "make lint": "make test runs it",
+    "git clone": "the tests run in copies of a clone",
     "make figures": "the fixture `finished` runs it at ci scale",
     "source .venv/bin/activate": "sets the PATH that the tests set",
     "make benchmark": "takes minutes; its numbers in docs/performance.md came from it",
