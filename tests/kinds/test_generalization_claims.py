@@ -193,3 +193,19 @@ def test_a_student_that_does_not_fit_is_no_support() -> None:
     assert np.isneginf(carriers.fewer(results, carriers.SMALL, carriers.RANDOM).low)
     found = judged(rows)
     assert "supports" not in (found["fits"], found["few-nodes"])
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_student_that_does_not_fit_is_the_worst_outcome_on_either_side(side: int) -> None:
+    tables = [pd.DataFrame({0: np.full(6, value)}, index=range(6)) for value in (1.0, 2.0)]
+    assert carriers.minus(*tables)[0].tolist() == [-1.0] * 6
+    tables[side].loc[3] = np.nan
+    assert carriers.minus(*tables)[0].isna().tolist() == [False, False, False, True, False, False]
+
+
+def test_that_students_fit_has_exact_limits() -> None:
+    results = made("structured-vs-random", as_claimed)
+    assert carriers.fits(results).low == pytest.approx(0.025 ** (1 / len(SEEDS)))  # all of six
+    missing = results.table["quantity"].eq("fitted_epoch") & results.table["seed"].eq(2)
+    results.table.loc[missing & results.table["variant"].eq(next(iter(results.runs))), "value"] = np.nan
+    assert carriers.fits(results).estimate == pytest.approx(5 / 6)

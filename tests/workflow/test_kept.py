@@ -18,12 +18,13 @@ from luckmatters.config import Project
 from luckmatters.errors import UserError
 from luckmatters.settings.experiment import config_hash
 
-# Once some results are kept, all must be. Without kept results, the documents say so:
-# test_documents_equal_those_written_from_kept_results.
+# Without kept results, the documents say so: test_documents_equal_those_written_from_kept_results.
 KEPT = pytest.mark.skipif(
     not (ROOT / reference_folder("laptop")).exists(), reason="no results of the laptop scale are kept yet"
 )
 LAPTOP, CI = Project(ROOT, scale="laptop"), Project(ROOT, scale="ci")
+# Not every experiment needs results of the laptop scale: a claim without them is "not run".
+NAMES = sorted(path.stem for path in (ROOT / reference_folder("laptop")).glob("*.csv"))
 REMEDY = "run the laptop scale again with committed code, then make reference SCALE=laptop SECONDS=…"
 
 
@@ -36,7 +37,7 @@ def origin(name: str) -> dict:
 
 
 @KEPT
-@pytest.mark.parametrize("name", list(LAPTOP.experiments))
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "claims"])
 def test_a_kept_table_matches_the_configuration(name: str) -> None:
     """A change of settings at the laptop scale asks for a new run."""
     found, runs = origin(name), {variant: run for variant, (run, _) in LAPTOP.variants(name).items()}
@@ -51,13 +52,13 @@ def test_a_kept_table_matches_the_configuration(name: str) -> None:
 @KEPT
 def test_committed_code_made_all_kept_files_and_no_file_is_altered() -> None:
     assert provenance.is_clean(origin("run")["code"])
-    for name in (*LAPTOP.experiments, "claims"):
+    for name in NAMES:
         said = origin(name)
         assert all(provenance.is_clean(made["code"]["commit"]) for made in said["made_with"])
         assert provenance.is_clean((said.get("drawn_with") or said["judged_with"])["code"]["commit"])
         findings.bundle(LAPTOP, name).read(f"{name}.csv")
-    kept = {path.stem for path in (ROOT / reference_folder("laptop")).glob("*.csv")}
-    assert kept == {*LAPTOP.experiments, "claims"}
+    assert "claims" in NAMES
+    assert {*NAMES} <= {*LAPTOP.experiments, "claims"}
 
 
 @KEPT

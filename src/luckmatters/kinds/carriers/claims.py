@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from luckmatters.judging.evidence import evidence
-from luckmatters.judging.statistics import Effect, LacksDataError, difference, in_every_cell, slope
+from luckmatters.judging.statistics import Effect, LacksDataError, in_every_cell, sign_effect, slope
 from luckmatters.judging.variants import EVERY, Variants, one, teacher
 from luckmatters.settings.experiment import Run
 from luckmatters.tables.results import Results
@@ -40,20 +40,27 @@ def single(results: Results, quantity: str, which: Variants) -> pd.DataFrame:
     return next(iter(by_seed(results, quantity, one(which)).values()))
 
 
+def minus(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """Ours minus theirs over common seeds; NaN, the worst outcome, where either student does not fit."""
+    ours, theirs = ours.align(theirs, join="inner", axis=0)
+    return ours - theirs
+
+
 def fits(results: Results) -> Effect:
-    """The share of seeds that fit the training set, in every variant."""
+    """The share of seeds that fit the training set, with exact limits, in the variant with the smallest share."""
     tables = by_seed(results, "fitted_epoch").values()
-    return in_every_cell(*(table.notna().astype(float) for table in tables))
+    effects = [sign_effect(table.notna().all(axis=1).map({True: 1.0, False: -1.0})) for table in tables]
+    return min(effects, key=lambda effect: effect.low)
 
 
 def fewer(results: Results, few: Variants, many: Variants) -> Effect:
     """log ratio of the effective numbers of nodes of two variants, in every layer."""
-    return in_every_cell(difference(np.log(single(results, "nodes", many)), np.log(single(results, "nodes", few))))
+    return in_every_cell(minus(np.log(single(results, "nodes", many)), np.log(single(results, "nodes", few))))
 
 
 def fewer_essential(results: Results, few: Variants, many: Variants) -> Effect:
     """The number of essential nodes of a variant minus that of another, in every layer."""
-    return in_every_cell(difference(single(results, "essential", many), single(results, "essential", few)))
+    return in_every_cell(minus(single(results, "essential", many), single(results, "essential", few)))
 
 
 def explained(results: Results, which: Variants) -> Effect:
@@ -63,14 +70,14 @@ def explained(results: Results, which: Variants) -> Effect:
 
 def more_accurate(results: Results, ours: Variants, theirs: Variants) -> Effect:
     """The accuracy on test images of a variant minus that of another."""
-    return in_every_cell(difference(single(results, "accuracy", ours), single(results, "accuracy", theirs)))
+    return in_every_cell(minus(single(results, "accuracy", ours), single(results, "accuracy", theirs)))
 
 
 def several_on_each(results: Results, small: Variants) -> Effect:
     """log ratio of students per teacher node, of a small teacher to the largest teacher, in every layer."""
     largest = max(structured_sizes(results).items(), key=lambda item: item[1])[0]
     tables = by_seed(results, "students_per_teacher", GAUS & STRUCTURED)
-    return in_every_cell(difference(np.log(single(results, "students_per_teacher", small)), np.log(tables[largest])))
+    return in_every_cell(minus(np.log(single(results, "students_per_teacher", small)), np.log(tables[largest])))
 
 
 def grows_with_teacher(results: Results, quantity: str) -> Effect:

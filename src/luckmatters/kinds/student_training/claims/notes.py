@@ -47,6 +47,13 @@ def lower(results: Results, changed: Variants, usual: Variants) -> Effect:
     return in_every_cell(mean_over_layers(lost(results, changed, usual)))
 
 
+def lower_at_any_rate(results: Results, changed: Variants, usual: Variants) -> Effect:
+    """As lower, for changed settings whose divergence would be no evidence: a diverged seed of either side has lost."""
+    ends = [mean_over_layers(at_end(curve(results, which=which))) for which in (usual, changed)]
+    ours, theirs = ends[0].align(ends[1], join="inner", axis=0)
+    return in_every_cell(ours - theirs)
+
+
 def lower_in_every_layer(results: Results, changed: Variants, usual: Variants) -> Effect:
     """Final ρ̄ in every layer, usual minus changed settings."""
     return in_every_cell(lost(results, changed, usual))
@@ -81,7 +88,8 @@ EVIDENCE = [
     evidence("data-scale-matters", "lower", "settings", lower, changed=STD_1, usual=USUAL),
     evidence("data-scale-matters", "every-layer", "settings", lower_in_every_layer, changed=STD_1, usual=USUAL),
     evidence(
-        "data-scale-matters", "not-by-rate", "settings", lower, changed=setting(std=1.0, factor=100), usual=USUAL
+        "data-scale-matters", "not-by-rate", "settings", lower_at_any_rate,
+        changed=setting(std=1.0, factor=100), usual=USUAL,
     ),
     evidence("more-outputs-help", "greater", "settings", lower, changed=OUTPUTS_10, usual=USUAL),
     evidence("more-outputs-help", "every-layer", "settings", lower_in_every_layer, changed=OUTPUTS_10, usual=USUAL),
