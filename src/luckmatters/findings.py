@@ -37,25 +37,31 @@ class Kept:
 
 
 def read(project: Project) -> Kept:
-    """Kept results of the project's scale. If nothing is kept, all claims are "not run".
+    """Results of the project's scale: judged anew where results are kept seed by seed, else the ledger that is kept.
 
-    Where the scale shows kept results alone, they are judged anew; else the kept ledger is read.
-    Raises UserError if a file is missing or altered.
+    If nothing is kept, all claims are "not run". Raises UserError if a file is missing or altered.
     """
-    if project.keeping == "only":
-        results = complete(project, dict.fromkeys([*project.claimed_experiments, *project.compared_experiments]))
-        tables = {name: summarize(results[name]) for name in project.compared_experiments}
-        return Kept(project, judge_all(project, results), {}, tables)
-    if not (project.root / artefacts.reference_folder(project.scale_name)).exists():
+    root, scale = project.root, project.scale_name
+    reference = root / artefacts.reference_folder(scale)
+    run = _run(project) if (reference / "run.json").exists() else {}
+    if project.keeping == "only" or artefacts.kept_folder(root, scale).exists():
+        only = Project(root, scale=scale, kept="only")
+        results = complete(only, dict.fromkeys([*only.claimed_experiments, *only.compared_experiments]))
+        tables = {name: summarize(results[name]) for name in only.compared_experiments}
+        return Kept(only, judge_all(only, results), run, tables)
+    if not run:
         return Kept(project, judge_all(project, {}), {}, {})
     ledger = from_csv(project, bundle(project, "claims").read("claims.csv"))
     tables = {
         name: pd.read_csv(io.BytesIO(bundle(project, name).read(f"{name}.csv")))
         for name in project.compared_experiments
     }
-    return Kept(
-        project, ledger, bundle(project, "run").manifest("seconds", "cores", "processor", "experiments"), tables
-    )
+    return Kept(project, ledger, run, tables)
+
+
+def _run(project: Project) -> dict:
+    """Seconds, cores, processor and number of experiments of the last whole run."""
+    return bundle(project, "run").manifest("seconds", "cores", "processor", "experiments")
 
 
 def bundle(project: Project, name: str) -> artefacts.Bundle:
@@ -126,7 +132,7 @@ def counts(kept: Kept, published: Kept) -> str:
 
 def block(kept: Kept, published: Kept) -> str:
     """Text for docs/results.md: the balance, the time of the whole run, and a table of claims with core checks."""
-    balance = head(kept.project, kept.ledger)[-1] if kept.run else ""
+    balance = head(kept.project, kept.ledger)[-1] if any(j.effects for j in kept.ledger) else ""
     verdicts = {j.name: j.verdict for j in published.ledger}
     rows = [
         [f"`{j.name}`", j.claim.statement, f"**{j.verdict}**", verdicts[j.name], "<br>".join(_core(j)) or "not judged"]
@@ -294,16 +300,17 @@ def _beside(kept: Kept, other: Kept) -> list[str]:
 
 def _time(kept: Kept) -> str:
     """Sentence on the time and the processor of the whole run, or on the lack of a run."""
-    run, scale = kept.run, kept.project.scale_name
+    run, scale, said = kept.run, kept.project.scale_name, []
+    if run:
+        took = f"took {run['seconds'] / 60:.0f} minutes on {run['cores']} cores ({run['processor']})"
+        said.append(f"The last whole run in one piece, of {run['experiments']} experiments, {took}.")
     if kept.project.keeping == "only":
-        return f"Only what is kept is judged: `luckmatters --scale {scale} kept` lists the rest and what it costs."
-    if not run:
-        return (
+        said.append(f"Only what is kept is judged: `luckmatters --scale {scale} kept` lists the rest and its cost.")
+    if not said:
+        said.append(
             f"No whole run of this scale is kept yet: `make figures` writes the ledger to `figures/{scale}/claims.md`."
         )
-    where = f"{run['cores']} cores ({run['processor']})"
-    took = f"took {run['seconds'] / 60:.0f} minutes on {where}"
-    return f"The last whole run in one piece, of {run['experiments']} experiments, {took}."
+    return " ".join(said)
 
 
 def _core(judgement: Judgement) -> list[str]:

@@ -97,7 +97,7 @@ FAULTS = [
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus-fc/nb", r"includes: unknown name 'nb'"),
     ("config/experiments/teacher-size.yaml", "run: gaus-fc/bn", "run: gaus/bn", r"includes: unknown name 'gaus'"),
     (PROFILE, "no-bn: {source: gaus-fc/no-bn}", "no-bn: {source: nothing/bn}", r"source: unknown name"),
-    (PROFILE, "no-bn: {source: gaus-fc/no-bn}", "no-bn: {source: luck-speed/base}", r"luck-speed is of kind luck"),
+    (PROFILE, "no-bn: {source: gaus-fc/no-bn}", "no-bn: {source: two-nodes/matrix}", r"two-nodes is of kind two"),
     (CURVES, "x3: null", "x4: null", r"scales.ci.grid.\w+: unknown name 'x4'"),
     (OVER, "      multiplier:\n        m2:", "      multi:\n        m2:", r"grid: unknown name 'multi'"),
     (MODULATION, "source: gaus-fc-small/base", "source: gaus-fc/bn", r"has BatchNorm or convolutions"),

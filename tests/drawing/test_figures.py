@@ -1040,7 +1040,7 @@ def test_tickets_and_cover_draws_tickets_their_prediction_and_found_nodes() -> N
     figure = draw(results)
     panels = np.array(figure.axes).reshape(4, len(LAYERS))
     sizes = {variant: run.source.settings.student.multiplier for variant, run in results.runs.items()}
-    colors = dict(zip(sorted(sizes.values()), sns.color_palette("viridis_r", 7)[1:], strict=True))
+    colors = dict(zip(sorted(sizes.values()), sns.color_palette("viridis_r", len(sizes) + 1)[1:], strict=True))
     for layer, column in zip(LAYERS, panels.T, strict=True):
         by_m = {m: {"variant": variant, "layer": layer} for variant, m in sizes.items()}
         points = []
@@ -1166,7 +1166,7 @@ def ends_by_layer(results: Results, variant: str, way: str) -> pd.Series:
 
 
 def test_every_layout_has_a_test() -> None:
-    texts = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
+    texts = [path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py")]
     tests = [name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)]
     for layout in kinds.layouts():
         assert any(name.startswith(f"test_{layout.replace('-', '_')}_") for name in tests), layout

@@ -118,7 +118,7 @@ def test_roles_and_blocks_are_those_of_the_modules() -> None:
         by_role(network("lite0", claimed).replace({"module": {"_bn1": "features.1"}}))
 
 
-def test_the_figure_shows_every_layer() -> None:
+def test_bias_control_shows_every_layer() -> None:
     figure = bias_control.draw(made(claimed), {})
     columns = np.array(figure.axes).reshape(4, len(VARIANTS)).T
     for variant, (above, *below) in zip(VARIANTS, columns, strict=True):

@@ -151,13 +151,13 @@ def test_survivors_no_luckier_than_chance_do_not_support() -> None:
     ].tolist() == pytest.approx([0.32] * 4)
 
 
-def test_without_a_core_check_the_claim_is_undecided() -> None:
+def test_without_a_core_check_the_claim_is_not_run() -> None:
     results = everything()
     del results["lottery-cifar"]
     judgement = judge("lottery", CLAIM, results, "paper")
     assert (judgement.verdict, judgement.note) == ("supported", "lottery-cifar has no results")
     del results["lottery-curves"]
-    assert judge("lottery", CLAIM, results, "paper").verdict == "undecided"
+    assert judge("lottery", CLAIM, results, "paper").verdict == "not run"
 
 
 def test_controls_that_are_equal_in_distribution_are_averaged() -> None:

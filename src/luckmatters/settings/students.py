@@ -63,8 +63,8 @@ class StudentTraining(WithTeacher):
 
     fitted: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Training error, as a share of the best constant output's loss, at which a student is kept: after "
-        "the first epoch that ends with an error no higher. Needs `data.finite`. Without this key, no student is kept.",
+        description="A student is kept after the first epoch with a training error this low, as a share of the best "
+        "constant output's loss. Needs `data.finite`. Without this key, none is kept.",
     )
 
     @model_validator(mode="after")

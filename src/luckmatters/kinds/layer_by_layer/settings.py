@@ -16,9 +16,8 @@ class LayerByLayer(StudentTraining):
 
     data: GausData = Field(description="The samples.")
     ways: Annotated[list[Way], Field(min_length=1)] = Field(
-        description="How students are trained: `end-to-end`; or layer by layer from below and then the readout on top, "
-        "with hidden layers that stay at `random`, learn a `reconstruction` of their inputs, or learn with a "
-        "`local-readout` of the teacher's outputs."
+        description="`end-to-end`, or layer by layer from below: hidden layers stay `random`, learn a `reconstruction` "
+        "of their inputs, or learn by a `local-readout` of the teacher's outputs."
     )
 
     @model_validator(mode="after")
