@@ -24,8 +24,15 @@ from luckmatters.science.networks import Networks
 PROJECT, PAPER = Project(ROOT, scale="ci"), Project(ROOT, scale="paper")
 SPREAD = pd.read_csv(ROOT / "data" / "reference" / "ci" / "spread.csv")
 
+# Experiments whose numbers are not kept yet; whoever keeps them (make reference SCALE=ci) removes the name.
+PENDING = {
+    "bn-bias-control", "flat-minima", "generalization", "generalization-cifar", "label-noise", "layer-by-layer",
+    "node-removal", "overlap-slows", "sample-orders", "settings", "structured-training", "structured-vs-random",
+    "tickets-and-cover", "weights", "wide-students",
+}  # fmt: skip
 
-@pytest.mark.parametrize("name", list(PROJECT.experiments))
+
+@pytest.mark.parametrize("name", sorted(PROJECT.experiments.keys() - PENDING))
 def test_numbers_agree_with_the_reference(name: str, finished: Checkout) -> None:
     reference = pd.read_csv(ROOT / reference_file("ci", name))
     new = pd.read_csv(finished.folder / summary_files(PROJECT.figures, name)["csv"])
@@ -37,7 +44,8 @@ def test_numbers_agree_with_the_reference(name: str, finished: Checkout) -> None
 
 def test_every_reference_belongs_to_an_experiment() -> None:
     files = {path.stem for path in (ROOT / "data" / "reference" / "ci").glob("*.csv")}
-    assert files == {*PROJECT.experiments, "spread"}
+    assert files == {*PROJECT.experiments, "spread"} - PENDING
+    assert PENDING < PROJECT.experiments.keys()
 
 
 PUBLISHED = [name for name, one in PAPER.teachers.items() if one.published_accuracy]
