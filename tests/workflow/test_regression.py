@@ -45,7 +45,7 @@ def test_numbers_agree_with_the_reference(name: str, finished: Checkout) -> None
 def test_every_reference_belongs_to_an_experiment() -> None:
     files = {path.stem for path in (ROOT / "data" / "reference" / "ci").glob("*.csv")}
     assert files == {*PROJECT.experiments, "spread"} - PENDING
-    assert PENDING < PROJECT.experiments.keys()
+    assert PROJECT.experiments.keys() > PENDING
 
 
 PUBLISHED = [name for name, one in PAPER.teachers.items() if one.published_accuracy]
