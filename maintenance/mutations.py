@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 # Processes that run tests are copies of this process, which has loaded the large libraries. Not the package.
 import pytest
@@ -118,11 +119,20 @@ def tests(folder: Path, *arguments: str) -> str:
     return text
 
 
+def _is_ours(module: ModuleType) -> bool:
+    """Whether a module belongs to this checkout."""
+    file = getattr(module, "__file__", None)
+    return bool(file) and Path(file).is_relative_to(ROOT) and ".venv" not in Path(file).parts
+
+
 def _pytest(folder: Path, command: list[str], output: Path) -> None:
-    """Run pytest in a process of its own, with the package of a copy."""
+    """Run pytest in a process of its own, with the package and the tests of a copy."""
+    for name in [name for name, module in sys.modules.items() if _is_ours(module)]:
+        del sys.modules[name]
     with output.open("w") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    sys.stdout = sys.stderr = os.fdopen(1, "w", closefd=False)  # whatever stood for them in this process
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(folder / "src")
     sys.path.insert(0, str(folder / "src"))

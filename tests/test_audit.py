@@ -28,6 +28,7 @@ PARTIAL = {  # a run of each kind that trains students
     "student-training": "learning-rate/lr-005-m1",
     "luck-speed": "luck-speed/base",
     "lottery": "lottery-sparsity/iterative-x1",
+    "layer-by-layer": "layer-by-layer/d4-m1",
 }
 
 
@@ -208,7 +209,7 @@ def test_a_changed_digit_departs(kept: pd.DataFrame) -> None:
 
 def test_a_little_momentum_departs(kept: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Trainer.__init__
-    monkeypatch.setattr(Trainer, "__init__", lambda self, *given: plain(self, *given, momentum=1e-3))
+    monkeypatch.setattr(Trainer, "__init__", lambda self, *given, **named: plain(self, *given, **named, momentum=1e-3))
     assert rows_of(kept)[0]["verdict"] == DEPARTS
 
 

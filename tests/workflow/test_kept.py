@@ -188,6 +188,7 @@ def test_a_clone_draws_what_is_kept_without_computing(finished_copy: Checkout) -
     shutil.rmtree(folder / CI.figures)
     planned = finished_copy.planned(*only)
     shown = {"draw_figure", "draw_animation", "summarize_experiment", "compare_published", "judge_claims"}
+    shown |= {"write_report"}
     assert planned.keys() == shown
     assert planned["draw_figure"] == planned["summarize_experiment"] == len(CI.experiments)
     drawn = [str(CI.figures / name) for name in ("gaus-fc.csv", "two-nodes.csv", "claims.csv", "decision-lines.png")]

@@ -44,6 +44,6 @@ class LayerByLayer(StudentTraining):
 KIND = Kind(
     LayerByLayer,
     verb="train",
-    hindsight=(*HINDSIGHT, "readout_loss"),
+    hindsight=HINDSIGHT,
     layouts={"layer-by-layer": Layout(whole=True)},
 )
